@@ -1,0 +1,26 @@
+"""Where things lie: prepared faces, results and reports, under one root folder."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+
+def root() -> Path:
+    """Return the working root: `$FSR_ROOT`, else the current folder."""
+    return Path(os.environ.get("FSR_ROOT", "."))
+
+
+def prepared() -> Path:
+    """Return the folder of face stores, one `<dataset>/<split>` each."""
+    return root() / "datasets" / "prepared"
+
+
+def results() -> Path:
+    """Return the folder of experiments' results."""
+    return root() / "results"
+
+
+def reports() -> Path:
+    """Return the folder of rendered tables and figures."""
+    return root() / "reports"
