@@ -13,6 +13,7 @@ import dataclasses
 import importlib
 import importlib.metadata
 import importlib.util
+import re
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 GROUP = "fsrbench.methods"
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")  # also a folder's name
 _Class = TypeVar("_Class", bound=type)
 
 
@@ -267,7 +269,9 @@ def _spec(method: str, about: Mapping[str, Any], source: str) -> MethodSpec:
     for key in ("title", "year"):
         if key not in about:
             raise UserError(f"@register('{method}') in {source}: '{key}' is missing")
-    values = {key: tuple(value) if isinstance(value, list) else value for key, value in about.items()}
+    if not _ID.fullmatch(method):
+        raise UserError(f"@register('{method}') in {source}: expected small letters, digits, '.', '_' and '-'")
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
     values["options"] = MappingProxyType(dict(values.get("options", {})))
     return MethodSpec(id=method, source=source, **values)
 

@@ -1,0 +1,57 @@
+# make ablation   install, prepare faces, train the rows of Table 1 and draw it
+# make test       install and run the tests
+PYTHON ?= python3
+PROFILE ?= quick
+DATA ?= synthfaces
+SOURCE ?=
+ARGS ?=
+
+BIN := .venv/bin
+FSR := $(BIN)/fsr
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+FACES := random-face==2021.7.21.1
+
+.PHONY: help install ablation report test test-slow lint format clean
+
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
+
+install: .venv/installed ## make .venv and install the suite with its default faces
+
+ablation: install ## Table 1 and Figure 6: PROFILE=quick|full|paper DATA=synthfaces|celeba SOURCE="TAR|DIR ..." ARGS="..."
+	$(FSR) run ablation --profile $(PROFILE) --data $(DATA) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
+
+report: install ## redraw every table and figure from results/ alone
+	$(FSR) report
+
+test: .venv/installed-dev ## run the tests
+	$(BIN)/python -m pytest
+
+test-slow: .venv/installed-dev ## run the tests that take minutes
+	$(BIN)/python -m pytest -m slow
+
+lint: .venv/installed-dev ## check format, style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: .venv/installed-dev ## put the code into its format
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean: ## remove .venv and caches; results, reports and faces stay
+	rm -rf .venv .mypy_cache .pytest_cache .ruff_cache build dist
+
+.venv/bin/python:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Python 3.11 or newer is needed: make PYTHON=python3.11")'
+	$(PYTHON) -m venv .venv
+
+# random-face asks for Jupyter and an OpenVINO of 2021; only its two models are used, so it comes without what it asks for.
+.venv/installed: .venv/bin/python pyproject.toml constraints.txt
+	$(PIP) install -q -c constraints.txt -e '.[faces]'
+	$(PIP) install -q --no-deps $(FACES)
+	@touch $@
+
+.venv/installed-dev: .venv/installed
+	$(PIP) install -q -c constraints.txt -e '.[dev]'
+	@touch $@

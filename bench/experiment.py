@@ -1,0 +1,305 @@
+"""Experiments and profiles: which rows, on which faces, with which budget; and the runs that follow from them."""
+
+from __future__ import annotations
+
+import dataclasses
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import paths, registry
+from bench.config import DataRef, RunConfig, Training, from_dict, read_toml
+from bench.errors import UserError, suggest
+from bench.files import write_json
+from bench.metrics.protocol import get_protocol
+from bench.runs import LAYOUT, Run
+
+if TYPE_CHECKING:
+    from bench.data.store import FaceStore
+
+EXPERIMENTS = Path(__file__).parent / "experiments"
+PROFILES = Path(__file__).parent / "profiles"
+DEFAULT_PROFILE = "quick"
+DEFAULT_DATA = "synthfaces"
+SAMPLES = 6
+
+
+@dataclass(frozen=True)
+class Row:
+    """One row of a table: a method, its options on top of its own, and its label (default: the method's title)."""
+
+    method: str
+    label: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Numbers of faces a split."""
+
+    train: int
+    val: int
+    test: int
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value < 1:
+                raise UserError(f"{name}: {value} faces given, expected at least 1")
+
+
+@dataclass(frozen=True)
+class Limit:
+    """At most so many faces of a split are validated on and tested on."""
+
+    val: int = 1000
+    test: int = 1000
+
+    def __post_init__(self) -> None:
+        for name, value in dataclasses.asdict(self).items():
+            if value < 1:
+                raise UserError(f"{name}: {value} faces given, expected at least 1")
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How much is spent on every row alike."""
+
+    note: str
+    generate: Sizes
+    training: Training
+    width: float = 1.0
+    seeds: tuple[int, ...] = (0,)
+    limit: Limit = field(default_factory=Limit)
+
+    def __post_init__(self) -> None:
+        if not 0 < self.width <= 4:
+            raise UserError(f"width: {self.width} given, expected more than 0 and at most 4")
+        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
+            raise UserError(f"seeds: {list(self.seeds)} given, expected different numbers of at least 0")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """What is compared: the rows, the scale, the protocol and the kind of table."""
+
+    title: str
+    kind: str
+    rows: tuple[Row, ...]
+    scale: int = 8
+    protocol: str = "sparnet"
+    factors: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.rows:
+            raise UserError("rows: none given")
+        if self.scale < 2:
+            raise UserError(f"scale: {self.scale} given, expected 2 or more")
+        get_protocol(self.protocol)
+
+
+@dataclass(frozen=True)
+class Cell:
+    """One run of one row."""
+
+    row: Row
+    label: str
+    run: Run
+
+
+@dataclass(frozen=True)
+class Faces:
+    """The three face sets of an experiment and how many faces of each are used."""
+
+    train: FaceStore
+    val: FaceStore
+    test: FaceStore
+    sizes: Sizes
+
+
+@dataclass(frozen=True)
+class Job:
+    """An experiment under a profile on a data set: everything needed to plan, run and report it."""
+
+    name: str
+    experiment: Experiment
+    profile_name: str
+    profile: Profile
+    data: str
+
+    @property
+    def folder(self) -> Path:
+        """Where its results go."""
+        return paths.results() / self.name
+
+
+def load_job(
+    experiment: str,
+    profile: str = DEFAULT_PROFILE,
+    data: str = DEFAULT_DATA,
+    extra_methods: Sequence[str] = (),
+    overrides: Sequence[str] = (),
+) -> Job:
+    """Read an experiment and a profile, by name or as a TOML file, and put them together.
+
+    `extra_methods` become further rows; `overrides` are `key=value` for keys of the profile, e.g.
+    `training.iterations=50`. Its name says what differs from the default: `ablation`, `ablation-full-celeba`.
+    Raises UserError for unknown names, keys and values.
+    """
+    experiment_path, profile_path = _find(experiment, EXPERIMENTS, "experiment"), _find(profile, PROFILES, "profile")
+    what = from_dict(Experiment, read_toml(experiment_path), str(experiment_path.name))
+    what = dataclasses.replace(what, rows=what.rows + tuple(Row(method) for method in extra_methods))
+    settings = read_toml(profile_path)
+    for override in overrides:
+        _override(settings, override)
+    budget = from_dict(Profile, settings, str(profile_path.name))
+    for row in what.rows:
+        spec = registry.get(row.method)
+        if what.scale not in spec.scales:
+            raise UserError(
+                f"method '{row.method}' supports scales {list(spec.scales)}, the experiment asks {what.scale}"
+            )
+    parts = [experiment_path.stem]
+    parts += [profile_path.stem] if profile_path.stem != DEFAULT_PROFILE else []
+    parts += [data] if data != DEFAULT_DATA else []
+    return Job("-".join(parts), what, profile_path.stem, budget, data)
+
+
+def open_faces(job: Job) -> Faces:
+    """Open, check and compare the face sets of a job.
+
+    Raises UserError when a split is missing, its bytes no longer match its fingerprint, or training and test share a
+    photo.
+    """
+    from bench.data.store import check_disjoint, open_split
+
+    train, val, test = (open_split(job.data, split) for split in ("train", "val", "test"))
+    for store in (train, val, test):
+        store.verify()
+    for store in (val, test):
+        check_disjoint(train, store)
+    generated = job.data == DEFAULT_DATA  # grows on demand: a profile uses what it asks for, not what others left
+    sizes = Sizes(
+        train=min(len(train), job.profile.generate.train) if generated else len(train),
+        val=min(len(val), job.profile.limit.val, job.profile.generate.val if generated else len(val)),
+        test=min(len(test), job.profile.limit.test, job.profile.generate.test if generated else len(test)),
+    )
+    return Faces(train, val, test, sizes)
+
+
+def cells(job: Job, faces: Faces) -> list[Cell]:
+    """Return the runs of a job, row by row and seed by seed; a method that is not trained has one."""
+    found = []
+    for row in job.experiment.rows:
+        spec = registry.get(row.method)
+        for seed in job.profile.seeds if spec.trainable else (0,):
+            config = run_config(job, row, seed, faces)
+            found.append(Cell(row, row.label or spec.title, Run(job.folder, config)))
+    return found
+
+
+def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
+    """Return what decides one run of `row`."""
+    config = RunConfig(row.method, resolve_row(job, row), job.experiment.scale, seed, job.experiment.protocol)
+    if not registry.get(row.method).trainable:
+        return config
+    return dataclasses.replace(
+        config,
+        training=job.profile.training,
+        train=_reference(faces.train, faces.sizes.train),
+        val=_reference(faces.val, faces.sizes.val),
+    )
+
+
+def resolve_row(job: Job, row: Row) -> dict[str, Any]:
+    """Return all options of a row; the profile's width goes to every method that has a `width`."""
+    shared: dict[str, Any] = {"scale": job.experiment.scale}
+    if "width" in registry.options(row.method):
+        shared["width"] = job.profile.width
+    return registry.options(row.method, {**shared, **row.options})
+
+
+def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
+    """Write experiment.json and a few test faces: what the report needs to know beside the run folders."""
+    from bench.evaluate import low_resolution, write_png
+
+    training = job.profile.training
+    used = faces.sizes
+    count = min(SAMPLES, used.test)
+    hr = faces.test.faces[:count]
+    for name, large, small in zip(faces.test.names, hr, low_resolution(hr, job.experiment.scale), strict=False):
+        write_png(job.folder / "samples" / f"{name}_hr.png", large)
+        write_png(job.folder / "samples" / f"{name}_lr.png", small)
+    write_json(
+        job.folder / "experiment.json",
+        {
+            "layout": LAYOUT,
+            "name": job.name,
+            "title": job.experiment.title,
+            "kind": job.experiment.kind,
+            "scale": job.experiment.scale,
+            "protocol": job.experiment.protocol,
+            "profile": job.profile_name,
+            "profile_note": job.profile.note,
+            "width": job.profile.width,
+            "training": dataclasses.asdict(training),
+            "iterations": training.iterations,
+            "batch": training.batch,
+            "seeds": list(job.profile.seeds),
+            "rows": [_describe_row(job, row, planned) for row in job.experiment.rows],
+            "train": _described(faces.train, used.train),
+            "val": _described(faces.val, used.val),
+            "test": [_described(faces.test, used.test)],
+            "samples": faces.test.names[:count],
+        },
+    )
+
+
+def _describe_row(job: Job, row: Row, planned: Sequence[Cell]) -> dict[str, Any]:
+    """Return a row's label, method, runs, and which of the experiment's factors it has."""
+    own = [cell for cell in planned if cell.row is row]
+    options = own[0].run.config.options
+    about: dict[str, Any] = {
+        "label": own[0].label,
+        "method": row.method,
+        "runs": [cell.run.config.name for cell in own],
+    }
+    if all(option in options for option in job.experiment.factors.values()):
+        about["modules"] = {column: bool(options[option]) for column, option in job.experiment.factors.items()}
+    return about
+
+
+def _described(store: FaceStore, count: int) -> dict[str, Any]:
+    return dataclasses.asdict(_reference(store, count))
+
+
+def _reference(store: FaceStore, count: int) -> DataRef:
+    return DataRef(store.dataset, store.split, count, store.fingerprint_of(count))
+
+
+def _find(name: str, folder: Path, what: str) -> Path:
+    """Return the TOML file that `name` means: a path, or a name in `folder`."""
+    if name.endswith(".toml"):
+        return Path(name)
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if name not in known:
+        raise UserError(f"unknown {what} '{name}': {suggest(name, known)}")
+    return folder / f"{name}.toml"
+
+
+def _override(settings: dict[str, Any], override: str) -> None:
+    """Set one `key.key=value` in nested tables; the value is TOML, or a text as it stands."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set {override}: expected key=value, e.g. training.iterations=50")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.split(".")
+    for table in tables:
+        settings = settings.setdefault(table, {})
+        if not isinstance(settings, dict):
+            raise UserError(f"--set {override}: '{table}' is not a table")
+    settings[last] = value

@@ -1,0 +1,125 @@
+"""What a job will take, before it starts: rows x iterations x measured seconds an iteration."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.schedule.work import is_complete
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.experiment import Cell, Faces, Job
+
+State = Literal["cached", "score", "resume", "to do"]
+
+
+@dataclass(frozen=True)
+class PlannedRun:
+    """One run: what there is of it, what is left to do and how long that takes."""
+
+    label: str
+    method: str
+    seed: int
+    run: str
+    state: State
+    iterations: int
+    seconds_per_iteration: float
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Plan:
+    """All runs of a job in order; `seconds` is the expected time of what is left."""
+
+    name: str
+    profile: str
+    data: str
+    device: str
+    runs: tuple[PlannedRun, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the plan as plain values."""
+        return asdict(self)
+
+    def to_text(self) -> str:
+        """Return the plan as a table for a terminal."""
+        head = f"{'row':<18} {'seed':>4} {'state':<7} {'iterations':>10} {'s/iteration':>12} {'minutes':>8}"
+        lines = [f"{self.name}: {len(self.runs)} runs on {self.device}", head, "-" * len(head)]
+        for run in self.runs:
+            speed = f"{run.seconds_per_iteration:.3f}" if run.seconds_per_iteration else "-"
+            count = str(run.iterations) if run.iterations else "-"
+            lines.append(
+                f"{run.label:<18} {run.seed:>4} {run.state:<7} {count:>10} {speed:>12} {run.seconds / 60:>8.1f}"
+            )
+        lines.append(f"expected: {self.seconds / 60:.1f} minutes")
+        return "\n".join(lines)
+
+
+def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.device) -> Plan:
+    """Measure a few iterations of each method that has something left to train, and add up."""
+    from bench.provenance import describe_device
+
+    speeds: dict[str, tuple[float, float]] = {}
+    runs = tuple(_plan_run(cell, faces, device, speeds) for cell in cells)
+    return Plan(
+        name=job.name,
+        profile=job.profile_name,
+        data=job.data,
+        device=describe_device(device),
+        runs=runs,
+        seconds=sum(run.seconds for run in runs),
+    )
+
+
+def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, tuple[float, float]]) -> PlannedRun:
+    config = cell.run.config
+    total = config.training.iterations if config.training else 0
+    state: State
+    if is_complete(cell.run, faces):
+        state, left = "cached", 0
+    elif cell.run.finished:
+        state, left = "score", 0
+    else:
+        left = total - _done(cell)
+        state = "resume" if left < total else "to do"
+    step = forward = 0.0
+    if left:
+        key = f"{config.method}{config.options}"
+        if key not in speeds:
+            speeds[key] = _measure(cell, faces, device)
+        step, forward = speeds[key]
+    validations = left // config.training.validate_every if config.training else 0
+    scored = faces.sizes.test if state != "cached" else 0
+    seconds = left * step + forward * (validations * faces.sizes.val + scored)
+    return PlannedRun(
+        cell.label, config.method, config.seed, config.name, state, left, round(step, 4), round(seconds, 1)
+    )
+
+
+def _done(cell: Cell) -> int:
+    """Return how many iterations a run's saved state holds; a damaged state is reported when the run starts."""
+    from bench.errors import UserError
+
+    try:
+        state = cell.run.load_state()
+    except UserError:
+        return 0
+    return int(state["iteration"]) if state else 0
+
+
+def _measure(cell: Cell, faces: Faces, device: torch.device) -> tuple[float, float]:
+    """Return the seconds of a training iteration and of one image scored."""
+    from bench import registry
+    from bench.cost import seconds_per_image
+    from bench.evaluate import low_resolution, to_tensor
+    from bench.train import probe
+
+    config = cell.run.config
+    step = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device)
+    model = registry.build(config.method, config.options).to(device).eval()
+    lr = to_tensor(low_resolution(faces.test.faces[:1], config.scale), device)
+    return step, seconds_per_image(model, lr, repeats=1)

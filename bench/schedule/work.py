@@ -1,0 +1,117 @@
+"""Bring one run to its end: train it if needed, score it if needed, record what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import UserError
+from bench.progress import Bar
+from bench.stop import Interrupted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from bench.experiment import Cell, Faces
+    from bench.runs import Run
+
+log = logging.getLogger("fsr")
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended; `bad_input` tells a user's mistake (a damaged checkpoint) from a run that went wrong."""
+
+    run: str
+    status: Literal["cached", "finished", "failed"]
+    error: str = ""
+    bad_input: bool = False
+
+
+def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, quiet: bool = False) -> Outcome:
+    """Train and score one run unless that is done; a failure is recorded in run.json and returned, not raised.
+
+    Raises Interrupted when asked to stop and OSError when the disk can't be written: those concern every run.
+    """
+    run = cell.run
+    if is_complete(run, faces):
+        return Outcome(run.config.name, "cached")
+    title = cell.label if run.config.seed == 0 else f"{cell.label}, seed {run.config.seed}"
+    try:
+        if not run.finished:
+            _train(run, faces, device, title, quiet)
+        _score(run, faces, device, samples)
+    except (Interrupted, OSError):
+        raise
+    except Exception as error:
+        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        log.error("%s failed: %s", title, message)
+        log.debug("%s", title, exc_info=True)
+        run.write(status="failed", error=message)
+        return Outcome(run.config.name, "failed", message, bad_input=isinstance(error, UserError))
+    return Outcome(run.config.name, "finished")
+
+
+def is_complete(run: Run, faces: Faces) -> bool:
+    """Tell whether a run is trained and all of the test faces are scored."""
+    if not run.finished:
+        return False
+    fingerprint = faces.test.fingerprint_of(faces.sizes.test)
+    scored = {
+        row["image"]
+        for row in run.scores()
+        if row["fingerprint"] == fingerprint and row["protocol"] == run.config.protocol
+    }
+    return len(scored) == faces.sizes.test
+
+
+def _train(run: Run, faces: Faces, device: torch.device, title: str, quiet: bool) -> None:
+    from bench.train import train
+
+    training = run.config.training
+    assert training is not None
+    with Bar(title, training.iterations, quiet=quiet) as bar:
+        train(run, faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val], device, bar)
+
+
+def _score(run: Run, faces: Faces, device: torch.device, samples: int) -> None:
+    from bench import cost
+    from bench.evaluate import evaluate, low_resolution, to_tensor
+    from bench.provenance import describe_device, environment, now
+
+    model = load_model(run, device)
+    rows, pictures = evaluate(run, model, faces.test, faces.sizes.test, device, samples)
+    write_samples(run, faces.test.names, pictures)
+    lr = to_tensor(low_resolution(faces.test.faces[:1], run.config.scale), device)
+    count = cost.count_multiply_adds(model, lr)
+    about: dict[str, Any] = {
+        "parameters": cost.count_parameters(model),
+        "multiply_adds": count.published,
+        "multiply_adds_executed": count.executed,
+        "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
+    }
+    if run.config.training is None:
+        about |= {"device": describe_device(device), "environment": environment()}
+    run.add_scores(rows)
+    run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)
+
+
+def load_model(run: Run, device: torch.device) -> nn.Module:
+    """Build a run's network with its finished weights, ready to score."""
+    from bench import registry, weights
+
+    model = registry.build(run.config.method, run.config.options)
+    if run.config.training is not None:
+        weights.load_into(model, run.weights)
+    return model.to(device).eval()
+
+
+def write_samples(run: Run, names: list[str], pictures: np.ndarray) -> None:
+    """Write super-resolved faces, uint8 [n, H, W, 3], as PNG files for the picture grid."""
+    from bench.evaluate import write_png
+
+    for name, picture in zip(names, pictures, strict=False):
+        write_png(run.folder / "samples" / f"{name}.png", picture)

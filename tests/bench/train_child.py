@@ -1,0 +1,85 @@
+"""Train a small run in a process of its own, which may kill itself at a chosen moment.
+
+    python train_child.py FOLDER [step:N | write:N]
+
+`step:N` kills it after N iterations of this process, `write:N` in the middle of its N-th file write.
+"""
+
+import os
+import signal
+import sys
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parents[2]))
+
+import torch
+
+from bench import registry, train
+from bench.config import Augment, DataRef, RunConfig, Training
+from bench.progress import Bar
+from bench.runs import Run
+from tests.bench.conftest import TINY, smooth_faces
+
+TRAINING = Training(
+    iterations=12,
+    batch=2,
+    learning_rate=1e-3,
+    ema=0.9,
+    clip=1.0,
+    validate_every=4,
+    augment=Augment(flip=True, scale=(1.0, 1.3), rot90=True),
+)
+
+
+def make_run(folder: Path, method: str = "tiny", training: Training = TRAINING, **options: object) -> Run:
+    """Return the run that the kill tests train."""
+    data = DataRef("none", "train", 6, "0")
+    config = RunConfig(method, {"scale": 8, **options}, 8, 0, "sparnet", training, data, data)
+    return Run(folder, config)
+
+
+def train_run(run: Run) -> None:
+    """Train a run on smooth random pictures."""
+    assert run.config.training is not None
+    with Bar("tiny", run.config.training.iterations, quiet=True) as bar:
+        train.train(run, smooth_faces(6, 0), smooth_faces(2, 1), torch.device("cpu"), bar)
+
+
+def main() -> None:
+    torch.set_num_threads(2)
+    registry.add_plugin(TINY)
+    folder, how = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
+    train.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every iteration
+    kind, _, count = how.partition(":")
+    left = int(count or 0)
+
+    def die_when_due() -> None:
+        nonlocal left
+        left -= 1
+        if left == 0:
+            os.kill(os.getpid(), signal.SIGKILL)
+
+    if kind == "step":
+        step = train.Trainee.step
+
+        def step_then_die(self: train.Trainee, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+            loss = step(self, lr, hr)
+            die_when_due()
+            return loss
+
+        train.Trainee.step = step_then_die
+    elif kind == "write":
+        fsync = os.fsync
+
+        def die_half_written(handle: int) -> None:
+            if left == 1:
+                os.ftruncate(handle, os.fstat(handle).st_size // 2)
+            die_when_due()
+            fsync(handle)
+
+        os.fsync = die_half_written
+    train_run(make_run(folder))
+
+
+if __name__ == "__main__":
+    main()
