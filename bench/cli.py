@@ -119,7 +119,7 @@ def _run(options: argparse.Namespace) -> int:
     from bench.plan import make_plan
     from bench.provenance import choose_device
     from bench.report.build import build_report
-    from bench.schedule import serial
+    from bench.schedule.local import choose_jobs, execute
 
     device = choose_device(options.device)
     job, faces = _open_job(options)
@@ -127,7 +127,8 @@ def _run(options: argparse.Namespace) -> int:
     plan = make_plan(job, planned, faces, device)
     log.info("%s\n", plan.to_text())
     write_experiment(job, faces, planned)
-    outcomes = serial.execute(planned, faces, device, SAMPLES, quiet=options.json)
+    jobs = choose_jobs(options.jobs, len(planned), device)
+    outcomes = execute(planned, faces, device, samples=SAMPLES, jobs=jobs, quiet=options.json)
     files = build_report(job.folder, paths.reports() / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     result = {
@@ -225,6 +226,9 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         default=[],
         metavar="KEY=VALUE",
         help="change the profile, e.g. training.iterations=50",
+    )
+    parser.add_argument(
+        "--jobs", type=int, default=0, metavar="N", help="runs side by side (default: one a core, on a GPU one)"
     )
     _add_device(parser)
 

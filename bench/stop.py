@@ -12,8 +12,11 @@ class Interrupted(Exception):  # noqa: N818 - it tells what happened, it is no e
     """Somebody asked to stop and the work is saved; `signum` is the signal."""
 
     def __init__(self, message: str, signum: int) -> None:
-        super().__init__(message)
+        super().__init__(message, signum)
         self.signum = signum
+
+    def __str__(self) -> str:
+        return str(self.args[0])
 
 
 class Stop:

@@ -102,7 +102,7 @@ class MSFNet(Scaffold):
         self.pa = PyramidAttention(self.widths[-1], scales=pa_scales, scope=pa_scope) if pa else None
         self.fem_place, self.skip_add = fem_place, skip_add
         self.fem = self._fems(fem_place, fem_merge, fem_align, eca_rule) if fem else None
-        self.apply(draw_weights)
+        draw_weights(self, width)
 
     def _fems(self, place: str, merge: FemMerge, align: FemAlign, eca_rule: EcaRule) -> nn.ModuleList:
         """Return the three FEMs; encoder feature F_i has channels `widths[i]` and HR size / 2^i."""

@@ -43,4 +43,4 @@ class SPARNet(Scaffold):
         self, scale: int = 8, *, width: float = 1.0, deep_blocks: int = 10, attention: Attention = "2d"
     ) -> None:
         super().__init__(scale, width, deep_blocks, attention)
-        self.apply(draw_weights)
+        draw_weights(self, width)

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.errors import UserError
-from bench.progress import Bar
 from bench.stop import Interrupted
 
 if TYPE_CHECKING:
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from bench.runs import Run
 
 log = logging.getLogger("fsr")
+MakeBar = Callable[[str, int], Any]  # title, iterations -> a progress.Bar or one like it
 
 
 @dataclass(frozen=True)
@@ -31,7 +32,7 @@ class Outcome:
     bad_input: bool = False
 
 
-def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, quiet: bool = False) -> Outcome:
+def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
     """Train and score one run unless that is done; a failure is recorded in run.json and returned, not raised.
 
     Raises Interrupted when asked to stop and OSError when the disk can't be written: those concern every run.
@@ -42,7 +43,7 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, quiet
     title = cell.label if run.config.seed == 0 else f"{cell.label}, seed {run.config.seed}"
     try:
         if not run.finished:
-            _train(run, faces, device, title, quiet)
+            _train(run, faces, device, title, make_bar)
         _score(run, faces, device, samples)
     except (Interrupted, OSError):
         raise
@@ -68,12 +69,12 @@ def is_complete(run: Run, faces: Faces) -> bool:
     return len(scored) == faces.sizes.test
 
 
-def _train(run: Run, faces: Faces, device: torch.device, title: str, quiet: bool) -> None:
+def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: MakeBar) -> None:
     from bench.train import train
 
     training = run.config.training
     assert training is not None
-    with Bar(title, training.iterations, quiet=quiet) as bar:
+    with make_bar(title, training.iterations) as bar:
         train(run, faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val], device, bar)
 
 

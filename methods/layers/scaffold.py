@@ -5,6 +5,7 @@ The proposed network keeps it and adds modules (paper, sections 3.1 and 3.2), so
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from typing import Literal
 
@@ -145,13 +146,17 @@ def scale_channels(channels: int, width: float) -> int:
     return max(4, 4 * round(channels * width / 4))
 
 
-def draw_weights(module: nn.Module) -> None:
-    """Draw first weights as SPARNet does: convolutions N(0, 0.02), biases 0, BatchNorm scales N(1, 0.02)."""
-    if isinstance(module, nn.Conv1d | nn.Conv2d):
-        nn.init.normal_(module.weight, 0.0, 0.02)
-    elif isinstance(module, nn.BatchNorm2d):
-        nn.init.normal_(module.weight, 1.0, 0.02)
-    else:
-        return
-    if module.bias is not None:
-        nn.init.zeros_(module.bias)
+def draw_weights(network: nn.Module, width: float) -> None:
+    """Draw first weights as SPARNet does: convolutions N(0, 0.02), biases 0, BatchNorm scales N(1, 0.02).
+
+    0.02 is divided by the root of `width`: a narrow network then starts with signals as large as the full one's.
+    """
+    for module in network.modules():
+        if isinstance(module, nn.Conv1d | nn.Conv2d):
+            nn.init.normal_(module.weight, 0.0, 0.02 / math.sqrt(width))
+        elif isinstance(module, nn.BatchNorm2d):
+            nn.init.normal_(module.weight, 1.0, 0.02)
+        else:
+            continue
+        if module.bias is not None:
+            nn.init.zeros_(module.bias)

@@ -1,0 +1,131 @@
+"""The default faces: photorealistic, nobody's, from the generator that the package random-face carries.
+
+Face i of a split depends on its seed alone, so a set can grow, and a run that was killed goes on where it was.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from bench import paths
+from bench.data.cards import read_card
+from bench.data.store import SIZE, FaceRow, FaceStore, write_store
+from bench.errors import UserError
+from bench.progress import Bar
+
+INSTALL = "`make install`, or pip install 'openvino>=2025.0' && pip install --no-deps random-face==2021.7.21.1"
+_FACE_BYTES = SIZE * SIZE * 3
+
+
+def prepare_synthfaces(sizes: dict[str, int], *, quiet: bool = False) -> list[FaceStore]:
+    """Have at least `sizes[split]` faces of each split named; only those that are missing are made.
+
+    Raises UserError for a size below 1, a store of another recipe, or when the generator is not installed.
+    """
+    recipe = dict(read_card("synthfaces").recipe)
+    for split, size in sizes.items():
+        if size < 1:
+            raise UserError(f"--{split} {size}: expected at least 1 face")
+        if size > _room(recipe, split):
+            raise UserError(f"--{split} {size}: there are {_room(recipe, split)} seeds for this split")
+    generator: list[Generator] = []  # made once, and only when a face is missing
+    return [_prepare_split(split, size, recipe, generator, quiet) for split, size in sizes.items()]
+
+
+class Generator:
+    """Make faces from seeds with the two networks of random-face, run by OpenVINO on the CPU in float32."""
+
+    def __init__(self, recipe: dict[str, Any]) -> None:
+        folder = _find_networks()
+        try:
+            import openvino
+        except ImportError:
+            raise UserError(f"the default faces need openvino, which is not installed: {INSTALL}") from None
+        core = openvino.Core()
+        # Processors with short floats would round on their own otherwise.
+        settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
+        self.recipe = recipe
+        self._mapping = core.compile_model(core.read_model(folder / "MappingNetwork.xml"), "CPU", settings)
+        self._synthesis = core.compile_model(core.read_model(folder / "SynthesisNetwork.xml"), "CPU", settings)
+        # The mean style must not depend on the faces asked for: its noise has seeds of its own, beyond all splits.
+        first = int(recipe["last_seed"]) + 1
+        self._mean = np.mean([self._style(first + i) for i in range(int(recipe["mean_of"]))], axis=0)
+
+    def face(self, seed: int) -> np.ndarray:
+        """Return the face of a seed: uint8 RGB [128, 128, 3]."""
+        style = self._mean + float(self.recipe["psi"]) * (self._style(seed) - self._mean)
+        picture = self._synthesis({"style": style.astype(np.float32)})["img"][0]  # [3, 1024, 1024] in [-1, 1]
+        left, top, right, bottom = self.recipe["crop"]
+        crop = picture[:, top:bottom, left:right].transpose(1, 2, 0)
+        levels = ((crop + 1) * 127.5).round().clip(0, 255).astype(np.uint8)
+        return np.asarray(Image.fromarray(levels).resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+    def _style(self, seed: int) -> np.ndarray:
+        noise = np.random.default_rng(seed).standard_normal((1, 512)).astype(np.float32)
+        return np.array(self._mapping({"var": noise})[0])
+
+
+def _prepare_split(split: str, size: int, recipe: dict[str, Any], generator: list[Generator], quiet: bool) -> FaceStore:
+    path = paths.prepared() / "synthfaces" / split
+    old = FaceStore.open(path) if (path / "card.json").exists() else None
+    if old is not None and old.card["recipe"] != recipe:
+        raise UserError(f"{path}: made by another recipe; delete the folder and prepare again")
+    if old is not None and len(old) >= size:
+        return old
+    have = len(old) if old is not None else 0
+    partial = path.with_name(f"{split}-from-{have}.partial")
+    _make_missing(partial, size - have, int(recipe["first_seed"][split]) + have, recipe, generator, quiet, split)
+
+    def faces() -> Iterator[tuple[FaceRow, np.ndarray]]:
+        made = np.memmap(partial, np.uint8, "r", shape=(size - have, SIZE, SIZE, 3))
+        for i in range(size):
+            seed = int(recipe["first_seed"][split]) + i
+            yield (
+                FaceRow(f"seed-{seed:07d}", f"seed {seed}"),
+                np.asarray(old.faces[i] if old and i < have else made[i - have]),
+            )
+
+    store = write_store(path, faces(), {"recipe": recipe, "counts": {"read": size}})
+    partial.unlink()
+    return store
+
+
+def _make_missing(
+    partial: Path, count: int, first: int, recipe: dict[str, Any], generator: list[Generator], quiet: bool, split: str
+) -> None:
+    """Append faces to `partial` until it holds `count`; what a killed run left in it is kept, whole faces only."""
+    partial.parent.mkdir(parents=True, exist_ok=True)
+    partial.touch()
+    done = min(partial.stat().st_size // _FACE_BYTES, count)
+    with partial.open("r+b") as file, Bar(f"synthfaces {split}", count, start=done, quiet=quiet) as bar:
+        file.truncate(done * _FACE_BYTES)
+        file.seek(0, 2)
+        for i in range(done, count):
+            if not generator:
+                generator.append(Generator(recipe))
+            file.write(generator[0].face(first + i).tobytes())
+            file.flush()
+            bar.update(i + 1)
+
+
+def _find_networks() -> Path:
+    """Return the folder of random-face's networks without importing its code, which needs an OpenVINO of 2021."""
+    found = importlib.util.find_spec("random_face")
+    folders = [Path(place) / "data" for place in (found.submodule_search_locations or ())] if found else []
+    for folder in folders:
+        if (folder / "SynthesisNetwork.xml").exists():
+            return folder
+    raise UserError(f"the default faces need the package random-face, which is not installed: {INSTALL}")
+
+
+def _room(recipe: dict[str, Any], split: str) -> int:
+    """Return how many seeds a split has before the next one's begin."""
+    firsts = sorted([*map(int, recipe["first_seed"].values()), int(recipe["last_seed"]) + 1])
+    first = int(recipe["first_seed"][split])
+    return firsts[firsts.index(first) + 1] - first

@@ -1,0 +1,80 @@
+"""Put a report together: tables, figures and the page, from results alone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.errors import UserError, suggest
+from bench.files import sweep, write_bytes
+from bench.report import csv_file, latex, markdown
+from bench.report.ablation import ablation_table
+from bench.report.page import render_page
+from bench.report.results import Results, read_results
+from bench.report.table import Table
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of experiment: how its table is built and which published table stands beside it."""
+
+    table: Callable[[Results], Table]
+    published: str
+
+
+KINDS = {"ablation": Kind(ablation_table, "Table 1")}
+RENDERERS: dict[str, Callable[[Table], str]] = {
+    "md": markdown.render,
+    "tex": latex.render,
+    "csv": csv_file.render,
+}
+
+
+def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
+    """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.png and index.md into `out_dir`; return the files written.
+
+    Reads `results_dir` only, so it can be repeated at any time: the same results give the same bytes. Rows without
+    results are shown as such; a picture with nothing to show is not written. Raises UserError for results that are
+    missing, damaged or of another layout, and OSError when a file cannot be written.
+    """
+    results = read_results(results_dir)
+    if results.kind not in KINDS:
+        raise UserError(
+            f"{results_dir / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
+        )
+    kind = KINDS[results.kind]
+    table = kind.table(results)
+    contents: dict[str, bytes | None] = {
+        f"{table.name}.{ending}": render(table).encode() for ending, render in RENDERERS.items()
+    }
+    contents |= _pictures(results)
+    drawn = [name for name, content in contents.items() if content is not None]
+    contents["index.md"] = render_page(results, table, drawn, kind.published).encode()
+    return _write(out_dir, contents)
+
+
+def _pictures(results: Results) -> dict[str, bytes | None]:
+    """Return file name -> content of every picture; None for one with nothing to show."""
+    from bench.report.curves import draw_curves, figure_bytes
+    from bench.report.faces import draw_faces, picture_bytes
+
+    curves, faces = draw_curves(results), draw_faces(results)
+    return {
+        "fig6.png": figure_bytes(curves, "png") if curves else None,
+        "fig6.pdf": figure_bytes(curves, "pdf") if curves else None,
+        "faces.png": picture_bytes(faces) if faces else None,
+    }
+
+
+def _write(folder: Path, contents: dict[str, bytes | None]) -> list[Path]:
+    """Write what there is and remove what an earlier report left of what there is not."""
+    written = []
+    sweep(folder)
+    for name, content in contents.items():
+        if content is None:
+            (folder / name).unlink(missing_ok=True)
+        else:
+            write_bytes(folder / name, content)
+            written.append(folder / name)
+    return written

@@ -1,0 +1,204 @@
+"""Figure 6: validation PSNR against training iterations, a line a row.
+
+Legible in grey: with modules to tell rows apart, the first one decides solid or dashed and the others the colour, and
+every row has its own marker. Drawn on a figure of its own; the caller's matplotlib settings are left alone.
+"""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import matplotlib
+import pandas as pd
+import seaborn as sns
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter
+
+from bench.report.results import Results, RowResult
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+SIZE = (4.8, 3.7)  # inches: the text width of a plain article
+DPI = 200
+_OKABE_ITO = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+_REFERENCE = "#7F7F7F"
+_MARKERS = "osD^vPX<>phd"
+_DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.2, 1, 1.2))
+_SETTINGS = {
+    "font.size": 8,
+    "axes.labelsize": 8.5,
+    "xtick.labelsize": 8,
+    "ytick.labelsize": 8,
+    "legend.fontsize": 7,
+    "axes.linewidth": 0.7,
+    "pdf.fonttype": 42,  # text stays text: journals refuse Type 3 fonts
+}
+
+
+@dataclass(frozen=True)
+class Style:
+    """How a row's line looks; an empty `dashes` is a solid line."""
+
+    color: str
+    dashes: tuple[float, ...]
+    marker: str
+    width: float = 1.3
+
+
+def draw_curves(results: Results) -> Figure | None:
+    """Draw the mean curve of every row over its seeds, with a band of one standard deviation for several seeds.
+
+    Runs that failed are left out; returns None when there is no curve at all.
+    """
+    # Styles are chosen over all rows, so that a row looks the same whichever others have a curve.
+    styled = list(zip(results.rows, choose_styles(results.rows, results.modules), strict=True))
+    styled = [(row, style) for row, style in styled if _points(row)]
+    if not styled:
+        return None
+    curves = [_points(row) for row, _ in styled]
+    with _settings():
+        figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        axes = figure.add_subplot()
+        for index, (row, style) in enumerate(styled):
+            _draw_row(axes, row, style, index)
+        axes.set(xlabel="Training iteration", ylabel="Validation PSNR (dB)")
+        axes.set_ylim(*psnr_limits(curves))
+        last = max(iteration for curve in curves for iteration, _ in curve)
+        axes.set_xlim(0, 1.015 * last or 1)
+        axes.xaxis.set_major_formatter(FuncFormatter(_thousands if last >= 10_000 else _plain))
+        axes.grid(axis="y", linewidth=0.4, color="#DDDDDD")
+        _legend(figure, styled)
+        sns.despine(ax=axes)
+    return figure
+
+
+def figure_bytes(figure: Figure, kind: str) -> bytes:
+    """Return a figure as "png" or "pdf" without dates or versions: the same figure gives the same bytes."""
+    drop = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+    out = io.BytesIO()
+    with _settings():
+        figure.savefig(out, format=kind, dpi=DPI, metadata=drop[kind])
+    return out.getvalue()
+
+
+def choose_styles(rows: Sequence[RowResult], modules: Sequence[str]) -> list[Style]:
+    """Return a style a row, no two alike for up to twelve rows.
+
+    Among rows with modules: solid with the first module and dashed without, a colour for each set of the others. Rows
+    without are thin and grey beside those; with no modules at all every row has its own colour.
+    """
+    styles: list[Style] = []
+    sets: dict[tuple[bool, ...], int] = {}
+    plain = 0
+    for index, row in enumerate(rows):
+        marker = _MARKERS[index % len(_MARKERS)]
+        if row.modules and modules:
+            others = tuple(row.modules.get(name, False) for name in modules[1:])
+            color = _OKABE_ITO[sets.setdefault(others, len(sets)) % len(_OKABE_ITO)]
+            styles.append(Style(color, _DASHES[0] if row.modules.get(modules[0]) else _DASHES[1], marker))
+        elif modules:
+            styles.append(Style(_REFERENCE, _DASHES[2 + plain % 2], marker, width=1.0))
+            plain += 1
+        else:
+            styles.append(Style(_OKABE_ITO[index % len(_OKABE_ITO)], _DASHES[index % len(_DASHES)], marker))
+    return styles
+
+
+def psnr_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float]:
+    """Return limits in dB that give the second half of the curves about 45% of the height.
+
+    The first points, far below, would else press everything that matters into a line; they are cut off.
+    """
+    last = max(iteration for curve in curves for iteration, _ in curve)
+    values = [value for curve in curves for _, value in curve]
+    late = [value for curve in curves for iteration, value in curve if iteration >= last / 2] or values
+    top, span = max(values), max(max(values) - min(late), 0.1)
+    bottom = max(min(values), top - 2.2 * span)
+    margin = 0.04 * (top - bottom) or 0.05
+    return bottom - margin, top + margin
+
+
+def _settings() -> AbstractContextManager[None]:
+    """Set matplotlib's defaults with our sizes for as long as we draw, whatever the caller has set."""
+    settings: dict[Any, Any] = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
+    return matplotlib.rc_context(settings | dict(sns.axes_style("ticks")) | _SETTINGS)
+
+
+def _points(row: RowResult) -> list[tuple[int, float]]:
+    """Return iteration and PSNR of every finite point of the row's runs that did not fail."""
+    return [
+        (point.iteration, point.psnr)
+        for run in row.runs
+        if run.status != "failed"
+        for point in run.curve
+        if math.isfinite(point.psnr)
+    ]
+
+
+def _draw_row(axes: Axes, row: RowResult, style: Style, index: int) -> None:
+    points = _points(row)
+    seeds = len({run.name for run in row.runs if run.curve and run.status != "failed"})
+    many = len({iteration for iteration, _ in points})
+    every = max(1, many // 8)
+    sns.lineplot(
+        data=pd.DataFrame(points, columns=["iteration", "psnr"]),
+        x="iteration",
+        y="psnr",
+        ax=axes,
+        color=style.color,
+        linewidth=style.width,
+        linestyle=(0, style.dashes) if style.dashes else "-",
+        marker=style.marker,
+        markersize=4,
+        markevery=(index % every, every),
+        markeredgewidth=0.3,
+        errorbar="sd" if seeds > 1 else None,
+        err_kws={"alpha": 0.15, "linewidth": 0},
+        label=row.label,
+        legend=False,
+    )
+
+
+def _legend(figure: Figure, styled: Sequence[tuple[RowResult, Style]]) -> None:
+    """Put the legend below the axes, where no curve can run into it."""
+    handles = [
+        Line2D(
+            [],
+            [],
+            color=style.color,
+            linewidth=style.width,
+            linestyle=(0, style.dashes) if style.dashes else "-",
+            marker=style.marker,
+            markersize=4,
+            markeredgewidth=0.3,
+            markeredgecolor="white",
+            label=_describe(row.label, row.modules),
+        )
+        for row, style in styled
+    ]
+    figure.legend(
+        handles=handles, loc="outside lower center", ncols=3, handlelength=3.2, frameon=False, columnspacing=1.2
+    )
+
+
+def _describe(label: str, modules: Mapping[str, bool]) -> str:
+    """Return a row's label with the modules that it has, e.g. "Model 5: ESEM+PA"."""
+    has = "+".join(name for name, there in modules.items() if there)
+    return f"{label}: {has or 'none'}" if modules else label
+
+
+def _thousands(value: float, _: int) -> str:
+    return f"{value / 1000:g}k" if value else "0"
+
+
+def _plain(value: float, _: int) -> str:
+    return f"{value:g}"

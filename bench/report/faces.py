@@ -1,0 +1,168 @@
+"""The picture grid: the same faces for every method, pixel for pixel, with the PSNR of each."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from PIL import Image, ImageDraw, ImageFont
+
+from bench.errors import UserError
+from bench.report.results import Results, RowResult, RunResult
+
+if TYPE_CHECKING:
+    from PIL.ImageFont import FreeTypeFont
+
+GAP = 6  # pixels between tiles and around them
+TITLE = 22  # height of a column's title
+CAPTION = 20  # height of the line under a tile
+_TEXT = 13
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A picture and the line under it; `strong` sets the line in bold."""
+
+    picture: Image.Image
+    caption: str = ""
+    strong: bool = False
+
+
+@dataclass(frozen=True)
+class Strip:
+    """One column of the grid: a title and a tile a face, all tiles of one size."""
+
+    title: str
+    tiles: tuple[Tile, ...]
+
+
+def draw_faces(results: Results) -> Image.Image | None:
+    """Draw rows of faces under LR (every pixel a square), each row's first scored run, and HR.
+
+    Rows without pictures of all the faces are left out. Returns None when the experiment keeps no faces; raises
+    UserError, naming the file, for a picture that cannot be read or is of another size than its HR.
+    """
+    strips = make_strips(results)
+    return compose(strips) if strips else None
+
+
+def picture_bytes(picture: Image.Image) -> bytes:
+    """Return a picture as PNG; the same picture gives the same bytes."""
+    out = io.BytesIO()
+    picture.save(out, "PNG", optimize=True)
+    return out.getvalue()
+
+
+def make_strips(results: Results) -> list[Strip]:
+    """Return the columns of the grid from left to right; none when a face's LR or HR picture is missing."""
+    folder = results.folder / "samples"
+    names = [name for name in results.samples if (folder / f"{name}_hr.png").exists()]
+    names = [name for name in names if (folder / f"{name}_lr.png").exists()]
+    if not names:
+        return []
+    hr = [_open(folder / f"{name}_hr.png") for name in names]
+    lr = [_open(folder / f"{name}_lr.png") for name in names]
+    shown = [(row, run) for row in results.rows if (run := _run_to_show(row, results, names)) is not None]
+    scores = [[_psnr(run, results, name) for name in names] for _, run in shown]
+    best = [max((_rounded(one[i]) for one in scores if one[i] is not None), default=None) for i in range(len(names))]
+    width, height = lr[0].size
+    return [
+        Strip(f"LR {width}x{height}", tuple(Tile(_enlarge(a, b), "PSNR (dB)") for a, b in zip(lr, hr, strict=True))),
+        *(_strip(row, run, names, hr, values, best) for (row, run), values in zip(shown, scores, strict=True)),
+        Strip("HR", tuple(Tile(picture) for picture in hr)),
+    ]
+
+
+def compose(strips: Sequence[Strip]) -> Image.Image:
+    """Paste the columns side by side on white, every tile at `tile_corner`, none resampled."""
+    side = strips[0].tiles[0].picture.size
+    rows = len(strips[0].tiles)
+    right, bottom = tile_corner(len(strips), rows, side)
+    page = Image.new("RGB", (right, bottom), "white")
+    draw = ImageDraw.Draw(page)
+    for column, strip in enumerate(strips):
+        left, top = tile_corner(column, 0, side)
+        _write(draw, strip.title, left, top - TITLE, side[0], TITLE, strong=True)
+        for row, tile in enumerate(strip.tiles):
+            left, top = tile_corner(column, row, side)
+            page.paste(tile.picture, (left, top))
+            _write(draw, tile.caption, left, top + side[1], side[0], CAPTION, tile.strong)
+    return page
+
+
+def tile_corner(column: int, row: int, side: tuple[int, int]) -> tuple[int, int]:
+    """Return the left and top pixel of a tile in the grid, counted from 0; `side` is a tile's width and height."""
+    return GAP + column * (side[0] + GAP), TITLE + row * (side[1] + CAPTION + GAP // 2)
+
+
+def _strip(
+    row: RowResult,
+    run: RunResult,
+    names: Sequence[str],
+    hr: Sequence[Image.Image],
+    values: Sequence[float | None],
+    best: Sequence[float | None],
+) -> Strip:
+    tiles = []
+    for name, truth, value, top in zip(names, hr, values, best, strict=True):
+        path = run.folder / "samples" / f"{name}.png"
+        picture = _open(path)
+        if picture.size != truth.size:
+            raise UserError(f"{path}: {picture.size} pixels, its HR has {truth.size}; delete the run's samples folder")
+        text = "–" if value is None else f"{value:.2f}"  # noqa: RUF001
+        tiles.append(Tile(picture, text, value is not None and _rounded(value) == top))
+    return Strip(row.label, tuple(tiles))
+
+
+def _run_to_show(row: RowResult, results: Results, names: Sequence[str]) -> RunResult | None:
+    """Return the row's first scored run that keeps a picture of every face."""
+    for run in row.scored_runs(results.test[0], results.protocol):
+        if all((run.folder / "samples" / f"{name}.png").exists() for name in names):
+            return run
+    return None
+
+
+def _psnr(run: RunResult, results: Results, name: str) -> float | None:
+    value = run.values(results.test[0], results.protocol, "psnr").get(name)
+    return value if value is not None and not math.isnan(value) else None
+
+
+def _rounded(value: float | None) -> float:
+    return -math.inf if value is None else float(f"{value:.2f}")
+
+
+def _enlarge(lr: Image.Image, hr: Image.Image) -> Image.Image:
+    """Return LR at the size of HR, every pixel a square."""
+    return lr.resize(hr.size, Image.Resampling.NEAREST)
+
+
+def _open(path: Path) -> Image.Image:
+    try:
+        with Image.open(path) as file:
+            return file.convert("RGB")
+    except (OSError, Image.DecompressionBombError) as error:
+        raise UserError(f"{path}: not a whole picture ({error}); delete it and run the experiment again") from None
+
+
+def _write(
+    draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, height: int, strong: bool = False
+) -> None:
+    """Write text into the middle of a box, smaller where it is too wide."""
+    if not text:
+        return
+    size = _TEXT
+    while size > 7 and _font(size, strong).getlength(text) > width:
+        size -= 1
+    draw.text((left + width / 2, top + height / 2), text, "black", _font(size, strong), anchor="mm")
+
+
+def _font(size: int, strong: bool) -> FreeTypeFont:
+    """Return the font that matplotlib brings along: the same on every machine."""
+    import matplotlib
+
+    name = "DejaVuSans-Bold.ttf" if strong else "DejaVuSans.ttf"
+    return ImageFont.truetype(str(Path(matplotlib.get_data_path()) / "fonts" / "ttf" / name), size)

@@ -1,0 +1,142 @@
+r"""A table as LaTeX: booktabs, in a `table` environment that compiles inside a plain article."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Sequence
+from itertools import groupby
+
+from bench.report.table import Cell, Column, Row, Table, letter
+
+_HEAD = r"""% {name}, made by fsr-bench; \input it. Needed in the preamble:
+%   \usepackage{{booktabs}}  % rules
+%   \usepackage{{graphicx}}  % shrinks the table to the text width where it is wider
+%   \usepackage{{amssymb}}   % \checkmark; without it \surd stands in
+\providecommand{{\checkmark}}{{\ensuremath{{\surd}}}}
+"""
+_SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\ensuremath{<}",
+    ">": r"\ensuremath{>}",
+    "|": r"\ensuremath{|}",
+    '"': "''",
+    "±": r"\,\ensuremath{\pm}\,",
+    "×": r"\ensuremath{\times}",  # noqa: RUF001
+    "∞": r"\ensuremath{\infty}",
+    "µ": r"\ensuremath{\mu}",
+    "✓": r"\checkmark{}",
+    "–": "--",  # noqa: RUF001
+    "—": "---",
+    "‘": "`",  # noqa: RUF001
+    "’": "'",  # noqa: RUF001
+    "“": "``",
+    "”": "''",
+    "…": r"\ldots{}",
+}
+_LAST_LATIN = 0x17F  # pdflatex knows Latin letters up to here without further packages, but for these:
+_UNKNOWN = "«»ÐÞðþĄąĐđĘęĦħĮįĸĿŀŉŊŋŦŧŲųſ"
+
+
+def escape(text: str) -> str:
+    r"""Return `text` on one line as LaTeX that prints it.
+
+    A sign that pdflatex cannot set is written without its accent or as its code, e.g. "U+4E2D".
+
+    >>> escape("50% of a_b")
+    '50\\% of a\\_b'
+    """
+    text = " ".join(text.split()).replace(" ± ", "±")
+    return "".join(_SPECIAL.get(sign) or _plain(sign) for sign in text)
+
+
+def render(table: Table) -> str:
+    r"""Return the table as LaTeX: best in bold, second-best underlined, footnotes and notes below it."""
+    columns = "".join(column.align[0] for column in table.columns)
+    lines = [
+        _HEAD.format(name=table.name) + r"\begin{table}[t]",
+        r"\centering",
+        r"\setlength{\belowcaptionskip}{6pt}",
+        rf"\caption[{{{escape(table.title)}}}]{{{escape(table.title)}. {escape(table.caption)}}}",
+        rf"\label{{tab:{table.name}}}",
+        r"\small",
+        r"\setlength{\tabcolsep}{4pt}",
+        r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
+        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
+        r"\toprule",
+        *_heading(table.columns),
+        r"\midrule",
+        *(_row(row) for row in table.rows),
+        r"\bottomrule",
+        r"\end{tabular}}",
+        *_below(table),
+        r"\end{table}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _heading(columns: Sequence[Column]) -> list[str]:
+    """Return the lines of the head: groups with their rules, titles, units; a line that would be empty is left out."""
+    lines, rules, at = [], [], 1
+    groups = [(name, len(list(members))) for name, members in groupby(columns, key=lambda column: column.group)]
+    for name, width in groups:
+        if name:
+            rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
+        at += width
+    if rules:
+        lines.append(_line([rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" for name, width in groups]))
+        lines.append("".join(rules))
+    lines.append(_line([_over(column, column.title) for column in columns]))
+    if any(column.unit for column in columns):
+        lines.append(_line([_over(column, f"({column.unit})" if column.unit else "") for column in columns]))
+    return lines
+
+
+def _over(column: Column, text: str) -> str:
+    """Return a heading centred over its column; that of a column of text stands at its left."""
+    return rf"\multicolumn{{1}}{{c}}{{{escape(text)}}}" if column.numeric and text else escape(text)
+
+
+def _row(row: Row) -> str:
+    first, *others = [_cell(cell) for cell in row.cells]
+    marks = ",".join(letter(index) for index in row.footnotes)
+    return _line([first + (rf"\textsuperscript{{{marks}}}" if marks else ""), *others])
+
+
+def _cell(cell: Cell) -> str:
+    text = escape(cell.text)
+    if cell.emphasis == "best":
+        return rf"\textbf{{{text}}}"
+    return rf"\underline{{{text}}}" if cell.emphasis == "second" else text
+
+
+def _line(cells: Sequence[str]) -> str:
+    return " & ".join(cells) + r" \\"
+
+
+def _below(table: Table) -> list[str]:
+    marked = [rf"\textsuperscript{{{letter(i)}}}\,{escape(text)}" for i, text in enumerate(table.footnotes)]
+    texts = [*marked, *map(escape, table.notes)]
+    if not texts:
+        return []
+    return [
+        r"\par\smallskip",
+        r"\begin{minipage}{\linewidth}\footnotesize\raggedright\setlength{\parskip}{2pt}",
+        "\\par\n".join(texts),
+        r"\end{minipage}",
+    ]
+
+
+def _plain(sign: str) -> str:
+    if sign.isprintable() and ord(sign) <= _LAST_LATIN and sign not in _UNKNOWN:
+        return sign
+    base = unicodedata.normalize("NFKD", sign)[0]
+    return base if base.isascii() and base.isalnum() else f"U+{ord(sign):04X}"

@@ -1,0 +1,52 @@
+"""A table as Markdown: a pipe table that GitHub renders and a terminal shows readably."""
+
+from __future__ import annotations
+
+import re
+
+from tabulate import tabulate
+
+from bench.report.table import Cell, Column, Row, Table, letter
+
+# An underscore inside a word and a "<" before a number are plain text.
+_SPECIAL = re.compile(r"([\\`*\[\]|]|<(?=[A-Za-z/!?])|(?<![^\W_])_|_(?![^\W_]))")
+
+
+def escape(text: str) -> str:
+    """Return `text` on one line, with what Markdown would read as markup escaped."""
+    return _SPECIAL.sub(r"\\\1", " ".join(text.split()))
+
+
+def render(table: Table) -> str:
+    """Return caption, table, footnotes and notes; the best is bold, the second-best underlined."""
+    body = [[_cell(cell) for cell in row.cells] for row in table.rows]
+    for line, row in zip(body, table.rows, strict=True):
+        line[0] += _marks(row)
+    grid = tabulate(
+        body,
+        headers=[_heading(column) for column in table.columns],
+        tablefmt="pipe",
+        colalign=[column.align for column in table.columns],
+        disable_numparse=True,
+    )
+    parts = [f"**{escape(table.title)}.** {escape(table.caption)}", grid]
+    remarks = [f"{letter(i)}: {escape(text)}" for i, text in enumerate(table.footnotes)]
+    remarks += map(escape, table.notes)
+    if remarks:
+        parts.append("\n".join(f"- {text}" for text in remarks))
+    return "\n\n".join(parts) + "\n"
+
+
+def _heading(column: Column) -> str:
+    return escape(f"{column.group}: {column.heading}" if column.group else column.heading)
+
+
+def _cell(cell: Cell) -> str:
+    text = escape(cell.text)
+    if cell.emphasis == "best":
+        return f"**{text}**"
+    return f"<ins>{text}</ins>" if cell.emphasis == "second" else text
+
+
+def _marks(row: Row) -> str:
+    return "".join(f" [{letter(index)}]" for index in row.footnotes)

@@ -1,0 +1,72 @@
+"""The report's first page: table, pictures, and where each row comes from."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from tabulate import tabulate
+
+from bench.report import markdown
+from bench.report.means import row_status
+from bench.report.published import ledger
+from bench.report.results import Results, RunResult
+from bench.report.table import DASH, Table
+
+
+def render_page(results: Results, table: Table, files: Collection[str], errata: str) -> str:
+    """Return index.md: the table, the pictures among `files`, provenance and the errata of the published `errata`."""
+    parts = [f"# {markdown.escape(results.title)}", markdown.render(table).rstrip()]
+    parts.append(f"As files: [LaTeX]({table.name}.tex), [CSV]({table.name}.csv), [Markdown]({table.name}.md).")
+    if "fig6.png" in files:
+        parts += ["## Training curves", f"![Validation PSNR against iterations](fig6.png)\n\n{_about_curves(results)}"]
+    if "faces.png" in files:
+        parts += ["## Faces", f"![The same faces under every method](faces.png)\n\n{_about_faces(results)}"]
+    parts += ["## Where the numbers come from", _provenance(results)]
+    parts += [f"## The published numbers ({errata})", _errata(errata)]
+    return "\n\n".join(parts) + "\n"
+
+
+def _about_curves(results: Results) -> str:
+    text = (
+        f"PSNR on {results.val.faces:,} validation faces of {markdown.escape(results.val.dataset)} "
+        f"({results.val.fingerprint[:8]}), protocol {markdown.escape(results.protocol)}. "
+    )
+    if len(results.seeds) > 1:
+        text += "Lines are means over seeds, bands one standard deviation. "
+    return text + "The first points lie below the picture where they would squash it. [PDF](fig6.pdf)"
+
+
+def _about_faces(results: Results) -> str:
+    return (
+        f"Test faces of {markdown.escape(results.test[0].dataset)}, each row's first seed that was scored; PSNR in dB "
+        f"under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are not resampled; "
+        "an LR pixel is shown as a square."
+    )
+
+
+def _provenance(results: Results) -> str:
+    head = ["Row", "Status", "Run", "Seed", "Device", "Commit", "Versions"]
+    body = [
+        [
+            markdown.escape(row.label),
+            row_status(row, results) if len(row.runs) == 1 else run.status,
+            f"`{run.name}`",
+            str(run.seed) if run.status != "not run" else DASH,
+            markdown.escape(run.device) or DASH,
+            markdown.escape(run.environment.get("commit", "")) or DASH,
+            markdown.escape(_versions(run)) or DASH,
+        ]
+        for row in results.rows
+        for run in row.runs
+    ]
+    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+
+
+def _versions(run: RunResult) -> str:
+    return ", ".join(f"{name} {version}" for name, version in run.environment.items() if name != "commit")
+
+
+def _errata(table: str) -> str:
+    source = ledger().source(table)
+    lines = [f"From [{source.citation}]({source.url}). Known about them:", ""]
+    return "\n".join([*lines, *(f"- {markdown.escape(erratum.text)}" for erratum in ledger().errata_of(table))])

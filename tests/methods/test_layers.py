@@ -1,0 +1,148 @@
+"""Layers against plain computations that share no code with them."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from PIL import Image
+from torch import Tensor
+from torch.utils.flop_counter import FlopCounterMode
+
+from bench import registry
+from methods.layers.cross_conv import ESEM, CrossConv
+from methods.layers.eca import ECA, eca_kernel
+from methods.layers.feature_enhancement import FEM
+from methods.layers.pyramid_attention import PyramidAttention
+from methods.layers.resample import upsample_8bit
+
+
+def patches(feature: Tensor) -> Tensor:
+    """Return the 3x3 patches of one feature map [1, C, H, W] as convolution kernels [HW, C, 3, 3]."""
+    channels = feature.shape[1]
+    return F.unfold(feature, 3, padding=1)[0].t().reshape(-1, channels, 3, 3)
+
+
+def published_pyramid_attention(layer: PyramidAttention, x: Tensor) -> Tensor:
+    """Pyramid attention as published: image by image, patches as kernels of a convolution and of its transpose."""
+    out = []
+    for image in x.split(1):
+        query = layer.query(image)
+        keys, values = [], []
+        for scale in layer.scales:
+            level = image
+            if scale != 1:
+                level = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
+            key = patches(layer.match(level))
+            norm = key.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
+            keys.append(key / norm)
+            values.append(patches(layer.assembly(level)))
+        scores = [F.conv2d(query, key, padding=1) * 10 for key in keys]
+        if layer.scope == "joint":
+            attention = torch.cat(scores, dim=1).softmax(dim=1)
+        else:
+            attention = torch.cat([score.softmax(dim=1) for score in scores], dim=1) / len(scores)
+        out.append(image + F.conv_transpose2d(attention, torch.cat(values), padding=1) / 4)
+    return torch.cat(out)
+
+
+@pytest.mark.parametrize("scope", ["joint", "per-level"])
+@pytest.mark.parametrize(("channels", "height", "width"), [(16, 16, 16), (8, 12, 20)])
+def test_pyramid_attention_equals_the_published_loop(scope: str, channels: int, height: int, width: int) -> None:
+    torch.manual_seed(0)
+    layer = PyramidAttention(channels, scope=scope)  # type: ignore[arg-type]
+    x = torch.randn(3, channels, height, width, requires_grad=True)
+    got, expected = layer(x), published_pyramid_attention(layer, x)
+    assert (got - expected).abs().max() < 1e-5
+    weight = torch.randn_like(got)
+    (one,), (other,) = torch.autograd.grad((got * weight).sum(), x), torch.autograd.grad((expected * weight).sum(), x)
+    assert (one - other).abs().max() < 1e-4 * other.abs().max()
+
+
+def test_pyramid_attention_has_798_keys_at_16x16() -> None:
+    sizes = PyramidAttention(8).sizes(16, 16)
+    assert sizes == [(16, 16), (14, 14), (12, 12), (11, 11), (9, 9)]
+    assert sum(h * w for h, w in sizes) == 798
+
+
+def test_saved_multiply_adds_are_the_published_form_s() -> None:
+    layer, x = PyramidAttention(16), torch.randn(1, 16, 16, 16)
+    with FlopCounterMode(display=False) as executed:
+        layer(x)
+    with FlopCounterMode(display=False) as published:
+        published_pyramid_attention(layer, x)
+    difference = (published.get_total_flops() - executed.get_total_flops()) // 2
+    # torch counts a transposed convolution's output, which is one pixel smaller than its kernel's reach on each side.
+    assert layer.saved_multiply_adds(x.shape) == pytest.approx(difference, rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("rule", "expected"),
+    [
+        ("public", {8: 3, 32: 3, 48: 3, 64: 3, 96: 3, 128: 5, 256: 5}),
+        ("nearest", {8: 1, 32: 3, 64: 3, 128: 3, 256: 5}),
+        ("ceil", {8: 3, 32: 3, 64: 5, 128: 5, 256: 5}),
+    ],
+)
+def test_eca_kernels(rule: str, expected: dict[int, int]) -> None:
+    assert {channels: eca_kernel(channels, rule) for channels in expected} == expected  # type: ignore[arg-type]
+
+
+def test_eca_against_numpy() -> None:
+    layer, x = ECA(8), torch.randn(2, 8, 5, 4)
+    weight = layer.conv.weight.detach().numpy().reshape(3)
+    mean = np.pad(x.numpy().mean(axis=(2, 3)), ((0, 0), (1, 1)))
+    logits = sum(weight[i] * mean[:, i : i + 8] for i in range(3))
+    expected = x.numpy() / (1 + np.exp(-logits))[:, :, None, None]
+    assert np.abs(layer(x).detach().numpy() - expected).max() < 1e-6
+
+
+@pytest.mark.parametrize("size", [3, 5])
+def test_cross_convolution_is_a_convolution_with_a_plus_shaped_kernel(size: int) -> None:
+    layer, x = CrossConv(4, size), torch.randn(2, 4, 9, 7)
+    plus = torch.zeros(4, 4, size, size)
+    plus[:, :, size // 2, :] += layer.row.weight[:, :, 0, :].detach()
+    plus[:, :, :, size // 2] += layer.column.weight[:, :, :, 0].detach()
+    assert torch.allclose(layer(x), F.conv2d(x, plus, layer.row.bias, padding=size // 2), atol=1e-5)
+
+
+def test_esem_passes_each_quarter_through_one_block_more() -> None:
+    """Equation 5: the first quarter reaches the fusion through no CCB, the last through three."""
+    layer, seen = ESEM(16), []
+    layer.fuse.register_forward_pre_hook(lambda _, inputs: seen.append(inputs[0]))
+    x = torch.randn(1, 16, 6, 6)
+    layer(x)
+    (joined,) = seen
+    assert torch.equal(joined[:, :4], x[:, :4])
+    first = layer.blocks[0](x[:, 4:])
+    second = layer.blocks[1](first[:, 4:])
+    third = layer.blocks[2](second[:, 4:])
+    assert torch.equal(joined[:, 4:], torch.cat([first[:, :4], second[:, :4], third], dim=1))
+
+
+def test_fem_against_equations_10_and_11() -> None:
+    torch.manual_seed(0)
+    layer = FEM(8, [(4, 1), (8, 0), (12, -1)])
+    x, f1, f2, f3 = (torch.randn(2, c, s, s) for c, s in ((8, 8), (4, 16), (8, 8), (12, 4)))
+    half = (f1[:, :, ::2, ::2] + f1[:, :, 1::2, ::2] + f1[:, :, ::2, 1::2] + f1[:, :, 1::2, 1::2]) / 4
+    double = f3.repeat_interleave(2, 2).repeat_interleave(2, 3)
+    aligned = [layer.refine[0].align.channels(half), f2, layer.refine[2].align.channels(double)]
+    refined = [block.project(x - one) + x for block, one in zip(layer.refine, aligned, strict=True)]
+    expected = x + layer.eca(layer.merge(torch.cat(refined, 1)))
+    assert torch.allclose(layer(x, [f1, f2, f3]), expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("scale", [4, 8])
+def test_bicubic_is_pils(scale: int) -> None:
+    small = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
+    size = (16 * scale, 16 * scale)
+    expected = np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BICUBIC)) for one in small])
+    lr = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
+    got = registry.build("bicubic", {"scale": scale})(lr)
+    assert np.array_equal((got * 255).round().byte().permute(0, 2, 3, 1).numpy(), expected)
+    # Away from 0 and 255: PIL also clips between its two passes.
+    smooth = small // 4 + 90
+    expected = np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BICUBIC)) for one in smooth])
+    near = upsample_8bit(torch.from_numpy(smooth).permute(0, 3, 1, 2).float() / 255, scale) * 255
+    assert np.abs(near.permute(0, 2, 3, 1).numpy() - expected).max() <= 1

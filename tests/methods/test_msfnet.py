@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import torch
+
+from bench import registry
+from bench.errors import UserError
+
+SMALL = {"width": 0.125, "deep_blocks": 2}
+
+
+def test_the_eight_models_are_the_paper_s_table_1() -> None:
+    modules = ["", "F", "P", "E", "EP", "EF", "PF", "EPF"]
+    for number, present in enumerate(modules, 1):
+        options = registry.get(f"msfnet-{number}").options
+        assert options == {"esem": "E" in present, "pa": "P" in present, "fem": "F" in present}
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_model_1_is_sparnet(training: bool) -> None:
+    sparnet, model = registry.build("sparnet", {"width": 0.25}), registry.build("msfnet-1", {"width": 0.25})
+    model.load_state_dict(sparnet.state_dict())
+    lr = torch.rand(2, 3, 16, 16)
+    assert torch.equal(sparnet.train(training)(lr), model.train(training)(lr))
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"msrb_fuse": "mul"},
+        {"msrb_fuse": "concat"},
+        {"msrb_fuse": "sigmoid-sum"},
+        {"attention": "3d"},
+        {"attention": "3d", "msrb_fuse": "concat"},
+        {"pa_position": "pre"},
+        {"pa_position": "mid"},
+        {"pa_scales": [1.0, 0.5]},
+        {"pa_scope": "per-level"},
+        {"ccb_kernel": [3, 5, 7]},
+        {"ccb_convs": 1},
+        {"ccb_depthwise": True},
+        {"esem_fuse_kernel": 1},
+        {"esem_residual": False},
+        {"eca_rule": "nearest"},
+        {"eca_rule": "ceil"},
+        {"fem_place": "after"},
+        {"fem_merge": "eca-sum"},
+        {"fem_align": "conv"},
+        {"skip_add": True},
+        {"scale": 4},
+    ],
+    ids=str,
+)
+def test_every_switch_changes_the_network_and_trains(options: dict[str, Any]) -> None:
+    def output(given: dict[str, Any]) -> torch.Tensor:
+        torch.manual_seed(0)
+        model = registry.build("msfnet", {**SMALL, **given}).eval()
+        side = 128 // given.get("scale", 8)
+        return model(torch.rand(1, 3, side, side, generator=torch.Generator().manual_seed(1)))
+
+    sr = output(options)
+    assert sr.shape == (1, 3, 128, 128) and torch.isfinite(sr).all()
+    # At this width each ECA kernel comes out the same under all three rules but for one.
+    assert options.get("eca_rule") or not torch.equal(sr, output({}))
+    sr.mean().backward()
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"pa_position": "middle"}, "expected one of 'post', 'mid', 'pre'"),
+        ({"ccb_kernel": 3}, "expected a list of a whole number"),
+        ({"fem": 1}, "expected true or false"),
+        ({"esemm": True}, "did you mean 'esem'"),
+    ],
+)
+def test_bad_options_are_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        registry.build("msfnet", options)
+
+
+@pytest.mark.parametrize(
+    "options", [{"width": 0.0}, {"deep_blocks": 0}, {"ccb_kernel": [3, 3]}, {"pa_scales": [1.5]}, {"pa_scales": []}]
+)
+def test_impossible_sizes_are_refused(options: dict[str, Any]) -> None:
+    with pytest.raises(ValueError, match="given"):
+        registry.build("msfnet", options)
