@@ -13,6 +13,12 @@ class UserError(Exception):
     """
 
 
+def reason(error: BaseException) -> str:
+    """Return an exception of somebody else's code as one line: its type and the first line of its text."""
+    lines = str(error).splitlines()
+    return f"{type(error).__name__}: {lines[0]}" if lines else type(error).__name__
+
+
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt name: the nearest known one, else all of them.
 

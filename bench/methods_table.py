@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from bench import registry
-from bench.errors import UserError
+from bench.errors import UserError, reason
 
 HR_SIZE = 128
 
@@ -60,7 +60,7 @@ def _describe(spec: registry.MethodSpec) -> dict[str, Any]:
     except UserError as error:
         return record | {"error": str(error)}
     except Exception as error:
-        return record | {"error": f"cannot be built: {type(error).__name__}: {str(error).splitlines()[0]}"}
+        return record | {"error": f"cannot be built: {reason(error)}"}
 
 
 def _measure(spec: registry.MethodSpec) -> dict[str, int]:

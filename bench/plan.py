@@ -112,14 +112,20 @@ def _done(cell: Cell) -> int:
 
 
 def _measure(cell: Cell, faces: Faces, device: torch.device) -> tuple[float, float]:
-    """Return the seconds of a training iteration and of one image scored."""
+    """Return the seconds of a training iteration and of one image scored; zeros for a method that can't do either.
+
+    What is wrong with it is told when its run fails, and the other rows are planned all the same.
+    """
     from bench import registry
     from bench.cost import seconds_per_image
     from bench.evaluate import low_resolution, to_tensor
     from bench.train import probe
 
     config = cell.run.config
-    step = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device)
-    model = registry.build(config.method, config.options).to(device).eval()
-    lr = to_tensor(low_resolution(faces.test.faces[:1], config.scale), device)
-    return step, seconds_per_image(model, lr, repeats=1)
+    try:
+        step = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device)
+        model = registry.build(config.method, config.options).to(device).eval()
+        lr = to_tensor(low_resolution(faces.test.faces[:1], config.scale), device)
+        return step, seconds_per_image(model, lr, repeats=1)
+    except Exception:
+        return 0.0, 0.0

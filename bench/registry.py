@@ -21,7 +21,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from bench.errors import UserError, suggest
+from bench.errors import UserError, reason, suggest
 from bench.options import resolve_options
 
 if TYPE_CHECKING:
@@ -165,7 +165,7 @@ def load(method: str) -> type[nn.Module]:
         except UserError:
             raise
         except Exception as error:
-            raise UserError(f"method '{method}' ({source.name}) cannot be imported: {_reason(error)}") from error
+            raise UserError(f"method '{method}' ({source.name}) cannot be imported: {reason(error)}") from error
     if method not in _classes:
         raise UserError(f"method '{method}': importing {catalogue().sources[method].name} did not register it")
     return _classes[method]
@@ -194,7 +194,7 @@ def _build_catalogue() -> Catalogue:
         except UserError:
             raise
         except Exception as error:
-            broken[source.name] = _reason(error)
+            broken[source.name] = reason(error)
             continue
         for spec in found:
             if spec.id in specs:
@@ -274,7 +274,3 @@ def _spec(method: str, about: Mapping[str, Any], source: str) -> MethodSpec:
     values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
     values["options"] = MappingProxyType(dict(values.get("options", {})))
     return MethodSpec(id=method, source=source, **values)
-
-
-def _reason(error: Exception) -> str:
-    return f"{type(error).__name__}: {str(error).splitlines()[0] if str(error) else 'no message'}"

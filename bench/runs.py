@@ -116,9 +116,9 @@ class Run:
         except OSError:
             raise
         except Exception as error:
-            reason = str(error).splitlines()[0]
             raise UserError(
-                f"{self.state}: not a whole checkpoint ({reason}); delete it to train this run from the start"
+                f"{self.state}: not a whole checkpoint ({type(error).__name__}); "
+                "delete it to train this run from the start"
             ) from None
         if not isinstance(state, dict) or state.get("config") != self.config.id:
             raise UserError(f"{self.state}: checkpoint of another run; delete it to train this run from the start")

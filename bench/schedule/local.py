@@ -67,12 +67,12 @@ class _Crew:
         context = multiprocessing.get_context("spawn")
         self.cells, self.quiet = cells, quiet
         self.said: Any = context.Queue()
-        todo: Any = context.Queue()
+        self.todo: Any = context.Queue()  # held here: its semaphore goes when it does
         for index in [*range(len(cells)), *[None] * jobs]:
-            todo.put(index)
+            self.todo.put(index)
         task = (list(cells), faces, str(device), samples, threads_each(jobs), registry.plugins())
         self.workers: list[BaseProcess] = [
-            context.Process(target=_work, args=(*task, todo, self.said), daemon=True) for _ in range(jobs)
+            context.Process(target=_work, args=(*task, self.todo, self.said), daemon=True) for _ in range(jobs)
         ]
         self.outcomes: dict[int, Outcome] = {}
         self.bars: dict[int, Bar] = {}

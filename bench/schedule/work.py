@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.errors import UserError
+from bench.errors import UserError, reason
 from bench.stop import Interrupted
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_
     except (Interrupted, OSError):
         raise
     except Exception as error:
-        message = str(error).splitlines()[0] if str(error) else type(error).__name__
+        message = str(error) if isinstance(error, UserError) else reason(error)
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
         run.write(status="failed", error=message)

@@ -1,0 +1,285 @@
+"""The command line on a small experiment: two methods, six faces, a few iterations."""
+
+from __future__ import annotations
+
+import csv
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench import paths, registry
+from bench.cli import main
+from bench.data.store import FaceRow, write_store
+from tests.bench.conftest import TINY, smooth_faces
+
+EXPERIMENT = """
+title = "Small"
+kind = "ablation"
+[[rows]]
+method = "bicubic"
+[[rows]]
+method = "tiny"
+label = "Narrow"
+options = { width = 0.5 }
+[[rows]]
+method = "tiny"
+"""
+PROFILE = """
+note = "a few iterations"
+generate = { train = 1, val = 1, test = 1 }
+[training]
+iterations = 6
+batch = 2
+validate_every = 3
+"""
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make a data set, an experiment and a profile in a new root; return the arguments of `fsr run`."""
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    monkeypatch.setattr(registry, "_plugins", [])
+    monkeypatch.setattr(registry, "_catalogue", None)
+    for seed, (split, count) in enumerate((("train", 6), ("val", 2), ("test", 3))):
+        rows = [FaceRow(f"{split}-{i}") for i in range(count)]
+        write_store(paths.prepared() / "mine" / split, zip(rows, smooth_faces(count, seed), strict=True), {})
+    (tmp_path / "small.toml").write_text(EXPERIMENT)
+    (tmp_path / "short.toml").write_text(PROFILE)
+    files = [str(tmp_path / "small.toml"), "--profile", str(tmp_path / "short.toml")]
+    return [*files, "--data", "mine", "--plugin", str(TINY), "--jobs", "1"]
+
+
+def run_json(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int = 0) -> Any:
+    capsys.readouterr()
+    assert main([*arguments, "--json"]) == code
+    return json.loads(capsys.readouterr().out)
+
+
+def error_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
+    """Return the one line that bad input gives, after checking the exit code."""
+    capsys.readouterr()
+    try:
+        code = main(arguments)
+    except SystemExit as end:
+        code = int(end.code or 0)
+    out, err = capsys.readouterr()
+    assert code == 2, err
+    assert out == ""
+    lines = err.strip().splitlines()
+    assert len(lines) == 1 and lines[0].startswith("fsr: "), err
+    return lines[0]
+
+
+def results(name: str = "small-short-mine") -> Path:
+    return paths.results() / name
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_run_trains_scores_reports_and_then_has_nothing_to_do(
+    job: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = run_json(["run", *job], capsys)
+    assert [run["status"] for run in first["runs"]] == ["finished"] * 3
+    assert {run["state"] for run in first["plan"]["runs"]} == {"score", "to do"}
+    table = (paths.reports() / "small-short-mine" / "table1.md").read_text()
+    for word in ("Bicubic", "Narrow", "Tiny", "sparnet", "mine"):
+        assert word in table
+    before = contents(paths.results())
+    again = run_json(["run", *job], capsys)
+    assert [run["status"] for run in again["runs"]] == ["cached"] * 3
+    assert again["plan"]["seconds"] == 0
+    assert contents(paths.results()) == before
+
+
+def test_score_rows_say_what_they_are(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_json(["run", *job], capsys)["runs"][2]["run"]
+    with (results() / run / "scores.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert len(rows) == 3 * 2
+    assert {(row["method"], row["dataset"], row["protocol"], row["run"]) for row in rows} == {
+        ("tiny", "mine", "sparnet", run)
+    }
+    assert {row["image"] for row in rows} == {"test-0", "test-1", "test-2"}
+    weights = str(results() / run / "weights.safetensors")
+    scored = run_json(["score", "tiny", "--weights", weights, "--data", "mine", "--plugin", str(TINY)], capsys)
+    assert {(one["image"], one["metric"], one["value"]) for one in scored["images"]} == {
+        (row["image"], row["metric"], float(row["value"])) for row in rows
+    }
+    record = json.loads((results() / run / "run.json").read_text())
+    assert record["status"] == "finished" and record["parameters"] > 0 and record["multiply_adds"] > 0
+    assert record["environment"]["torch"] and record["environment"]["commit"]
+
+
+def test_side_by_side_gives_the_same_scores(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-m", "bench.cli", "run", *job[:-1]]
+    for jobs, folder in (("1", "one"), ("2", "two")):
+        done = subprocess.run([*command, jobs], env=environment, check=False, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        results().rename(paths.results() / folder)
+    for path in (paths.results() / "one").glob("*/scores.csv"):
+        other = paths.results() / "two" / path.parent.name
+        assert (other / "scores.csv").read_bytes() == path.read_bytes()
+        if path.with_name("weights.safetensors").exists():
+            assert (other / "weights.safetensors").read_bytes() == path.with_name("weights.safetensors").read_bytes()
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_ctrl_c_saves_and_the_same_command_goes_on(job: list[str], jobs: str) -> None:
+    command = [sys.executable, "-m", "bench.cli", "run", *job[:-1], jobs, "--set", "training.iterations=300"]
+    running = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True)
+    deadline = time.monotonic() + 60
+    while not list(paths.results().glob("*/tiny*/run.json")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    time.sleep(0.3)
+    running.send_signal(signal.SIGINT)
+    _, err = running.communicate(timeout=60)
+    assert running.returncode == 130, err
+    assert "the same command goes on from there" in err and "Traceback" not in err
+    assert list(paths.results().glob("*/tiny*/state.pt"))
+    plan = subprocess.run([*command[:3], "plan", *command[4:], "--json"], capture_output=True, text=True, check=True)
+    resumed = [run for run in json.loads(plan.stdout)["runs"] if run["state"] == "resume"]
+    assert resumed and all(0 < run["iterations"] < 300 for run in resumed)
+
+
+def test_a_row_that_diverges_fails_alone(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(job[0])
+    path.write_text(EXPERIMENT.replace("{ width = 0.5 }", "{ explode = true }"))
+    result = run_json(["run", *job], capsys, code=1)
+    assert [run["status"] for run in result["runs"]] == ["finished", "failed", "finished"]
+    assert "NaN or infinite" in result["runs"][1]["error"]
+    table = (paths.reports() / "small-short-mine" / "table1.md").read_text()
+    assert "failed" in table
+
+
+def test_a_damaged_checkpoint_fails_its_row_with_code_2(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    plan = run_json(["plan", *job], capsys)
+    state = results() / plan["runs"][1]["run"] / "state.pt"
+    state.parent.mkdir(parents=True)
+    state.write_bytes(b"junk")
+    result = run_json(["run", *job], capsys, code=2)
+    assert [run["status"] for run in result["runs"]] == ["finished", "failed", "finished"]
+    assert "not a whole checkpoint" in result["runs"][1]["error"]
+    assert state.read_bytes() == b"junk"
+
+
+def test_one_more_row_and_other_settings(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    more = ["--add", "sparnet", "--set", "width=0.125", "--set", "training.iterations=1", "--set", "seeds=[0, 1]"]
+    plan = run_json(["plan", *job, *more], capsys)
+    assert [(run["method"], run["seed"]) for run in plan["runs"]] == [
+        ("bicubic", 0),
+        *[(method, seed) for method in ("tiny", "tiny", "sparnet") for seed in (0, 1)],
+    ]
+    assert not results().exists()
+
+
+def test_report_is_redrawn_from_results_alone(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    run_json(["run", *job], capsys)
+    report = paths.reports() / "small-short-mine"
+    before = {path.name: path.read_bytes() for path in report.iterdir() if path.suffix in (".md", ".tex", ".csv")}
+    shutil.rmtree(paths.reports())
+    shutil.rmtree(paths.prepared())
+    run_json(["report"], capsys)
+    assert {name: (report / name).read_bytes() for name in before} == before
+
+
+def test_methods_lists_everything_as_json(capsys: pytest.CaptureFixture[str], job: list[str]) -> None:
+    found = {one["id"]: one for one in run_json(["methods", "--plugin", str(TINY)], capsys)}
+    assert found["sparnet"]["parameters"] == 10_518_867
+    assert found["msfnet-8"]["multiply_adds"] / 1e9 == pytest.approx(13.440, abs=5e-4)
+    assert found["tiny"]["scales"] == [2, 4, 8]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["rnu"], "unknown command 'rnu': did you mean 'run'"),
+        (["run", "ablatoin"], "unknown experiment 'ablatoin': did you mean 'ablation'"),
+        (["run", "none.toml"], "none.toml: no such file"),
+        (["run", "ablation", "--profile", "quik"], "unknown profile 'quik': did you mean 'quick'"),
+        (["run", "ablation", "--add", "sparnte"], "unknown method 'sparnte': did you mean 'sparnet'"),
+        (["run", "ablation", "--set", "training.iteration=3"], "unknown key 'iteration': did you mean 'iterations'"),
+        (["run", "ablation", "--set", "training.iterations=-3"], "training.iterations: -3 given, expected more than 0"),
+        (["run", "ablation", "--set", "width=0"], "width: 0.0 given, expected more than 0"),
+        (["run", "ablation", "--set", "seeds=[]"], "seeds: [] given"),
+        (["run", "ablation", "--set", "generate.train=0"], "train: 0 faces given, expected at least 1"),
+        (["run", "ablation", "--set", "width"], "expected key=value"),
+        (["run", "ablation", "--data", "celeba"], "run `fsr prepare celeba --source"),
+        (["run", "ablation", "--device", "gpu"], "--device gpu: not a device"),
+        (["run", "ablation", "--data", "mine", "--device", "cuda:99"], "CUDA devices are there"),
+        (["prepare", "celebb"], "unknown data set 'celebb': did you mean 'celeba'"),
+        (["prepare", "celeba", "--source", "none.tar"], "none.tar: no such file or folder"),
+        (["prepare", "synthfaces", "--train", "-1"], "--train -1: expected at least 1"),
+        (["score", "sparnet"], "give --weights"),
+        (["score", "bicubic", "--data", "mnie"], "no data set 'mnie'"),
+        (["score", "bicubic", "--data", "mine", "--faces", "0"], "--faces 0: expected at least 1"),
+        (["report", "ablatio"], "no results"),
+        (["methods", "--plugin", "none.py"], "--plugin none.py: no such file"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_input_is_one_line(
+    arguments: list[str], message: str, job: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in error_of(arguments, capsys)
+
+
+def test_an_unknown_option_gets_the_nearest(job: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    done = subprocess.run(
+        [sys.executable, "-m", "bench.cli", "run", "ablation", "--prfile", "x"], capture_output=True, text=True
+    )
+    assert done.returncode == 2
+    assert done.stderr == "fsr: unknown option '--prfile': did you mean '--profile'?\n"
+
+
+def test_train_and_test_may_not_share_a_photo(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    rows = [FaceRow("a", sha256="same"), FaceRow("b", sha256="other")]
+    for split in ("train", "test"):
+        faces = zip(rows[: 2 if split == "train" else 1], smooth_faces(2, 0), strict=False)
+        write_store(paths.prepared() / "mine" / split, faces, {})
+    assert "photos are in" in error_of(["plan", *job], capsys)
+
+
+def test_faces_that_changed_are_refused(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = paths.prepared() / "mine" / "test" / "faces.npy"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    assert "the faces have changed" in error_of(["run", *job], capsys)
+
+
+def test_results_of_an_older_layout_are_refused(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    run = run_json(["run", *job], capsys)["runs"][1]["run"]
+    path = results() / run / "run.json"
+    path.write_text(path.read_text().replace('"layout": 1', '"layout": 0'))
+    assert "results layout 0, this version reads layout 1" in error_of(["run", *job], capsys)
+
+
+@pytest.mark.parametrize("trouble", ["full", "read-only"])
+def test_a_disk_that_cannot_be_written_is_one_line(
+    job: list[str], trouble: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import errno
+    import tempfile
+
+    number = errno.ENOSPC if trouble == "full" else errno.EROFS
+
+    def refuse(**where: Any) -> None:
+        raise OSError(number, os.strerror(number), str(where["dir"]))
+
+    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    capsys.readouterr()
+    assert main(["run", *job]) == 2
+    err = capsys.readouterr().err.strip().splitlines()
+    assert os.strerror(number) in err[-1] and "Traceback" not in "".join(err)
