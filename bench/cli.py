@@ -107,9 +107,12 @@ def _plan(options: argparse.Namespace) -> int:
     from bench.experiment import cells
     from bench.plan import make_plan
     from bench.provenance import choose_device
+    from bench.schedule.local import choose_jobs
 
+    device = choose_device(options.device)
     job, faces = _open_job(options)
-    plan = make_plan(job, cells(job, faces), faces, choose_device(options.device))
+    planned = cells(job, faces)
+    plan = make_plan(job, planned, faces, device, choose_jobs(options.jobs, len(planned), device))
     _show(options, plan.to_json(), plan.to_text)
     return 0
 
@@ -124,10 +127,10 @@ def _run(options: argparse.Namespace) -> int:
     device = choose_device(options.device)
     job, faces = _open_job(options)
     planned = cells(job, faces)
-    plan = make_plan(job, planned, faces, device)
+    jobs = choose_jobs(options.jobs, len(planned), device)
+    plan = make_plan(job, planned, faces, device, jobs)
     log.info("%s\n", plan.to_text())
     write_experiment(job, faces, planned)
-    jobs = choose_jobs(options.jobs, len(planned), device)
     outcomes = execute(planned, faces, device, samples=SAMPLES, jobs=jobs, quiet=options.json)
     files = build_report(job.folder, paths.reports() / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from bench.schedule.local import threads_each
 from bench.schedule.work import is_complete
 
 if TYPE_CHECKING:
@@ -32,12 +33,13 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a job in order; `seconds` is the expected time of what is left."""
+    """All runs of a job in order; `seconds` is the expected time of what is left, `jobs` runs side by side."""
 
     name: str
     profile: str
     data: str
     device: str
+    jobs: int
     runs: tuple[PlannedRun, ...]
     seconds: float
 
@@ -55,23 +57,35 @@ class Plan:
             lines.append(
                 f"{run.label:<18} {run.seed:>4} {run.state:<7} {count:>10} {speed:>12} {run.seconds / 60:>8.1f}"
             )
-        lines.append(f"expected: {self.seconds / 60:.1f} minutes")
+        side = f", {self.jobs} runs side by side" if self.jobs > 1 else ""
+        lines.append(f"expected: {self.seconds / 60:.1f} minutes{side}")
         return "\n".join(lines)
 
 
-def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.device) -> Plan:
-    """Measure a few iterations of each method that has something left to train, and add up."""
+def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.device, jobs: int = 1) -> Plan:
+    """Measure a few iterations of each method that has something left to train, and add up.
+
+    Measured with the threads that each of `jobs` runs will have, one after the other.
+    """
+    import torch
+
     from bench.provenance import describe_device
 
     speeds: dict[str, tuple[float, float]] = {}
-    runs = tuple(_plan_run(cell, faces, device, speeds) for cell in cells)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(threads_each(jobs))
+    try:
+        runs = tuple(_plan_run(cell, faces, device, speeds) for cell in cells)
+    finally:
+        torch.set_num_threads(threads)
     return Plan(
         name=job.name,
         profile=job.profile_name,
         data=job.data,
         device=describe_device(device),
+        jobs=jobs,
         runs=runs,
-        seconds=sum(run.seconds for run in runs),
+        seconds=sum(run.seconds for run in runs) / jobs,
     )
 
 

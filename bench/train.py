@@ -231,7 +231,7 @@ def _bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
-def probe(config: RunConfig, faces: np.ndarray, device: torch.device, steps: int = 3) -> float:
+def probe(config: RunConfig, faces: np.ndarray, device: torch.device, steps: int = 2) -> float:
     """Return the median seconds of a training iteration of `config`, after one to warm up; nothing is written."""
     trainee, batches, times = Trainee(config, device), batches_of(config, faces, device), []
     for _ in range(steps + 1):
