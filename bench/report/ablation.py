@@ -54,8 +54,8 @@ def _columns(results: Results) -> tuple[Column, ...]:
             for metric in METRICS
         ),
         *(Column(f"published_{metric.key}", metric.title, metric.unit, on) for metric in METRICS),
-        Column("parameters", "Parameters", "M"),
-        Column("multiply_adds", "Multiply-adds", "G"),
+        Column("parameters", "Params", "M"),
+        Column("multiply_adds", "Mult-adds", "G"),
         Column("seconds_per_image", "Time", "s/image"),
     )
 

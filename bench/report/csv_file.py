@@ -6,7 +6,7 @@ import csv
 import io
 from collections.abc import Iterator
 
-from bench.report.table import Column, Row, Table, Value
+from bench.report.table import Row, Table, Value
 
 
 def render(table: Table) -> str:
@@ -35,7 +35,7 @@ def _lines(table: Table, row: Row) -> Iterator[dict[str, str]]:
         record: dict[str, Value] = {}
         for column, cell in chosen:
             record[column.key] = cell.value
-            if _measured(column):
+            if column.dataset:
                 record[f"{column.key}_std"] = cell.spread
         source = next((cell.provenance for _, cell in chosen if cell.provenance), None)
         record |= {
@@ -50,10 +50,6 @@ def _lines(table: Table, row: Row) -> Iterator[dict[str, str]]:
             "problem": row.problem or None,
         }
         yield {key: _text(value) for key, value in record.items()}
-
-
-def _measured(column: Column) -> bool:
-    return bool(column.dataset)
 
 
 def _text(value: Value) -> str:

@@ -28,11 +28,14 @@ if TYPE_CHECKING:
 
 SIZE = (4.8, 3.7)  # inches: the text width of a plain article
 DPI = 200
-_OKABE_ITO = ("#000000", "#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
+# Okabe and Ito's colours, safe for the colour-blind; the first four also differ as greys.
+_OKABE_ITO = ("#000000", "#56B4E9", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
 _REFERENCE = "#7F7F7F"
 _MARKERS = "osD^vPX<>phd"
 _DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.2, 1, 1.2))
 _SETTINGS = {
+    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
+    "text.parse_math": False,  # a label may hold a dollar sign
     "font.size": 8,
     "axes.labelsize": 8.5,
     "xtick.labelsize": 8,

@@ -21,6 +21,9 @@ GAP = 6  # pixels between tiles and around them
 TITLE = 22  # height of a column's title
 CAPTION = 20  # height of the line under a tile
 _TEXT = 13
+_LEAST_TEXT = 8
+# Test faces are written anew by every run of an experiment, SR faces when a run is scored.
+_REDRAW = "run the experiment again (for a run's SR face, delete the run's scores.csv first)"
 
 
 @dataclass(frozen=True)
@@ -58,7 +61,7 @@ def picture_bytes(picture: Image.Image) -> bytes:
 
 
 def make_strips(results: Results) -> list[Strip]:
-    """Return the columns of the grid from left to right; none when a face's LR or HR picture is missing."""
+    """Return the columns of the grid from left to right; faces without LR or HR picture are left out."""
     folder = results.folder / "samples"
     names = [name for name in results.samples if (folder / f"{name}_hr.png").exists()]
     names = [name for name in names if (folder / f"{name}_lr.png").exists()]
@@ -112,7 +115,7 @@ def _strip(
         path = run.folder / "samples" / f"{name}.png"
         picture = _open(path)
         if picture.size != truth.size:
-            raise UserError(f"{path}: {picture.size} pixels, its HR has {truth.size}; delete the run's samples folder")
+            raise UserError(f"{path}: {picture.size} pixels, its HR has {truth.size}; {_REDRAW}")
         text = "–" if value is None else f"{value:.2f}"  # noqa: RUF001
         tiles.append(Tile(picture, text, value is not None and _rounded(value) == top))
     return Strip(row.label, tuple(tiles))
@@ -144,19 +147,21 @@ def _open(path: Path) -> Image.Image:
     try:
         with Image.open(path) as file:
             return file.convert("RGB")
-    except (OSError, Image.DecompressionBombError) as error:
-        raise UserError(f"{path}: not a whole picture ({error}); delete it and run the experiment again") from None
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:  # what Pillow raises for damage
+        raise UserError(f"{path}: not a whole picture ({error}); {_REDRAW}") from None
 
 
 def _write(
     draw: ImageDraw.ImageDraw, text: str, left: int, top: int, width: int, height: int, strong: bool = False
 ) -> None:
-    """Write text into the middle of a box, smaller where it is too wide."""
+    """Write text into the middle of a box, smaller where it is too wide, and cut where that is not enough."""
     if not text:
         return
     size = _TEXT
-    while size > 7 and _font(size, strong).getlength(text) > width:
+    while size > _LEAST_TEXT and _font(size, strong).getlength(text) > width:
         size -= 1
+    while len(text) > 1 and _font(size, strong).getlength(text) > width:
+        text = text.rstrip("…")[:-1] + "…"
     draw.text((left + width / 2, top + height / 2), text, "black", _font(size, strong), anchor="mm")
 
 

@@ -2,6 +2,7 @@ r"""A table as LaTeX: booktabs, in a `table` environment that compiles inside a 
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Sequence
 from itertools import groupby
@@ -29,13 +30,16 @@ _SPECIAL = {
     ">": r"\ensuremath{>}",
     "|": r"\ensuremath{|}",
     '"': "''",
-    "±": r"\,\ensuremath{\pm}\,",
+    "[": "{[}",  # after a line break "[" and "*" would be read as its options
+    "]": "{]}",
+    "*": "{*}",
+    "±": r"\ensuremath{\pm}",
     "×": r"\ensuremath{\times}",  # noqa: RUF001
     "∞": r"\ensuremath{\infty}",
     "µ": r"\ensuremath{\mu}",
     "✓": r"\checkmark{}",
-    "–": "--",  # noqa: RUF001
-    "—": "---",
+    "–": r"\textendash{}",  # noqa: RUF001
+    "—": r"\textemdash{}",
     "‘": "`",  # noqa: RUF001
     "’": "'",  # noqa: RUF001
     "“": "``",
@@ -54,8 +58,8 @@ def escape(text: str) -> str:
     >>> escape("50% of a_b")
     '50\\% of a\\_b'
     """
-    text = " ".join(text.split()).replace(" ± ", "±")
-    return "".join(_SPECIAL.get(sign) or _plain(sign) for sign in text)
+    text = "".join(_SPECIAL.get(sign) or _plain(sign) for sign in " ".join(text.split()))
+    return re.sub("-(?=-)", "-{}", text)  # "--data" keeps both hyphens
 
 
 def render(table: Table) -> str:
@@ -112,7 +116,7 @@ def _row(row: Row) -> str:
 
 
 def _cell(cell: Cell) -> str:
-    text = escape(cell.text)
+    text = escape(cell.text).replace(r" \ensuremath{\pm} ", r"\,\ensuremath{\pm}\,")
     if cell.emphasis == "best":
         return rf"\textbf{{{text}}}"
     return rf"\underline{{{text}}}" if cell.emphasis == "second" else text

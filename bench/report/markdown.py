@@ -8,8 +8,8 @@ from tabulate import tabulate
 
 from bench.report.table import Cell, Column, Row, Table, letter
 
-# An underscore inside a word and a "<" before a number are plain text.
-_SPECIAL = re.compile(r"([\\`*\[\]|]|<(?=[A-Za-z/!?])|(?<![^\W_])_|_(?![^\W_]))")
+# An underscore inside a word, a "<" before a number and an "&" that begins no entity are plain text.
+_SPECIAL = re.compile(r"([\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))")
 
 
 def escape(text: str) -> str:

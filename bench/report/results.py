@@ -7,7 +7,7 @@ is damaged or of another layout is an error that names it.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from bench.config import from_dict
 from bench.errors import UserError
 from bench.files import read_csv, read_json
+from bench.options import describe
 from bench.runs import CURVE, SCORE, check_layout
 
 Status = Literal["finished", "failed", "running", "not run"]
@@ -167,7 +168,8 @@ def read_results(folder: Path) -> Results:
 def _read_row(folder: Path, given: Any, where: str) -> RowResult:
     row = _pick(_Row, given, where)
     modules = {name: bool(has) for name, has in row.modules.items()}
-    return RowResult(row.label, row.method, tuple(_read_run(folder / name) for name in row.runs), modules)
+    label = " ".join(row.label.split())
+    return RowResult(label, row.method, tuple(_read_run(folder / name) for name in row.runs), modules)
 
 
 def _read_run(folder: Path) -> RunResult:
@@ -198,23 +200,25 @@ def _read_scores(path: Path) -> dict[_Key, dict[str, float]]:
     scores: dict[_Key, dict[str, float]] = {}
     for row in _rows(path, SCORE):
         key = row["dataset"], row["fingerprint"], row["protocol"], row["metric"]
-        scores.setdefault(key, {})[row["image"]] = _number(row, "value", path)
+        scores.setdefault(key, {})[row["image"]] = _number(row, "value", path, float)
     return scores
 
 
 def _read_curve(path: Path) -> tuple[Point, ...]:
-    return tuple(Point(int(_number(row, "iteration", path)), _number(row, "psnr", path)) for row in _rows(path, CURVE))
+    rows = _rows(path, CURVE)
+    return tuple(Point(_number(row, "iteration", path, int), _number(row, "psnr", path, float)) for row in rows)
 
 
 def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     return read_csv(path, columns) if path.exists() else []
 
 
-def _number(row: Mapping[str, str | None], column: str, path: Path) -> float:
+def _number(row: Mapping[str, str | None], column: str, path: Path, kind: Callable[[str], _T]) -> _T:
     try:
-        return float(row[column] or "")
+        return kind(row[column] or "")
     except ValueError:
-        raise UserError(f"{path}: {row[column]!r} in column '{column}', expected a number; run it again") from None
+        expected = f"{row[column]!r} in column '{column}', expected {describe(kind)}"
+        raise UserError(f"{path}: {expected}; delete the file and run the experiment again") from None
 
 
 def _some(record: Mapping[str, Any], key: str, where: str) -> list[Any]:

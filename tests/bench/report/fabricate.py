@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.files import write_csv, write_json
+from bench.files import read_json, write_csv, write_json
 from bench.runs import CURVE, LAYOUT, SCORE
 
 FINGERPRINT = "feedc0de" * 4
@@ -83,6 +83,11 @@ def fabricate(
     }
     write_json(folder / "experiment.json", record | changes)
     return folder
+
+
+def change(path: Path, **changes: Any) -> None:
+    """Change keys of a JSON file."""
+    write_json(path, read_json(path) | changes)
 
 
 def write_run(

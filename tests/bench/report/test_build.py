@@ -1,0 +1,113 @@
+"""A whole report: redrawn to the same bytes, nothing claimed that is not there, errors that name the file."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from bench.errors import UserError
+from bench.files import read_json
+from bench.report.build import build_report
+from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
+
+FILES = {"table1.md", "table1.tex", "table1.csv", "fig6.png", "fig6.pdf", "faces.png", "index.md"}
+RUN = run_name("msfnet-8")
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def links(text: str) -> set[str]:
+    return {target for target in re.findall(r"\]\(([^)]+)\)", text) if "://" not in target}
+
+
+def few_rows() -> list[dict[str, object]]:
+    return [row for row in rows_of_table_1() if row["method"] in ("bicubic", "msfnet-8")]
+
+
+def test_the_same_results_give_the_same_bytes_without_torch(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "results", seeds=(0, 1), images=("a", "b"))
+    before = contents(folder)
+    written = build_report(folder, tmp_path / "first")
+    assert {path.name for path in written} == set(contents(tmp_path / "first")) == FILES
+    code = (
+        "import sys; from pathlib import Path; from bench.report.build import build_report\n"
+        f"build_report(Path({str(folder)!r}), Path({str(tmp_path / 'second')!r}))\n"
+        "assert 'torch' not in sys.modules"
+    )
+    subprocess.run(
+        [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
+    )
+    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    assert contents(folder) == before, "the results are only read"
+
+
+def test_the_page_names_every_run_and_links_what_is_there(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "results", seeds=(0, 1), images=("a",))
+    (folder / RUN / "run.json").unlink()
+    change(folder / run_name("msfnet-7", 1) / "run.json", status="failed", error="ran out of <memory>")
+    build_report(folder, tmp_path / "report")
+    text = (tmp_path / "report" / "index.md").read_text(encoding="utf-8")
+    runs = [name for row in read_json(folder / "experiment.json")["rows"] for name in row["runs"]]
+    assert len(runs) == 19
+    assert all(f"`{name}`" in text for name in runs)
+    assert links(text) == FILES - {"index.md"}
+    assert r"ran out of \<memory>" in text and "Model 8 [" in text
+    assert (tmp_path / "report" / "table1.md").read_text(encoding="utf-8").strip() in text
+
+
+def test_what_has_nothing_to_show_is_neither_written_nor_left(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "results", rows=few_rows(), images=("a",))
+    build_report(folder, tmp_path / "report")
+    (folder / RUN / "curve.csv").unlink()
+    change(folder / "experiment.json", samples=[])
+    written = build_report(folder, tmp_path / "report")
+    expected = {"table1.md", "table1.tex", "table1.csv", "index.md"}
+    assert {path.name for path in written} == set(contents(tmp_path / "report")) == expected
+    assert links((tmp_path / "report" / "index.md").read_text(encoding="utf-8")) == expected - {"index.md"}
+
+
+def cut(path: Path) -> None:
+    path.write_bytes(path.read_bytes()[: path.stat().st_size // 2])
+
+
+def replace(old: str, new: str) -> Callable[[Path], None]:
+    return lambda path: path.write_text(path.read_text().replace(old, new, 1))
+
+
+@pytest.mark.parametrize(
+    ("name", "spoil", "message"),
+    [
+        ("experiment.json", Path.unlink, "no such file"),
+        ("experiment.json", cut, "not valid JSON"),
+        ("experiment.json", lambda path: path.write_text("[]"), "results layout None, this version reads layout 1"),
+        ("experiment.json", lambda path: change(path, layout=2), "results layout 2, this version reads layout 1"),
+        ("experiment.json", lambda path: change(path, kind="ablatoin"), "unknown kind .*did you mean 'ablation'"),
+        ("experiment.json", lambda path: change(path, rows=[]), "key 'rows' is"),
+        ("experiment.json", lambda path: change(path, train=None), "train: None found, expected a table"),
+        ("experiment.json", replace('"protocol"', '"protokoll"'), "key 'protocol' is missing"),
+        ("experiment.json", lambda path: change(path, batch="8"), "batch: '8' given, expected a whole number"),
+        (f"{RUN}/run.json", cut, "not valid JSON"),
+        (f"{RUN}/run.json", lambda path: change(path, layout=0), "results layout 0"),
+        (f"{RUN}/run.json", lambda path: change(path, status="done"), "status: 'done' given, expected one of"),
+        (f"{RUN}/scores.csv", replace("fingerprint,", ""), "columns are .*, expected"),
+        (f"{RUN}/scores.csv", replace(",38.0", ",x38"), "'x38' in column 'value', expected a number"),
+        (f"{RUN}/scores.csv", replace(",sparnet,38.0", ",sparnet"), "None in column 'value', expected a number"),
+        (f"{RUN}/curve.csv", replace("20,", "nan,"), "'nan' in column 'iteration', expected a whole number"),
+        (f"{RUN}/samples/a.png", cut, "not a whole picture"),
+    ],
+)
+def test_damage_is_named(tmp_path: Path, name: str, spoil: Callable[[Path], None], message: str) -> None:
+    folder = fabricate(tmp_path / "results", rows=few_rows(), images=("a",))
+    spoil(folder / name)
+    with pytest.raises(UserError, match=message) as error:
+        build_report(folder, tmp_path / "report")
+    assert str(error.value).startswith(str(folder / name))
+    assert not (tmp_path / "report").exists()

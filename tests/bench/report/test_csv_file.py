@@ -1,0 +1,61 @@
+"""CSV: read back by pandas, it holds the numbers themselves."""
+
+from __future__ import annotations
+
+import io
+import statistics
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from bench.files import read_csv, write_csv
+from bench.report.ablation import ablation_table
+from bench.report.csv_file import render
+from bench.report.results import read_results
+from bench.runs import SCORE
+from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, run_name
+
+ERROR = 'said "no", twice'
+
+
+def values_of(seed: int) -> list[float]:
+    return [27 + seed / 7 + image / 3 for image in range(3)]
+
+
+@pytest.fixture
+def frame(tmp_path: Path) -> pd.DataFrame:
+    folder = fabricate(
+        tmp_path, seeds=(0, 1), tests=("synthfaces", "helen"), psnr=lambda method, seed, image: values_of(seed)[image]
+    )
+    for seed in (0, 1):
+        path = folder / run_name("msfnet-8", seed) / "scores.csv"
+        rows = read_csv(path, SCORE)
+        write_csv(path, SCORE, [{**row, "value": float(row["value"]) + (row["dataset"] == "helen")} for row in rows])
+        change(folder / run_name("msfnet-7", seed) / "run.json", status="failed", error=ERROR)
+    text = render(ablation_table(read_results(folder)))
+    return pd.read_csv(io.StringIO(text))
+
+
+def test_a_row_a_model_and_test_set(frame: pd.DataFrame) -> None:
+    assert len(frame) == 20
+    assert frame.columns.is_unique
+    for dataset, more in (("synthfaces", 0), ("helen", 1)):
+        one = frame[(frame["method"] == "msfnet-8") & (frame["dataset"] == dataset)].iloc[0]
+        means = [statistics.fmean(values_of(seed)) + more for seed in (0, 1)]
+        assert one["psnr"] == pytest.approx(statistics.fmean(means), rel=1e-14)
+        assert one["psnr_std"] == pytest.approx(statistics.stdev(means), rel=1e-12)
+        assert (one["published_psnr"], one["parameters"], one["multiply_adds"]) == (27.744, 10_518_867, 7.13e9)
+        assert (one["images"], one["seeds"], one["fingerprint"]) == (3, 2, FINGERPRINT)
+        assert one["runs"].split() == [run_name("msfnet-8", seed) for seed in (0, 1)]
+        assert str(one["ESEM"]).lower() == "true"
+
+
+def test_a_failed_row_has_empty_numbers_and_its_reason(frame: pd.DataFrame) -> None:
+    failed = frame[frame["method"] == "msfnet-7"]
+    assert set(failed["status"]) == {"failed"}
+    assert failed[["psnr", "psnr_std", "ssim", "parameters", "fingerprint", "runs"]].isna().all(axis=None)
+    assert (failed["images"] == 0).all()
+    assert all(text.count(ERROR) == 2 for text in failed["problem"])
+    assert frame[frame["method"] == "bicubic"][["psnr_std", "ESEM", "problem"]].isna().all(axis=None)
+    assert frame["psnr"].dtype == frame["psnr_std"].dtype == "float64"

@@ -1,0 +1,109 @@
+"""Figure 6: whose curves are drawn, how they are told apart, and which part of them is shown."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from matplotlib.colors import to_hex
+from matplotlib.figure import Figure
+
+from bench.files import read_csv, write_csv
+from bench.report.curves import choose_styles, draw_curves, figure_bytes, psnr_limits
+from bench.report.results import read_results
+from bench.runs import CURVE
+from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
+
+
+def draw(folder: Path) -> Figure:
+    figure = draw_curves(read_results(folder))
+    assert figure is not None
+    return figure
+
+
+def write_points(folder: Path, method: str, seed: int, points: dict[int, float]) -> None:
+    rows = [{"iteration": i, "loss": 1.0, "psnr": psnr, "learning_rate": 1e-3} for i, psnr in points.items()]
+    write_csv(folder / run_name(method, seed) / "curve.csv", CURVE, rows)
+
+
+def test_a_line_a_row_that_has_a_curve(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path)
+    change(folder / run_name("msfnet-2") / "run.json", status="failed", error="diverged")
+    shutil.rmtree(folder / run_name("msfnet-3"))
+    write_points(folder, "msfnet-4", 0, {100: math.nan, 200: 30.0})
+    figure = draw(folder)
+    axes, legend = figure.axes[0], figure.legends[0]
+    lines = {str(line.get_label()): line for line in axes.get_lines()}
+    assert set(lines) == {"SPARNet", *(f"Model {n}" for n in (1, 4, 5, 6, 7, 8))}, "no curve: Bicubic, Models 2 and 3"
+    kept = read_csv(folder / run_name("msfnet-8") / "curve.csv", CURVE)
+    assert np.allclose(lines["Model 8"].get_xdata(), [int(row["iteration"]) for row in kept])
+    assert np.allclose(lines["Model 8"].get_ydata(), [float(row["psnr"]) for row in kept], rtol=1e-12)
+    assert list(np.asarray(lines["Model 4"].get_xdata())) == [200], "a point that is no number is left out"
+    texts = [text.get_text() for text in legend.get_texts()]
+    assert texts[:2] == ["SPARNet", "Model 1: none"] and texts[-1] == "Model 8: ESEM+PA+FEM"
+    assert not axes.collections, "one seed has no band"
+    assert "dB" in axes.get_ylabel() and "iteration" in axes.get_xlabel()
+    figure.canvas.draw()
+    assert not legend.get_window_extent().overlaps(axes.get_window_extent()), "the legend covers no data"
+
+
+def test_styles_are_told_apart_in_grey(tmp_path: Path) -> None:
+    results = read_results(fabricate(tmp_path))
+    styles = choose_styles(results.rows, results.modules)
+    assert len({style.marker for style in styles}) == len(set(styles)) == 10
+    models = styles[2:]
+    assert len({(style.color, style.dashes) for style in models}) == 8
+    greys = sorted({brightness(style.color) for style in models})
+    assert len(greys) == 4 and min(np.diff(greys)) > 0.1
+    lines = {str(line.get_label()): line for line in draw(tmp_path).axes[0].get_lines()}
+    for row, style in zip(results.rows[1:], styles[1:], strict=True):
+        line = lines[row.label]
+        assert (to_hex(line.get_color()).upper(), line.get_marker()) == (style.color, style.marker)
+    without = choose_styles(results.rows, ())
+    assert len(set(without)) == 10 and len({style.color for style in without}) > 1
+
+
+def brightness(color: str) -> float:
+    """Return the luma in [0, 1] that a grey print keeps of a hex colour."""
+    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    return 0.299 * red + 0.587 * green + 0.114 * blue
+
+
+def test_several_seeds_give_their_mean_and_a_band(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, seeds=(0, 1, 2), rows=rows_of_table_1()[-1:])
+    write_points(folder, "msfnet-8", 0, {100: 20.0, 200: 24.0})
+    write_points(folder, "msfnet-8", 1, {100: 22.0, 200: 28.0})
+    write_points(folder, "msfnet-8", 2, {100: 99.0, 200: 99.0})
+    change(folder / run_name("msfnet-8", 2) / "run.json", status="failed", error="diverged")
+    axes = draw(folder).axes[0]
+    (line,), (band,) = axes.get_lines(), axes.collections
+    assert np.allclose(line.get_xydata(), [(100, 21), (200, 26)])
+    corners = {(round(x), round(y, 3)) for x, y in band.get_paths()[0].vertices}
+    assert corners == {(100, 19.586), (100, 22.414), (200, 23.172), (200, 28.828)}  # sample deviations 1.414 and 2.828
+
+
+def test_limits_show_what_matters() -> None:
+    rise = [(i, 30 - 20 * math.exp(-i / 20)) for i in range(1, 201)]
+    low, high = psnr_limits([rise, [(i, value - 0.5) for i, value in rise]])
+    late = [value for i, value in rise if i >= 100]
+    assert low < min(late) - 0.5 and max(late) < high < max(late) + 0.5
+    assert (max(late) - min(late) + 0.5) / (high - low) > 0.35, "the second half fills much of the height"
+    for flat in ([(1, 25.0)], [(1, 25.0), (2, 25.0)]):
+        low, high = psnr_limits([flat])
+        assert low < 25 < high and high - low < 1
+
+
+def test_nothing_to_draw(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path)
+    for path in folder.glob("*/curve.csv"):
+        path.unlink()
+    assert draw_curves(read_results(folder)) is None
+
+
+@pytest.mark.parametrize("kind", ["png", "pdf"])
+def test_any_label_can_be_drawn(tmp_path: Path, kind: str) -> None:
+    row = {**rows_of_table_1()[-1], "label": "_m\nodel% ^ $\\frac{$"}
+    assert len(figure_bytes(draw(fabricate(tmp_path, rows=[row])), kind)) > 1000
