@@ -64,18 +64,16 @@ class Limit:
 
 @dataclass(frozen=True)
 class Profile:
-    """How much is spent on every row alike."""
+    """How much is spent on every row alike; `options` go to every method that has them (e.g. `width`)."""
 
     note: str
     generate: Sizes
     training: Training
-    width: float = 1.0
+    options: Mapping[str, Any] = field(default_factory=dict)
     seeds: tuple[int, ...] = (0,)
     limit: Limit = field(default_factory=Limit)
 
     def __post_init__(self) -> None:
-        if not 0 < self.width <= 4:
-            raise UserError(f"width: {self.width} given, expected more than 0 and at most 4")
         if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
             raise UserError(f"seeds: {list(self.seeds)} given, expected different numbers of at least 0")
 
@@ -160,10 +158,21 @@ def load_job(
             raise UserError(
                 f"method '{row.method}' supports scales {list(spec.scales)}, the experiment asks {what.scale}"
             )
+    _check_options(what, budget, str(profile_path.name))
     parts = [experiment_path.stem]
     parts += [profile_path.stem] if profile_path.stem != DEFAULT_PROFILE else []
     parts += [data] if data != DEFAULT_DATA else []
     return Job("-".join(parts), what, profile_path.stem, budget, data)
+
+
+def _check_options(experiment: Experiment, profile: Profile, where: str) -> None:
+    """Raise UserError for an option of the profile that no row has, and for options a row's network refuses."""
+    known = {name for row in experiment.rows for name in registry.options(row.method)}
+    for name in profile.options:
+        if name not in known:
+            raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
+    for row in experiment.rows:
+        registry.check(row.method, resolve_row(experiment, profile, row))
 
 
 def open_faces(job: Job) -> Faces:
@@ -201,7 +210,8 @@ def cells(job: Job, faces: Faces) -> list[Cell]:
 
 def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
     """Return what decides one run of `row`."""
-    config = RunConfig(row.method, resolve_row(job, row), job.experiment.scale, seed, job.experiment.protocol)
+    options = resolve_row(job.experiment, job.profile, row)
+    config = RunConfig(row.method, options, job.experiment.scale, seed, job.experiment.protocol)
     if not registry.get(row.method).trainable:
         return config
     return dataclasses.replace(
@@ -212,12 +222,11 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
     )
 
 
-def resolve_row(job: Job, row: Row) -> dict[str, Any]:
-    """Return all options of a row; the profile's width goes to every method that has a `width`."""
-    shared: dict[str, Any] = {"scale": job.experiment.scale}
-    if "width" in registry.options(row.method):
-        shared["width"] = job.profile.width
-    return registry.options(row.method, {**shared, **row.options})
+def resolve_row(experiment: Experiment, profile: Profile, row: Row) -> dict[str, Any]:
+    """Return all options of a row: its own, before the profile's that its method has, before the method's defaults."""
+    known = registry.options(row.method)
+    shared = {name: value for name, value in profile.options.items() if name in known}
+    return registry.options(row.method, {"scale": experiment.scale, **shared, **row.options})
 
 
 def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
@@ -242,7 +251,7 @@ def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
             "protocol": job.experiment.protocol,
             "profile": job.profile_name,
             "profile_note": job.profile.note,
-            "width": job.profile.width,
+            "options": dict(job.profile.options),
             "training": dataclasses.asdict(training),
             "iterations": training.iterations,
             "batch": training.batch,

@@ -184,6 +184,17 @@ def build(method: str, given: Mapping[str, Any] | None = None) -> nn.Module:
     return load(method)(**options(method, given))
 
 
+def check(method: str, given: Mapping[str, Any]) -> None:
+    """Raise UserError for options that the constructor of `method` refuses (ValueError); no weights are made."""
+    import torch
+
+    try:
+        with torch.device("meta"):
+            build(method, given)
+    except ValueError as error:
+        raise UserError(f"method '{method}': {error}") from None
+
+
 def _build_catalogue() -> Catalogue:
     specs: dict[str, MethodSpec] = {}
     sources: dict[str, Source] = {}

@@ -1,1 +1,1 @@
-"""The networks. A method is one file here, in a package with the entry point `fsrbench.methods`, or given by --plugin."""
+"""The networks: a method is one file, here, behind the entry point `fsrbench.methods`, or given by --plugin."""

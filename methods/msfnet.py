@@ -43,7 +43,8 @@ from methods.layers.scaffold import Attention, Fuse, Scaffold, draw_weights
 class MSFNet(Scaffold):
     """Enlarge faces with multi-scale residual blocks, pyramid attention and feature enhancement.
 
-    Readings of the paper, the default first:
+    `width` multiplies every channel count; `branch_gain` is how much of each block's branch is let through at the start
+    of training (see draw_weights). Readings of the paper, the default first:
 
     - `deep_blocks`: 10 as in SPARNet ("all parameters are kept consistent with the original network", section 4.3), or
       1 ("both a MSRB and a PA module", section 3.1, to the letter).
@@ -66,6 +67,7 @@ class MSFNet(Scaffold):
         scale: int = 8,
         *,
         width: float = 1.0,
+        branch_gain: float = 1.0,
         esem: bool = True,
         pa: bool = True,
         fem: bool = True,
@@ -102,7 +104,7 @@ class MSFNet(Scaffold):
         self.pa = PyramidAttention(self.widths[-1], scales=pa_scales, scope=pa_scope) if pa else None
         self.fem_place, self.skip_add = fem_place, skip_add
         self.fem = self._fems(fem_place, fem_merge, fem_align, eca_rule) if fem else None
-        draw_weights(self, width)
+        draw_weights(self, width, branch_gain)
 
     def _fems(self, place: str, merge: FemMerge, align: FemAlign, eca_rule: EcaRule) -> nn.ModuleList:
         """Return the three FEMs; encoder feature F_i has channels `widths[i]` and HR size / 2^i."""

@@ -36,11 +36,18 @@ from methods.layers.scaffold import Attention, Scaffold, draw_weights
 class SPARNet(Scaffold):
     """Enlarge faces with residual blocks that weigh places ("2d") or places and channels ("3d") by attention.
 
-    `deep_blocks` is the number of blocks at LR size, `width` multiplies every channel count.
+    `deep_blocks` is the number of blocks at LR size, `width` multiplies every channel count, `branch_gain` is how much
+    of each block's branch is let through at the start of training (see draw_weights).
     """
 
     def __init__(
-        self, scale: int = 8, *, width: float = 1.0, deep_blocks: int = 10, attention: Attention = "2d"
+        self,
+        scale: int = 8,
+        *,
+        width: float = 1.0,
+        branch_gain: float = 1.0,
+        deep_blocks: int = 10,
+        attention: Attention = "2d",
     ) -> None:
         super().__init__(scale, width, deep_blocks, attention)
-        draw_weights(self, width)
+        draw_weights(self, width, branch_gain)

@@ -13,7 +13,7 @@ Scale = Literal["same", "up", "down"]
 class ConvLayer(nn.Module):
     """[nearest x2] -> reflection padding -> convolution [stride 2] -> [BatchNorm] -> [LeakyReLU 0.2].
 
-    Maps [B, C_in, H, W] to [B, C_out, H', W'], H' being H, 2H ("up") or H/2 ("down"). A bias only where no norm follows.
+    Maps [B, C_in, H, W] to [B, C_out, H', W'], H' being H, 2H ("up") or H/2 ("down"). A bias where no norm follows.
     """
 
     def __init__(

@@ -52,7 +52,8 @@ class PyramidAttention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         batch, _, height, width = x.shape
         sizes = self.sizes(height, width)
-        levels = [x if size == (height, width) else _shrink(x, size, s) for size, s in zip(sizes, self.scales, strict=True)]
+        pairs = zip(sizes, self.scales, strict=True)
+        levels = [x if size == (height, width) else _shrink(x, size, scale) for size, scale in pairs]
         query = self.query(x).flatten(2).float()  # [B, C/2, HW]
         keys = [self.match(level).float() for level in levels]  # [B, C/2, h, w] each
         values = torch.cat([self.assembly(level).flatten(2) for level in levels], dim=2).float()  # [B, C, L]

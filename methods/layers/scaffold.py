@@ -146,11 +146,15 @@ def scale_channels(channels: int, width: float) -> int:
     return max(4, 4 * round(channels * width / 4))
 
 
-def draw_weights(network: nn.Module, width: float) -> None:
+def draw_weights(network: nn.Module, width: float, branch_gain: float) -> None:
     """Draw first weights as SPARNet does: convolutions N(0, 0.02), biases 0, BatchNorm scales N(1, 0.02).
 
     0.02 is divided by the root of `width`: a narrow network then starts with signals as large as the full one's.
+    `branch_gain` multiplies the scale of each block's last BatchNorm: 1 is SPARNet's; with less, blocks start closer to
+    their shortcuts (Goyal et al. 2017 start at 0), which lets high learning rates work.
     """
+    if not 0 <= branch_gain <= 1:
+        raise ValueError(f"branch_gain must be between 0 and 1, {branch_gain} given")
     for module in network.modules():
         if isinstance(module, nn.Conv1d | nn.Conv2d):
             nn.init.normal_(module.weight, 0.0, 0.02 / math.sqrt(width))
@@ -160,3 +164,6 @@ def draw_weights(network: nn.Module, width: float) -> None:
             continue
         if module.bias is not None:
             nn.init.zeros_(module.bias)
+    for block in network.modules():
+        if isinstance(block, AttentionBlock):
+            nn.init.normal_(block.conv2.norm.weight, branch_gain, 0.02 * branch_gain)

@@ -175,7 +175,8 @@ def test_a_damaged_checkpoint_fails_its_row_with_code_2(job: list[str], capsys: 
 
 
 def test_one_more_row_and_other_settings(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    more = ["--add", "sparnet", "--set", "width=0.125", "--set", "training.iterations=1", "--set", "seeds=[0, 1]"]
+    changes = ["options.width=0.125", "training.iterations=1", "seeds=[0, 1]"]
+    more = ["--add", "sparnet", *(word for change in changes for word in ("--set", change))]
     plan = run_json(["plan", *job, *more], capsys)
     assert [(run["method"], run["seed"]) for run in plan["runs"]] == [
         ("bicubic", 0),
@@ -211,7 +212,8 @@ def test_methods_lists_everything_as_json(capsys: pytest.CaptureFixture[str], jo
         (["run", "ablation", "--add", "sparnte"], "unknown method 'sparnte': did you mean 'sparnet'"),
         (["run", "ablation", "--set", "training.iteration=3"], "unknown key 'iteration': did you mean 'iterations'"),
         (["run", "ablation", "--set", "training.iterations=-3"], "training.iterations: -3 given, expected more than 0"),
-        (["run", "ablation", "--set", "width=0"], "width: 0.0 given, expected more than 0"),
+        (["run", "ablation", "--set", "options.width=0"], "method 'sparnet': width must be more than 0"),
+        (["run", "ablation", "--set", "options.widht=1"], "no method has the option 'widht': did you mean 'width'"),
         (["run", "ablation", "--set", "seeds=[]"], "seeds: [] given"),
         (["run", "ablation", "--set", "generate.train=0"], "train: 0 faces given, expected at least 1"),
         (["run", "ablation", "--set", "width"], "expected key=value"),
