@@ -13,6 +13,8 @@ from typing import Any
 
 from bench.errors import UserError
 
+_WAY_OUT = "delete it or restore it from a copy"
+
 
 def write_bytes(path: Path, content: bytes) -> None:
     """Replace `path` by `content` in one step: temporary name, fsync, rename.
@@ -56,7 +58,7 @@ def read_json(path: Path) -> Any:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:
-        raise UserError(f"{path}: not valid JSON ({error}); delete it or restore it from a copy") from None
+        raise UserError(f"{path}: not valid JSON ({error}); {_WAY_OUT}") from None
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
@@ -69,9 +71,15 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV file whose header is exactly `columns`; raise UserError otherwise."""
-    with path.open(newline="", encoding="utf-8") as file:
-        reader = csv.DictReader(file)
-        if list(reader.fieldnames or ()) != list(columns):
-            raise UserError(f"{path}: columns are {reader.fieldnames}, expected {list(columns)}")
-        return list(reader)
+    """Read a CSV file whose header is exactly `columns`; raise UserError that names it when it is damaged."""
+    try:
+        with path.open(newline="", encoding="utf-8") as file:
+            head, *rows = csv.reader(file, strict=True)
+    except (ValueError, csv.Error) as error:
+        raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
+    if head != list(columns):
+        raise UserError(f"{path}: columns are {head}, expected {list(columns)}; {_WAY_OUT}")
+    for number, row in enumerate(rows, 2):
+        if len(row) != len(columns):
+            raise UserError(f"{path}: {len(row)} fields in line {number}, expected {len(columns)}; {_WAY_OUT}")
+    return [dict(zip(columns, row, strict=True)) for row in rows]

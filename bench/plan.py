@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from bench.experiment import Cell, Faces, Job
 
 State = Literal["cached", "score", "resume", "to do"]
+_CHANGED = "kept, though its network's code has changed since; delete the folder to train it again"
 
 
 @dataclass(frozen=True)
@@ -33,7 +34,10 @@ class PlannedRun:
 
 @dataclass(frozen=True)
 class Plan:
-    """All runs of a job in order; `seconds` is the expected time of what is left, `jobs` runs side by side."""
+    """All runs of a job in order; `seconds` is the expected time of what is left, `jobs` runs side by side.
+
+    `warnings` name runs that are kept although the code of their network has changed since.
+    """
 
     name: str
     profile: str
@@ -42,6 +46,7 @@ class Plan:
     jobs: int
     runs: tuple[PlannedRun, ...]
     seconds: float
+    warnings: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain values."""
@@ -59,7 +64,7 @@ class Plan:
             )
         side = f", {self.jobs} runs side by side" if self.jobs > 1 else ""
         lines.append(f"expected: {self.seconds / 60:.1f} minutes{side}")
-        return "\n".join(lines)
+        return "\n".join([*lines, *self.warnings])
 
 
 def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.device, jobs: int = 1) -> Plan:
@@ -86,6 +91,7 @@ def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.devic
         jobs=jobs,
         runs=runs,
         seconds=sum(run.seconds for run in runs) / jobs,
+        warnings=tuple(f"{cell.run.folder}: {_CHANGED}" for cell in cells if _has_changed(cell)),
     )
 
 
@@ -95,7 +101,7 @@ def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, 
     state: State
     if is_complete(cell.run, faces):
         state, left = "cached", 0
-    elif cell.run.finished:
+    elif cell.run.trained:
         state, left = "score", 0
     else:
         left = total - _done(cell)
@@ -112,6 +118,21 @@ def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, 
     return PlannedRun(
         cell.label, config.method, config.seed, config.name, state, left, round(step, 4), round(seconds, 1)
     )
+
+
+def _has_changed(cell: Cell) -> bool:
+    """Tell whether a run was made, or begun, by other code than its method has now."""
+    import torch
+
+    from bench import registry
+    from bench.provenance import code_of
+
+    config, record = cell.run.config, cell.run.record()
+    try:
+        with torch.device("meta"):
+            return record.get("code") not in (None, code_of(registry.build(config.method, config.options)))
+    except Exception:  # its own run will tell
+        return False
 
 
 def _done(cell: Cell) -> int:

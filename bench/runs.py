@@ -73,11 +73,9 @@ class Run:
         write_json(self.folder / "run.json", {**self.record(), **head, **changes})
 
     @property
-    def finished(self) -> bool:
+    def trained(self) -> bool:
         """Whether training has ended well and its weights are there (nothing to train: always)."""
-        if self.config.training is None:
-            return True
-        return self.record().get("status") == "finished" and self.weights.exists()
+        return self.config.training is None or ("trained" in self.record() and self.weights.exists())
 
     def write_curve(self, points: Iterable[Mapping[str, float]]) -> None:
         """Replace the training curve."""

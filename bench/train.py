@@ -81,8 +81,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     seconds = elapsed + time.monotonic() - began
     weights.save(run.weights, trainee.network.state_dict(), {"run": config.name})
     run.write(
-        status="finished",
-        finished=now(),
+        trained=now(),
         train_seconds=round(seconds, 3),
         seconds_per_iteration=round(seconds / training.iterations, 5),
     )

@@ -42,7 +42,7 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_
         return Outcome(run.config.name, "cached")
     title = cell.label if run.config.seed == 0 else f"{cell.label}, seed {run.config.seed}"
     try:
-        if not run.finished:
+        if not run.trained:
             _train(run, faces, device, title, make_bar)
         _score(run, faces, device, samples)
     except (Interrupted, OSError):
@@ -58,7 +58,7 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_
 
 def is_complete(run: Run, faces: Faces) -> bool:
     """Tell whether a run is trained and all of the test faces are scored."""
-    if not run.finished:
+    if not run.trained:
         return False
     fingerprint = faces.test.fingerprint_of(faces.sizes.test)
     scored = {
@@ -81,7 +81,7 @@ def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: M
 def _score(run: Run, faces: Faces, device: torch.device, samples: int) -> None:
     from bench import cost
     from bench.evaluate import evaluate, low_resolution, to_tensor
-    from bench.provenance import describe_device, environment, now
+    from bench.provenance import code_of, describe_device, environment, now
 
     model = load_model(run, device)
     rows, pictures = evaluate(run, model, faces.test, faces.sizes.test, device, samples)
@@ -95,9 +95,9 @@ def _score(run: Run, faces: Faces, device: torch.device, samples: int) -> None:
         "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
     }
     if run.config.training is None:
-        about |= {"device": describe_device(device), "environment": environment()}
-    run.add_scores(rows)
+        about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
     run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)
+    run.add_scores(rows)  # last: they make the run complete
 
 
 def load_model(run: Run, device: torch.device) -> nn.Module:

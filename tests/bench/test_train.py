@@ -49,7 +49,7 @@ def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     assert child(tmp_path) == 0
     assert result(tmp_path) == undisturbed
     run = make_run(tmp_path)
-    assert run.finished and not run.state.exists()
+    assert run.trained and not run.state.exists()
     whole = {"run.json", "curve.csv", "weights.safetensors"}
     assert {path.name for path in run.folder.iterdir()} == whole
 
