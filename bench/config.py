@@ -46,14 +46,16 @@ class Training:
     """The budget and the optimiser: Adam on the method's loss (L1 unless it has its own).
 
     `ema` is the decay of an average of the weights (0: none) and `clip` the largest gradient norm (0: no clipping).
-    `validate_every` is in iterations; a point of the training curve is made there.
+    `warmup` and `validate_every` are in iterations: the learning rate rises on a line before its schedule begins, and
+    points of the training curve are that far apart.
     """
 
     iterations: int
     batch: int = 16
     learning_rate: float = 2e-4
     betas: tuple[float, float] = (0.9, 0.99)
-    schedule: Literal["constant", "cosine", "onecycle"] = "cosine"
+    schedule: Literal["constant", "linear", "cosine", "onecycle"] = "cosine"
+    warmup: int = 0
     ema: float = 0.0
     clip: float = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
@@ -68,6 +70,9 @@ class Training:
         for beta in self.betas:
             _require(0 <= beta < 1, "training.betas", self.betas, "two numbers from 0 up to, not including, 1")
         _require(0 <= self.ema < 1, "training.ema", self.ema, "from 0 (off) up to, not including, 1")
+        _require(
+            0 <= self.warmup < self.iterations, "training.warmup", self.warmup, "0 up to, not including, iterations"
+        )
         _require(self.clip >= 0, "training.clip", self.clip, "0 (off) or more")
 
 

@@ -203,12 +203,17 @@ class Trainee:
 def learning_rate(training: Training, iteration: int) -> float:
     """Return the learning rate of the step that follows `iteration` finished ones.
 
-    "cosine" falls from the full rate to 1% of it; "onecycle" rises from 4% to the full rate over the first 30% and
-    falls to 0.01% on a cosine (Smith & Topin 2019).
+    After the warm-up "linear" falls from the full rate to 0 and "cosine" to 1% of it; "onecycle" rises from 4% to the
+    full rate over the first 30% and falls to 0.01% on a cosine (Smith & Topin 2019).
     """
-    full, done = training.learning_rate, iteration / training.iterations
+    full, warmup = training.learning_rate, training.warmup
+    if iteration < warmup:
+        return full * (iteration + 1) / warmup
+    done = (iteration - warmup) / (training.iterations - warmup)
     if training.schedule == "constant":
         return full
+    if training.schedule == "linear":
+        return full * (1 - done)
     if training.schedule == "cosine":
         return _cosine(full, full * 0.01, done)
     if done < 0.3:

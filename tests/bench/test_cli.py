@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 
 from bench import paths, registry
 from bench.cli import main
@@ -122,12 +123,14 @@ def test_score_rows_say_what_they_are(job: list[str], capsys: pytest.CaptureFixt
 
 
 def test_side_by_side_gives_the_same_scores(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-m", "bench.cli", "run", *job[:-1]]
-    for jobs, folder in (("1", "one"), ("2", "two")):
-        done = subprocess.run([*command, jobs], env=environment, check=False, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        results().rename(paths.results() / folder)
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)  # as many as each of two runs gets on two cores
+    try:
+        for jobs, folder in (("1", "one"), ("2", "two")):
+            run_json(["run", *job[:-1], jobs], capsys)
+            results().rename(paths.results() / folder)
+    finally:
+        torch.set_num_threads(threads)
     for path in (paths.results() / "one").glob("*/scores.csv"):
         other = paths.results() / "two" / path.parent.name
         assert (other / "scores.csv").read_bytes() == path.read_bytes()

@@ -22,8 +22,8 @@ CHILD = Path(__file__).with_name("train_child.py")
 pytestmark = pytest.mark.usefixtures("tiny")
 
 
-def child(folder: Path, how: str = "") -> int:
-    return subprocess.run([sys.executable, str(CHILD), str(folder), *([how] if how else [])], check=False).returncode
+def train_with_kills(folder: Path, *kills: str) -> None:
+    subprocess.run([sys.executable, str(CHILD), str(folder), *kills], check=True)
 
 
 def result(folder: Path) -> tuple[bytes, bytes]:
@@ -34,7 +34,7 @@ def result(folder: Path) -> tuple[bytes, bytes]:
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
     folder = tmp_path_factory.mktemp("undisturbed")
-    assert child(folder) == 0
+    train_with_kills(folder)
     return result(folder)
 
 
@@ -44,9 +44,7 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
     kills: tuple[str, ...], tmp_path: Path, undisturbed: tuple[bytes, bytes]
 ) -> None:
-    for kill in kills:
-        assert child(tmp_path, kill) == -signal.SIGKILL
-    assert child(tmp_path) == 0
+    train_with_kills(tmp_path, *kills)
     assert result(tmp_path) == undisturbed
     run = make_run(tmp_path)
     assert run.trained and not run.state.exists()
@@ -175,12 +173,23 @@ def test_one_cycle_is_torch_s() -> None:
 
 @pytest.mark.parametrize(
     ("schedule", "first", "middle", "last"),
-    [("constant", 1.0, 1.0, 1.0), ("cosine", 1.0, 0.505, 0.01), ("onecycle", 0.04, 0.8118, 0.0001)],
+    [
+        ("constant", 1.0, 1.0, 1.0),
+        ("linear", 1.0, 0.5, 0.0),
+        ("cosine", 1.0, 0.505, 0.01),
+        ("onecycle", 0.04, 0.8118, 0.0001),
+    ],
 )
 def test_learning_rates(schedule: str, first: float, middle: float, last: float) -> None:
     training = Training(iterations=1000, learning_rate=1.0, schedule=schedule)  # type: ignore[arg-type]
     rates = [train.learning_rate(training, k) for k in (0, 500, 1000)]
     assert rates == pytest.approx([first, middle, last], rel=1e-3)
+
+
+def test_warmup_rises_on_a_line_before_the_schedule() -> None:
+    training = Training(iterations=110, learning_rate=1.0, schedule="linear", warmup=10)
+    rates = [train.learning_rate(training, k) for k in (0, 4, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.5, 0.0])
 
 
 def test_a_methods_own_objective_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

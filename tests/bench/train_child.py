@@ -1,8 +1,9 @@
 """Train a small run in a process of its own, which may kill itself at a chosen moment.
 
-    python train_child.py FOLDER [step:N | write:N]
+    python train_child.py FOLDER [step:N | write:N] ...
 
-`step:N` kills it after N iterations of this process, `write:N` in the middle of its N-th file write.
+A process for each argument, one after the other, and a last one that is left alone: `step:N` is killed after N
+iterations of its own, `write:N` in the middle of its N-th file write. Ends with 0 when all ended as they should.
 """
 
 import os
@@ -46,9 +47,20 @@ def train_run(run: Run) -> None:
 
 
 def main() -> None:
+    for how in (*sys.argv[2:], ""):
+        process = os.fork()  # before torch has started a thread
+        if not process:
+            train_until(Path(sys.argv[1]), how)
+            return
+        _, status = os.waitpid(process, 0)
+        if os.waitstatus_to_exitcode(status) != (-signal.SIGKILL if how else 0):
+            sys.exit(f"{how}: ended with {os.waitstatus_to_exitcode(status)}")
+
+
+def train_until(folder: Path, how: str) -> None:
+    """Train, and die when `how` says."""
     torch.set_num_threads(2)
     registry.add_plugin(TINY)
-    folder, how = Path(sys.argv[1]), sys.argv[2] if len(sys.argv) > 2 else ""
     train.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every iteration
     kind, _, count = how.partition(":")
     left = int(count or 0)

@@ -34,7 +34,8 @@ MULTIPLY_ADDS = {"sparnet": 7.130, "msfnet-4": 10.836, "msfnet-8": 13.440}
 
 @pytest.mark.parametrize("method", PARAMETERS)
 def test_parameters(method: str) -> None:
-    assert count_parameters(registry.build(method)) == PARAMETERS[method]
+    with torch.device("meta"):
+        assert count_parameters(registry.build(method)) == PARAMETERS[method]
 
 
 @pytest.mark.parametrize("method", MULTIPLY_ADDS)
@@ -56,7 +57,8 @@ def test_multiply_adds(method: str) -> None:
     ],
 )
 def test_other_readings_of_model_8(options: dict[str, Any], millions: float) -> None:
-    assert round(count_parameters(registry.build("msfnet-8", options)) / 1e6, 2) == millions
+    with torch.device("meta"):
+        assert round(count_parameters(registry.build("msfnet-8", options)) / 1e6, 2) == millions
 
 
 def test_parts() -> None:

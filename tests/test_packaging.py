@@ -1,0 +1,75 @@
+"""What is shipped: a wheel that works away from the repository, and a core that needs torch, numpy and pillow alone."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+REFUSED = {"pandas", "matplotlib", "seaborn", "tabulate", "tqdm", "openvino", "torchvision", "safetensors", "skimage"}
+TRAIN_AND_SCORE = f"""
+import sys
+sys.modules |= dict.fromkeys({REFUSED})  # None: importing it fails as if it were not installed
+
+from pathlib import Path
+import torch
+from bench.config import Training
+from bench.data.store import FaceRow, write_store
+from bench.experiment import Cell, Faces, Row, Sizes
+from bench.progress import Bar
+from bench.schedule.work import complete
+from tests.bench.conftest import smooth_faces
+from tests.bench.train_child import make_run
+store = write_store(Path("mine/train"), zip([FaceRow("a"), FaceRow("b")], smooth_faces(2, 0), strict=True), {{}})
+run = make_run(Path("results"), "sparnet", Training(iterations=1, batch=1), width=0.125)
+faces = Faces(store, store, store, Sizes(2, 2, 2))
+outcome = complete(Cell(Row("sparnet"), "SPARNet", run), faces, torch.device("cpu"), 1, Bar)
+assert outcome.status == "finished", outcome
+"""
+
+
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Build the wheel and unpack it as an installer would."""
+    out = tmp_path_factory.mktemp("wheel")
+    pip = [sys.executable, "-m", "pip", "wheel", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
+    subprocess.run([*pip, "--wheel-dir", str(out), str(ROOT)], check=True)
+    (path,) = out.glob("fsr_bench-*.whl")
+    with zipfile.ZipFile(path) as archive:
+        archive.extractall(out / "site")
+    return out / "site"
+
+
+def run(code: str, site: Path, folder: Path) -> str:
+    environment = {**os.environ, "PYTHONPATH": str(site), "FSR_ROOT": str(folder)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=folder, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def test_the_wheel_works_away_from_the_repository(wheel: Path, tmp_path: Path) -> None:
+    code = (
+        "import bench, methods; print(bench.__file__, methods.__file__);"
+        "from bench.data.cards import read_card; read_card('celeba'); read_card('synthfaces');"
+        "from bench.experiment import load_job; assert len(load_job('ablation', 'paper').experiment.rows) == 10;"
+        "from bench.report.published import ledger; ledger().table('Table 1')"
+    )
+    assert all(Path(path).is_relative_to(wheel) for path in run(code, wheel, tmp_path).split())
+    tops = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}
+    assert tops == {"bench", "methods"}
+
+
+def test_our_datasets_folder_does_not_hide_the_package_of_that_name(tmp_path: Path) -> None:
+    (tmp_path / "datasets").mkdir()
+    (tmp_path / "datasets" / "__init__.py").write_text("name = 'the package'")
+    code = f"import sys; sys.path.insert(0, {str(ROOT)!r}); import datasets; print(datasets.name)"
+    assert run(code, tmp_path, tmp_path).strip() == "the package"
+
+
+def test_training_and_scoring_need_torch_numpy_and_pillow_alone(tmp_path: Path) -> None:
+    run(TRAIN_AND_SCORE, ROOT, tmp_path)
