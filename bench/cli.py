@@ -46,7 +46,8 @@ class _Parser(argparse.ArgumentParser):
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 a run failed, 2 bad input, 128+n stopped by signal n."""
     options = _build_parser().parse_args(arguments)
-    logging.basicConfig(stream=sys.stderr, level=logging.INFO, format="%(message)s", force=True)
+    logging.basicConfig(stream=sys.stderr, format="%(message)s", force=True)
+    log.setLevel(logging.INFO)
     try:
         for plugin in getattr(options, "plugin", ()):
             registry.add_plugin(plugin)

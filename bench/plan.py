@@ -63,7 +63,8 @@ class Plan:
                 f"{run.label:<18} {run.seed:>4} {run.state:<7} {count:>10} {speed:>12} {run.seconds / 60:>8.1f}"
             )
         side = f", {self.jobs} runs side by side" if self.jobs > 1 else ""
-        lines.append(f"expected: {self.seconds / 60:.1f} minutes{side}")
+        done = all(run.state == "cached" for run in self.runs)
+        lines.append("all done before" if done else f"expected: {self.seconds / 60:.1f} minutes{side}")
         return "\n".join([*lines, *self.warnings])
 
 
@@ -122,15 +123,12 @@ def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, 
 
 def _has_changed(cell: Cell) -> bool:
     """Tell whether a run was made, or begun, by other code than its method has now."""
-    import torch
-
     from bench import registry
     from bench.provenance import code_of
 
-    config, record = cell.run.config, cell.run.record()
+    config, code = cell.run.config, cell.run.record().get("code")
     try:
-        with torch.device("meta"):
-            return record.get("code") not in (None, code_of(registry.build(config.method, config.options)))
+        return code is not None and code != code_of(registry.build(config.method, config.options))
     except Exception:  # its own run will tell
         return False
 

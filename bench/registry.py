@@ -185,12 +185,9 @@ def build(method: str, given: Mapping[str, Any] | None = None) -> nn.Module:
 
 
 def check(method: str, given: Mapping[str, Any]) -> None:
-    """Raise UserError for options that the constructor of `method` refuses (ValueError); no weights are made."""
-    import torch
-
+    """Raise UserError for options that the constructor of `method` refuses (ValueError)."""
     try:
-        with torch.device("meta"):
-            build(method, given)
+        build(method, given)
     except ValueError as error:
         raise UserError(f"method '{method}': {error}") from None
 

@@ -52,7 +52,7 @@ def test_canonical_json_refuses_nan() -> None:
         ({"iterations": -3}, "training.iterations: -3 given"),
         ({"iterations": 2.5}, "iterations: 2.5 given, expected a whole number"),
         ({"iterations": 5, "batch": True}, "batch: True given, expected a whole number"),
-        ({"iterations": 5, "schedule": "cosin"}, "expected one of 'constant', 'cosine', 'onecycle'"),
+        ({"iterations": 5, "schedule": "cosin"}, "expected one of 'constant', 'linear', 'cosine', 'onecycle'"),
         ({"iterations": 5, "betas": [0.9, 1.0]}, "training.betas"),
         ({"iterations": 5, "augment": {"scale": [0.5, 1.0]}}, "augment.scale"),
         ({"iterations": 5, "augment": {"rot": True}}, "unknown key 'rot': did you mean 'rot90'?"),

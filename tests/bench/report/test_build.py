@@ -99,7 +99,7 @@ def replace(old: str, new: str) -> Callable[[Path], None]:
         (f"{RUN}/run.json", lambda path: change(path, status="done"), "status: 'done' given, expected one of"),
         (f"{RUN}/scores.csv", replace("fingerprint,", ""), "columns are .*, expected"),
         (f"{RUN}/scores.csv", replace(",38.0", ",x38"), "'x38' in column 'value', expected a number"),
-        (f"{RUN}/scores.csv", replace(",sparnet,38.0", ",sparnet"), "None in column 'value', expected a number"),
+        (f"{RUN}/scores.csv", replace(",sparnet,38.0", ",sparnet"), "8 fields in line 2, expected 9"),
         (f"{RUN}/curve.csv", replace("20,", "nan,"), "'nan' in column 'iteration', expected a whole number"),
         (f"{RUN}/samples/a.png", cut, "not a whole picture"),
     ],
