@@ -161,10 +161,13 @@ def _score(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from bench.report.build import build_report
 
-    names = options.experiment or sorted(path.parent.name for path in paths.results().glob("*/experiment.json"))
+    own = sorted(path.parent.name for path in paths.results().glob("*/experiment.json"))
+    names = options.experiment or own
     if not names:
         raise UserError(f"{paths.results()}: no results yet; run `make ablation` or `fsr run ablation` first")
-    known = [path.parent.name for path in paths.results().glob("*/experiment.json")]
+    known = own + sorted(
+        f"reference/{path.parent.name}" for path in paths.results().glob("reference/*/experiment.json")
+    )
     for name in names:
         if name not in known:
             raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
@@ -257,7 +260,7 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", nargs="*", help="folders under results/ (default: all)")
+    parser.add_argument("experiment", nargs="*", help="folders under results/ (default: all but reference/)")
 
 
 _Adder = Callable[[argparse.ArgumentParser], None]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -53,16 +54,19 @@ def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
 
 
 @torch.no_grad()
-def seconds_per_image(model: nn.Module, lr: Tensor, repeats: int = 5) -> float:
-    """Return the median wall time of a forward pass of one image [1, 3, h, w], after a warm-up."""
-    times = []
-    for _ in range(repeats + 1):
+def seconds_per_image(model: nn.Module, lr: Tensor, least_seconds: float = 1.0) -> float:
+    """Return the median wall time of a forward pass of one image [1, 3, h, w], after a warm-up.
+
+    Passes are repeated for `least_seconds`, but five times at least.
+    """
+    times: list[float] = []
+    while len(times) < 6 or sum(times) < least_seconds:
         _wait(lr.device)
         start = time.perf_counter()
         model(lr)
         _wait(lr.device)
         times.append(time.perf_counter() - start)
-    return sorted(times[1:])[repeats // 2]
+    return statistics.median(times[1:])
 
 
 def _wait(device: torch.device) -> None:
