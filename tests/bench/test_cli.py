@@ -196,6 +196,11 @@ def test_report_is_redrawn_from_results_alone(job: list[str], capsys: pytest.Cap
     shutil.rmtree(paths.prepared())
     run_json(["report"], capsys)
     assert {name: (report / name).read_bytes() for name in before} == before
+    (paths.results() / "reference").mkdir()
+    results().rename(paths.results() / "reference" / "mine")
+    run_json(["report", "reference/mine"], capsys)
+    assert (paths.reports() / "reference" / "mine" / "table1.csv").read_bytes() == before["table1.csv"]
+    assert "no results yet" in error_of(["report"], capsys)
 
 
 def test_methods_lists_everything_as_json(capsys: pytest.CaptureFixture[str], job: list[str]) -> None:
