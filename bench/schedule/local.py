@@ -67,12 +67,12 @@ class _Crew:
         context = multiprocessing.get_context("spawn")
         self.cells, self.quiet = cells, quiet
         self.said: Any = context.Queue()
-        self.todo: Any = context.Queue()  # held here: its semaphore goes when it does
+        self.waiting: Any = context.Queue()  # held here: its semaphore goes when it does
         for index in [*range(len(cells)), *[None] * jobs]:
-            self.todo.put(index)
+            self.waiting.put(index)
         task = (list(cells), faces, str(device), samples, threads_each(jobs), registry.plugins())
         self.workers: list[BaseProcess] = [
-            context.Process(target=_work, args=(*task, self.todo, self.said), daemon=True) for _ in range(jobs)
+            context.Process(target=_work, args=(*task, self.waiting, self.said), daemon=True) for _ in range(jobs)
         ]
         self.outcomes: dict[int, Outcome] = {}
         self.bars: dict[int, Bar] = {}
@@ -154,7 +154,7 @@ def _work(
     samples: int,
     threads: int,
     plugins: tuple[Path, ...],
-    todo: Any,
+    waiting: Any,
     said: Any,
 ) -> None:
     """Take runs and bring them to their end until there are no more (the body of a worker process)."""
@@ -165,7 +165,7 @@ def _work(
     torch.set_num_threads(threads)
     for plugin in plugins:
         registry.add_plugin(plugin)
-    while (index := todo.get()) is not None:
+    while (index := waiting.get()) is not None:
         try:
             bar = functools.partial(_FarBar, said, index)
             outcome = complete(cells[index], faces, torch.device(device), samples, bar)
