@@ -10,6 +10,9 @@ from typing import Any
 from bench.config import from_dict, read_toml
 from bench.errors import UserError
 
+_PACKAGE = Path(__file__).parents[1]
+_FOLDERS = (_PACKAGE.parent / "datasets", _PACKAGE / "cards")
+
 
 @dataclass(frozen=True)
 class Card:
@@ -26,9 +29,13 @@ class Card:
 
 def read_card(name: str) -> Card:
     """Read the card of a data set from the repository, or, in an installed package, from beside its code."""
-    package = Path(__file__).parents[1]
-    for folder in (package.parent / "datasets", package / "cards"):
+    for folder in _FOLDERS:
         path = folder / f"{name}.toml"
         if path.exists():
             return from_dict(Card, read_toml(path), path.name)
     raise UserError(f"no data card datasets/{name}.toml")
+
+
+def card_names() -> list[str]:
+    """Return the names of the data sets that have a card."""
+    return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.toml")})

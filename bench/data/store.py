@@ -19,6 +19,7 @@ from typing import Any
 import numpy as np
 
 from bench import paths
+from bench.data.cards import card_names
 from bench.errors import UserError, suggest
 from bench.files import read_csv, read_json, write_csv, write_json
 
@@ -122,8 +123,8 @@ def open_split(dataset: str, split: str) -> FaceStore:
     """Open `datasets/prepared/<dataset>/<split>`; raise UserError, with what is prepared, when there is none."""
     known = prepared_datasets()
     folder = paths.prepared() / dataset
-    if not folder.is_dir() and dataset not in _preparable() and known:
-        raise UserError(f"no data set '{dataset}' in {paths.prepared()}: {suggest(dataset, {*known, *_preparable()})}")
+    if not folder.is_dir() and dataset not in card_names() and known:
+        raise UserError(f"no data set '{dataset}' in {paths.prepared()}: {suggest(dataset, {*known, *card_names()})}")
     if split not in SPLITS:
         raise UserError(f"unknown split '{split}': {suggest(split, SPLITS)}")
     return FaceStore.open(folder / split)
@@ -205,12 +206,6 @@ def _header(count: int) -> bytes:
 def _add(digest: Any, name: str, face: np.ndarray) -> None:
     digest.update(f"{name}\0{face.shape}\0".encode())
     digest.update(np.ascontiguousarray(face).data)
-
-
-def _preparable() -> list[str]:
-    from bench.data.prepare import PREPARERS
-
-    return sorted([*PREPARERS, "synthfaces"])
 
 
 def _how(dataset: str) -> str:
