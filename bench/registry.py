@@ -185,11 +185,18 @@ def build(method: str, given: Mapping[str, Any] | None = None) -> nn.Module:
 
 
 def check(method: str, given: Mapping[str, Any]) -> None:
-    """Raise UserError for options that the constructor of `method` refuses (ValueError)."""
+    """Raise UserError for options that the constructor of `method` refuses (ValueError).
+
+    Whatever else is wrong with it is told when its run fails, so that the other rows go on.
+    """
     try:
         build(method, given)
+    except UserError:
+        raise
     except ValueError as error:
         raise UserError(f"method '{method}': {error}") from None
+    except Exception:
+        return
 
 
 def _build_catalogue() -> Catalogue:
