@@ -169,7 +169,7 @@ def test_a_row_that_diverges_fails_alone(job: list[str], capsys: pytest.CaptureF
 def test_a_method_that_cannot_be_built_fails_alone(
     job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    head = "from bench.registry import register\n@register('unbuildable', title='Unbuildable', year=2026)\nclass Unbuildable:\n"
+    head = "from bench.registry import register\n@register('unbuildable', title='Unbuildable', year=2026)\nclass It:\n"
     (tmp_path / "unbuildable.py").write_text(head + "    def __init__(self, scale: int = 8) -> None:\n        1 / 0\n")
     result = run_json(
         ["run", *job, "--plugin", str(tmp_path / "unbuildable.py"), "--add", "unbuildable"], capsys, code=1
