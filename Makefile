@@ -48,7 +48,7 @@ clean: ## remove .venv and caches; results, reports and faces stay
 
 # random-face asks for Jupyter and an OpenVINO of 2021; only its two models are used, so it comes without what it asks for.
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
-	$(PIP) install -q -c constraints.txt -e '.[faces]'
+	$(PIP) install -q -c constraints.txt -e '.[faces,photos]'
 	$(PIP) install -q --no-deps $(FACES)
 	@touch $@
 

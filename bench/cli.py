@@ -8,6 +8,7 @@ needs it.
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import json
 import logging
 import sys
@@ -20,6 +21,8 @@ from bench.errors import UserError, suggest
 from bench.stop import Interrupted
 
 if TYPE_CHECKING:
+    from bench.data.photoset import Wish
+    from bench.data.store import FaceStore
     from bench.experiment import Faces, Job
 
 log = logging.getLogger("fsr")
@@ -78,29 +81,31 @@ def _methods(options: argparse.Namespace) -> int:
 
 
 def _prepare(options: argparse.Namespace) -> int:
-    from bench.data.prepare import prepare
+    from bench.prepare import prepare
 
-    stores = prepare(
-        options.dataset,
-        sources=options.source,
-        train=options.train,
-        val=options.val,
-        test=options.test,
-        strict=options.strict,
-        quiet=options.json,
-    )
-    found = [
-        {
-            "dataset": store.dataset,
-            "split": store.split,
-            "faces": len(store),
-            "fingerprint": store.fingerprint,
-            "path": str(store.path),
-            "counts": store.card.get("counts", {}),
-        }
-        for store in stores
-    ]
-    _show(options, found, lambda: "\n".join(_store_line(store) for store in found))
+    sizes = {split: getattr(options, split) for split in ("train", "val", "test")}
+    stores = prepare(options.dataset, _wish(options), sizes=sizes, quiet=options.json)
+    return _show_stores(options, stores)
+
+
+def _data(options: argparse.Namespace) -> int:
+    from bench import datasets_table as table
+
+    if options.what == "show":
+        files = [str(table.write_contact(store, options.faces)) for store in table.stores_of(options.name)]
+        _show(options, {"written": files}, lambda: "written: " + ", ".join(files))
+    elif options.what == "verify":
+        found = [table.verify(store) for store in table.stores_of(options.name)]
+        _show(options, found, lambda: "\n".join(f"{one['path']}: {one['verdict']}" for one in found))
+    elif options.what == "audit":
+        from bench.prepare import write_audit
+        from bench.report.audit import audit_page
+
+        audits = [write_audit(name, fresh=True) for name in table.datasets_of(options.name)]
+        _show(options, audits, lambda: "\n".join(map(audit_page, audits)))
+    else:
+        rows = table.describe(options.name)
+        _show(options, rows, lambda: table.to_text(rows))
     return 0
 
 
@@ -152,7 +157,14 @@ def _score(options: argparse.Namespace) -> int:
     from bench.score import score_method
 
     result = score_method(
-        options.method, options.weights, options.data, options.split, options.faces, choose_device(options.device)
+        options.method,
+        options.weights,
+        options.data,
+        options.split,
+        options.faces,
+        choose_device(options.device),
+        degradation=options.degradation,
+        scale=options.scale,
     )
     _show(options, result, lambda: "\n".join(f"{m['metric']}: {m['mean']:.4f} {m['unit']}" for m in result["metrics"]))
     return 0
@@ -178,15 +190,15 @@ def _report(options: argparse.Namespace) -> int:
 
 def _open_job(options: argparse.Namespace) -> tuple[Job, Faces]:
     """Read the job that the options ask for and open its faces, preparing the default faces where needed."""
-    from bench.data.prepare import prepare
     from bench.experiment import DEFAULT_DATA, load_job, open_faces
+    from bench.prepare import prepare
 
     job = load_job(options.experiment, options.profile, options.data, options.add, options.set)
     if options.source:
-        prepare(job.data, sources=options.source, quiet=options.json)
+        prepare(job.data, _wish(options), quiet=options.json)
     elif job.data == DEFAULT_DATA:
         size = job.profile.generate
-        prepare(job.data, train=size.train, val=size.val, test=size.test, quiet=options.json)
+        prepare(job.data, sizes=dataclasses.asdict(size), quiet=options.json)
     return job, open_faces(job)
 
 
@@ -199,6 +211,35 @@ def _report_text(files: Sequence[Path]) -> str:
     """Return the first Markdown table of a report, and where everything lies."""
     table = next((file.read_text(encoding="utf-8") for file in files if file.name == "table1.md"), "")
     return table + "\nwritten: " + ", ".join(str(file) for file in files)
+
+
+def _show_stores(options: argparse.Namespace, stores: Sequence[FaceStore]) -> int:
+    """Print what was prepared and where its audit is."""
+    found = [
+        {
+            "dataset": store.dataset,
+            "split": store.split,
+            "faces": len(store),
+            "fingerprint": store.fingerprint,
+            "path": str(store.path),
+            "counts": store.card.get("counts", {}),
+        }
+        for store in stores
+    ]
+    audit = stores[0].path.parent / "audit.md"
+    _show(options, found, lambda: "\n".join([*map(_store_line, found), f"audit: {audit}"]))
+    return 0
+
+
+def _wish(options: argparse.Namespace) -> Wish:
+    """Return what is asked of photographs; `fsr run --source` has defaults alone."""
+    from bench.data.photoset import Wish
+    from bench.data.pool import cores
+    from bench.data.scan import How
+
+    given = {one.name: getattr(options, one.name) for one in dataclasses.fields(Wish) if hasattr(options, one.name)}
+    jobs = getattr(options, "processes", 0) or cores()
+    return Wish(**{**given, "sources": options.source, "how": How(jobs, options.device, options.json)})
 
 
 def _store_line(store: dict[str, Any]) -> str:
@@ -241,13 +282,58 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
 
 
 def _add_prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", help="synthfaces or celeba")
+    parser.add_argument("dataset", help="synthfaces, celeba, helen, lfw, widerface, webface, or folder for one's own")
     parser.add_argument(
-        "--source", type=Path, nargs="+", action="extend", default=[], metavar="TAR|DIR", help="where the photos are"
+        "--source",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="PATH",
+        help="archives or folders of photos",
+    )
+    parser.add_argument("--name", default="", help="what to call the prepared set (default: the data set's name)")
+    parser.add_argument(
+        "--split", default="test", choices=("train", "val", "test"), help="of photos that do not tell it"
+    )
+    parser.add_argument("--detector", choices=("mtcnn", "center", "landmarks"), help="default: that of the data card")
+    parser.add_argument(
+        "--margin", type=float, help="side of the crop over the longer side of the box (default: the card's)"
+    )
+    parser.add_argument("--border", choices=("shift", "reflect", "skip"), help="where a crop leaves the photo")
+    parser.add_argument(
+        "--manifest",
+        type=Path,
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="CSV",
+        help="crop from these boxes alone",
+    )
+    parser.add_argument("--redetect", action="store_true", help="do not use the manifests that come with the data card")
+    parser.add_argument(
+        "--identities", type=Path, metavar="FILE", help="who is in which photo, e.g. identity_CelebA.txt"
+    )
+    parser.add_argument("--drop-leaks", action="store_true", help="leave out faces that training and test sets share")
+    parser.add_argument(
+        "--processes", type=int, default=0, metavar="N", help="processes on a CPU (default: one a core)"
     )
     for split in ("train", "val", "test"):
         parser.add_argument(f"--{split}", type=int, help=f"how many {split} faces to generate (synthfaces)")
-    parser.add_argument("--strict", action="store_true", help="fail on the first file that would be skipped")
+    parser.add_argument("--strict", action="store_true", help="fail on the first file that would be left out")
+    _add_device(parser)
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "what",
+        nargs="?",
+        choices=("list", "show", "verify", "audit"),
+        default="list",
+        help="list (default); show: write contact sheets; verify: hash the faces again; audit: make audits anew",
+    )
+    parser.add_argument("name", nargs="?", help="a data set (default: all)")
+    parser.add_argument("--faces", type=int, default=6, help="faces on a contact sheet")
 
 
 def _add_score(parser: argparse.ArgumentParser) -> None:
@@ -256,6 +342,13 @@ def _add_score(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--data", default="synthfaces", help="a prepared data set")
     parser.add_argument("--split", default="test", help="train, val or test")
     parser.add_argument("--faces", type=int, help="at most so many faces")
+    parser.add_argument(
+        "--degradation",
+        default="pil-bicubic",
+        metavar="NAME",
+        help="how LR is made: pil-bicubic (default), matlab-bicubic, torch-antialias, area, no-antialias, real-world",
+    )
+    parser.add_argument("--scale", type=int, help="of a method that is not trained: 2, 4, 8 (default) or 16")
     _add_device(parser)
 
 
@@ -267,6 +360,7 @@ _Adder = Callable[[argparse.ArgumentParser], None]
 _COMMANDS: dict[str, tuple[str, Callable[[argparse.Namespace], int], _Adder | None]] = {
     "methods": ("list the methods", _methods, None),
     "prepare": ("make a data set's faces from photos or, for synthfaces, from seeds", _prepare, _add_prepare),
+    "data": ("list, show, verify or audit prepared faces", _data, _add_data),
     "plan": ("show what an experiment would run and how long it takes", _plan, _add_job),
     "run": ("train, score and report an experiment; done runs are not repeated", _run, _add_job),
     "score": ("score one method on one data set", _score, _add_score),

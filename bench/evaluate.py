@@ -12,7 +12,7 @@ import numpy as np
 import torch
 from PIL import Image
 
-from bench.data.degrade import degrade
+from bench.data.degrade import DEFAULT, degrade
 from bench.errors import UserError
 from bench.files import write_bytes
 from bench.metrics.protocol import get_protocol
@@ -29,9 +29,9 @@ BATCH = 16
 METRICS = {"psnr": psnr, "ssim": ssim}
 
 
-def low_resolution(hr: np.ndarray, scale: int) -> np.ndarray:
-    """Return the faces [N, H, W, 3] shrunk by PIL bicubic: uint8 [N, H/scale, W/scale, 3]."""
-    return degrade(np.ascontiguousarray(hr), scale)
+def low_resolution(hr: np.ndarray, scale: int, degradation: str = DEFAULT, seed: int = 0) -> np.ndarray:
+    """Return the faces uint8 [N, H, W, 3] degraded, by default by PIL bicubic: uint8 [N, H/scale, W/scale, 3]."""
+    return degrade(np.ascontiguousarray(hr), scale, degradation, seed)
 
 
 def to_tensor(faces: np.ndarray, device: torch.device) -> Tensor:
@@ -79,17 +79,28 @@ def psnr_of(model: nn.Module, hr: np.ndarray, protocol: str, scale: int, device:
 
 
 def evaluate(
-    run: Run, model: nn.Module, store: FaceStore, count: int, device: torch.device, samples: int = 0
+    run: Run,
+    model: nn.Module,
+    store: FaceStore,
+    count: int,
+    device: torch.device,
+    samples: int = 0,
+    degradation: str = DEFAULT,
 ) -> tuple[list[dict[str, Any]], np.ndarray]:
     """Score `model` on the first `count` faces of `store`.
 
     Returns score rows (design: run, method, seed, dataset, fingerprint, image, metric, protocol, value) and the first
-    `samples` super-resolved faces as uint8 [samples, H, W, 3].
+    `samples` super-resolved faces as uint8 [samples, H, W, 3]. Raises UserError for a real-world set, which has no
+    ground truth.
     """
+    if not store.has_truth:
+        raise UserError(
+            f"{store.dataset} has no ground truth: {' and '.join(METRICS)} cannot be had; it takes no-reference metrics"
+        )
     config, rows, kept, start = run.config, [], [], 0
     hr, fingerprint = store.faces[:count], store.fingerprint_of(count)
     rule = get_protocol(config.protocol)
-    for sr in super_resolve(model, low_resolution(hr, config.scale), device):
+    for sr in super_resolve(model, low_resolution(hr, config.scale, degradation), device):
         scores = score_pictures(sr, hr[start : start + len(sr)], config.protocol)
         for offset in range(len(sr)):
             for metric, values in scores.items():

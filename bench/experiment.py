@@ -231,6 +231,7 @@ def resolve_row(experiment: Experiment, profile: Profile, row: Row) -> dict[str,
 
 def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
     """Write experiment.json and a few test faces: what the report needs to know beside the run folders."""
+    from bench.audit import audit
     from bench.evaluate import low_resolution, write_png
 
     training = job.profile.training
@@ -261,6 +262,7 @@ def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
             "val": _described(faces.val, used.val),
             "test": [_described(faces.test, used.test)],
             "samples": faces.test.names[:count],
+            "audits": [audit(name) for name in dict.fromkeys(store.dataset for store in (faces.train, faces.test))],
         },
     )
 

@@ -9,6 +9,7 @@ import numpy as np
 
 from bench import registry, weights
 from bench.config import RunConfig
+from bench.data.degrade import DEFAULT
 from bench.data.store import open_split
 from bench.errors import UserError
 from bench.evaluate import evaluate
@@ -22,18 +23,31 @@ UNITS = {"psnr": "dB", "ssim": ""}
 
 
 def score_method(
-    method: str, path: Path | None, dataset: str, split: str, faces: int | None, device: torch.device
+    method: str,
+    path: Path | None,
+    dataset: str,
+    split: str,
+    faces: int | None,
+    device: torch.device,
+    *,
+    degradation: str = DEFAULT,
+    scale: int | None = None,
 ) -> dict[str, Any]:
     """Return mean scores and a row an image of `method` on the first `faces` faces of a prepared set.
 
-    The options of the network are read from run.json beside the weights. Raises UserError when a trained method comes
-    without weights, or the weights are another network's.
+    The options of the network are read from run.json beside the weights; `scale` is for methods without. LR is made by
+    `degradation` (see bench.data.degrade). Raises UserError when a trained method comes without weights, the weights
+    are another network's or for another scale, or the set has no ground truth.
     """
     spec = registry.get(method)
     if spec.trainable and path is None:
         raise UserError(f"method '{method}' is trained: give --weights results/<experiment>/<run>/weights.safetensors")
     config = _config_beside(path, method) if path else {}
-    options = config.get("options") or registry.options(method)
+    options = config.get("options") or registry.options(method, {"scale": scale} if scale else {})
+    if scale and options.get("scale", scale) != scale:
+        raise UserError(f"--scale {scale}: {path} was trained for scale {options['scale']}")
+    if scale and scale not in spec.scales:
+        raise UserError(f"--scale {scale}: method '{method}' supports {list(spec.scales)}")
     store = open_split(dataset, split)
     store.verify()
     if faces is not None and faces < 1:
@@ -43,7 +57,7 @@ def score_method(
     if path is not None:
         weights.load_into(model, path)
     run = Run(Path(), RunConfig(method, options, int(options.get("scale", 8)), int(config.get("seed", 0)), "sparnet"))
-    rows, _ = evaluate(run, model.to(device), store, count, device)
+    rows, _ = evaluate(run, model.to(device), store, count, device, degradation=degradation)
     metrics = [
         {
             "metric": metric,
@@ -60,6 +74,8 @@ def score_method(
         "split": split,
         "fingerprint": store.fingerprint_of(count),
         "protocol": run.config.protocol,
+        "scale": run.config.scale,
+        "degradation": degradation,
         "metrics": metrics,
         "images": [{key: row[key] for key in ("image", "metric", "value")} for row in rows],
     }

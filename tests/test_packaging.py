@@ -25,7 +25,7 @@ from bench.progress import Bar
 from bench.schedule.work import complete
 from tests.bench.conftest import smooth_faces
 from tests.bench.train_child import make_run
-store = write_store(Path("mine/train"), zip([FaceRow("a"), FaceRow("b")], smooth_faces(2, 0), strict=True), {{}})
+store = write_store(Path("mine/train"), [FaceRow("a"), FaceRow("b")], enumerate(smooth_faces(2, 0)), {{}})
 run = make_run(Path("results"), "sparnet", Training(iterations=1, batch=1), width=0.125)
 faces = Faces(store, store, store, Sizes(2, 2, 2))
 outcome = complete(Cell(Row("sparnet"), "SPARNet", run), faces, torch.device("cpu"), 1, Bar)

@@ -2,16 +2,17 @@
 
 A store is a folder `datasets/prepared/<dataset>/<split>` of faces.npy (uint8, N x 128 x 128 x 3, read memory-mapped),
 faces.csv (where each face comes from) and card.json (recipe, counts, fingerprint). The same photos and the same recipe
-give the same bytes.
+give the same bytes. A real-world set holds low-resolution faces without ground truth instead, N x 16 x 16 x 3.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import hashlib
+import math
 import os
 import shutil
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -23,19 +24,25 @@ from bench.data.cards import card_names
 from bench.errors import UserError, suggest
 from bench.files import read_csv, read_json, write_csv, write_json
 
-LAYOUT = 1
+LAYOUT = 2
 SIZE = 128
 SPLITS = ("train", "val", "test")
+REFERENCE, REAL_WORLD = "reference", "real-world"
 
 
 @dataclass(frozen=True)
 class FaceRow:
-    """Where one face comes from; a text is empty where nothing is known. `name` is unique and fit for a file name."""
+    """Where one face comes from; a text is empty where nothing is known. `name` is unique and fit for a file name.
+
+    `box` (left top right bottom) and `landmarks` are the detector's, `square` (left top side) is what was cut, all in
+    pixels of the photo.
+    """
 
     name: str
     source: str = ""
     sha256: str = ""
     box: str = ""
+    square: str = ""
     landmarks: str = ""
     probability: str = ""
     identity: str = ""
@@ -46,7 +53,7 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(FaceRow))
 
 @dataclass(frozen=True)
 class FaceStore:
-    """The faces of one split of a data set: `faces` is uint8 [N, 128, 128, 3], memory-mapped."""
+    """The faces of one split of a data set: `faces` is uint8 [N, size, size, 3], memory-mapped."""
 
     path: Path
     faces: np.ndarray
@@ -67,6 +74,16 @@ class FaceStore:
     def fingerprint(self) -> str:
         """SHA-256 over names and pixels, in hexadecimal, as the card says."""
         return str(self.card["fingerprint"])
+
+    @property
+    def size(self) -> int:
+        """The faces' side in pixels: 128, or less in a real-world set."""
+        return int(self.faces.shape[1])
+
+    @property
+    def has_truth(self) -> bool:
+        """Whether the faces are ground truth to be degraded, rather than low resolution as found."""
+        return str(self.card.get("kind", REFERENCE)) == REFERENCE
 
     @property
     def names(self) -> list[str]:
@@ -96,7 +113,8 @@ class FaceStore:
             rows = [FaceRow(**row) for row in read_csv(path / "faces.csv", COLUMNS)]
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: damaged ({error}); delete the folder and {_how(dataset)}") from None
-        if faces.shape != (len(rows), SIZE, SIZE, 3) or faces.dtype != np.uint8:
+        size = card.get("size")
+        if faces.shape != (len(rows), size, size, 3) or faces.dtype != np.uint8:
             raise UserError(
                 f"{path}: faces.npy holds {faces.dtype} {list(faces.shape)}, faces.csv {len(rows)} rows; "
                 f"delete the folder and {_how(dataset)}"
@@ -105,7 +123,7 @@ class FaceStore:
 
     def verify(self) -> None:
         """Hash every face again; raise UserError when the faces are no longer those of the card."""
-        found = fingerprint_of(self.names, self.faces)
+        found = fingerprint_of(self.names, read_faces(self.path / "faces.npy"))
         if found != self.fingerprint:
             raise UserError(
                 f"{self.path}: the faces have changed: fingerprint {found[:12]}, expected {self.fingerprint[:12]}; "
@@ -135,22 +153,34 @@ def prepared_datasets() -> list[str]:
     return sorted({card.parent.parent.name for card in paths.prepared().glob("*/*/card.json")})
 
 
-def write_store(path: Path, faces: Iterable[tuple[FaceRow, np.ndarray]], card: Mapping[str, Any]) -> FaceStore:
-    """Write a store from rows and faces (uint8 [128, 128, 3]), one after the other, and put it in place in one step.
+def write_store(
+    path: Path,
+    rows: Sequence[FaceRow],
+    faces: Iterable[tuple[int, np.ndarray]],
+    card: Mapping[str, Any],
+    *,
+    size: int = SIZE,
+    extra: Mapping[str, Callable[[Path], None]] | None = None,
+) -> FaceStore:
+    """Write a store and put it in place in one step; an older one in `path` stays until the new one is whole.
 
-    `card` holds the recipe and whatever else is to be told of the set; layout, names of set and split, and fingerprint
-    are added. An older store in `path` stays until the new one is whole. Raises UserError when there is no face.
+    `faces` yields each row's index and face, uint8 [size, size, 3], once and in any order. `card` holds the recipe and
+    whatever else is to be told of the set; layout, names of set and split, and fingerprint are added. `extra` writes
+    further files of the folder: name -> function of its path. Raises UserError when there is no face.
     """
+    if not rows:
+        raise UserError(f"no face left to write to {path}")
     new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(new, ignore_errors=True)
     new.mkdir(parents=True)
     try:
-        rows, digest = _write_faces(new / "faces.npy", faces)
-        if not rows:
-            raise UserError(f"no face left to write to {path}")
+        _write_faces(new / "faces.npy", len(rows), faces, size)
+        digest = fingerprint_of((row.name for row in rows), read_faces(new / "faces.npy"))
         write_csv(new / "faces.csv", COLUMNS, (dataclasses.asdict(row) for row in rows))
-        head = {"layout": LAYOUT, "dataset": path.parent.name, "split": path.name, "faces": len(rows)}
+        head = {"layout": LAYOUT, "dataset": path.parent.name, "split": path.name, "faces": len(rows), "size": size}
         write_json(new / "card.json", {**head, "fingerprint": digest, **card})
+        for name, write in (extra or {}).items():
+            write(new / name)
         shutil.rmtree(path, ignore_errors=True)
         new.rename(path)
     finally:
@@ -166,6 +196,15 @@ def fingerprint_of(names: Iterable[str], faces: Iterable[np.ndarray]) -> str:
     return digest.hexdigest()
 
 
+def read_faces(path: Path) -> Iterator[np.ndarray]:
+    """Yield the faces of a faces.npy one by one, read and not mapped, so that no memory fills with them."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        (count, *shape), _, _ = np.lib.format.read_array_header_1_0(file)
+        for _ in range(count):
+            yield np.frombuffer(file.read(math.prod(shape)), np.uint8).reshape(shape)
+
+
 def check_disjoint(train: FaceStore, other: FaceStore) -> None:
     """Raise UserError when a photo of `other` is in `train` too, by the hash of its file."""
     known = {row.sha256: row.name for row in train.rows if row.sha256}
@@ -174,33 +213,28 @@ def check_disjoint(train: FaceStore, other: FaceStore) -> None:
         first = ", ".join(f"{row.name} = {known[row.sha256]}" for row in shared[:3])
         raise UserError(
             f"{other.path}: {len(shared)} of its {len(other)} photos are in {train.path} too ({first}); "
-            "prepare the two from different photos"
+            "prepare the two from different photos, or with --drop-leaks"
         )
 
 
-def _write_faces(path: Path, faces: Iterable[tuple[FaceRow, np.ndarray]]) -> tuple[list[FaceRow], str]:
-    """Write faces.npy as they come, its header last, since only then the number is known."""
-    rows: list[FaceRow] = []
-    digest = hashlib.sha256()
+def _write_faces(path: Path, count: int, faces: Iterable[tuple[int, np.ndarray]], size: int) -> None:
+    """Write faces.npy, each face at its place as it comes."""
+    missing = set(range(count))
     with path.open("wb") as file:
-        file.write(_header(0))
-        for row, face in faces:
-            if face.shape != (SIZE, SIZE, 3) or face.dtype != np.uint8:
-                raise ValueError(f"{row.name}: {face.dtype} {face.shape}")
+        np.lib.format.write_array_header_1_0(
+            file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
+        )
+        start = file.tell()
+        for index, face in faces:
+            if face.shape != (size, size, 3) or face.dtype != np.uint8:
+                raise ValueError(f"face {index}: {face.dtype} {face.shape}")
+            missing.remove(index)
+            file.seek(start + index * face.nbytes)
             file.write(face.tobytes())
-            _add(digest, row.name, face)
-            rows.append(row)
-        file.seek(0)
-        file.write(_header(len(rows)))
+        if missing:
+            raise ValueError(f"{len(missing)} of {count} faces were not given")
         file.flush()
         os.fsync(file.fileno())
-    return rows, digest.hexdigest()
-
-
-def _header(count: int) -> bytes:
-    """Return a .npy header (format 1.0) of fixed length for `count` faces."""
-    text = f"{{'descr': '|u1', 'fortran_order': False, 'shape': ({count}, {SIZE}, {SIZE}, 3), }}"
-    return b"\x93NUMPY\x01\x00" + (118).to_bytes(2, "little") + text.ljust(117).encode() + b"\n"
 
 
 def _add(digest: Any, name: str, face: np.ndarray) -> None:

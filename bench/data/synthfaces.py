@@ -6,7 +6,6 @@ Face i of a split depends on its seed alone, so a set can grow, and a run that w
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -82,16 +81,11 @@ def _prepare_split(split: str, size: int, recipe: dict[str, Any], generator: lis
     partial = path.with_name(f"{split}-from-{have}.partial")
     _make_missing(partial, size - have, int(recipe["first_seed"][split]) + have, recipe, generator, quiet, split)
 
-    def faces() -> Iterator[tuple[FaceRow, np.ndarray]]:
-        made = np.memmap(partial, np.uint8, "r", shape=(size - have, SIZE, SIZE, 3))
-        for i in range(size):
-            seed = int(recipe["first_seed"][split]) + i
-            yield (
-                FaceRow(f"seed-{seed:07d}", f"seed {seed}"),
-                np.asarray(old.faces[i] if old and i < have else made[i - have]),
-            )
-
-    store = write_store(path, faces(), {"recipe": recipe, "counts": {"read": size}})
+    made = np.memmap(partial, np.uint8, "r", shape=(size - have, SIZE, SIZE, 3))
+    seeds = [int(recipe["first_seed"][split]) + i for i in range(size)]
+    rows = [FaceRow(f"seed-{seed:07d}", f"seed {seed}") for seed in seeds]
+    faces = ((i, np.asarray(old.faces[i] if old and i < have else made[i - have])) for i in range(size))
+    store = write_store(path, rows, faces, {"recipe": recipe, "counts": {"read": size}})
     partial.unlink()
     return store
 

@@ -7,6 +7,7 @@ from collections.abc import Collection
 from tabulate import tabulate
 
 from bench.report import markdown
+from bench.report.audit import audit_section
 from bench.report.means import row_status
 from bench.report.published import ledger
 from bench.report.results import Results, RunResult
@@ -21,6 +22,8 @@ def render_page(results: Results, table: Table, files: Collection[str], errata: 
         parts += ["## Training curves", f"![Validation PSNR against iterations](fig6.png)\n\n{_about_curves(results)}"]
     if "faces.png" in files:
         parts += ["## Faces", f"![The same faces under every method](faces.png)\n\n{_about_faces(results)}"]
+    for found in results.audits:
+        parts += [f"## The data set {markdown.escape(found['title'])}", audit_section(found)]
     parts += ["## Where the numbers come from", _provenance(results)]
     parts += [f"## The published numbers ({errata})", _errata(errata)]
     return "\n\n".join(parts) + "\n"

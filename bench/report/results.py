@@ -99,6 +99,7 @@ class Results:
     val: FaceSet
     test: tuple[FaceSet, ...]
     rows: tuple[RowResult, ...]
+    audits: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -162,6 +163,7 @@ def read_results(folder: Path) -> Results:
         val=_pick(FaceSet, record.get("val"), f"{where}: val"),
         test=tuple(_pick(FaceSet, one, f"{where}: test") for one in _some(record, "test", where)),
         rows=tuple(_read_row(folder, one, f"{where}: rows") for one in _some(record, "rows", where)),
+        audits=tuple(record.get("audits", ())),
     )
 
 

@@ -9,6 +9,8 @@ import pytest
 
 from bench import registry
 
+REAL = Path(__file__).parents[3] / "shared" / "data"
+needs_photos = pytest.mark.skipif(not REAL.is_dir(), reason="the real photographs are not on this machine")
 TINY = Path(__file__).parents[1] / "tiny_method.py"
 
 

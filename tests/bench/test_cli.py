@@ -51,7 +51,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(registry, "_catalogue", None)
     for seed, (split, count) in enumerate((("train", 6), ("val", 2), ("test", 3))):
         rows = [FaceRow(f"{split}-{i}") for i in range(count)]
-        write_store(paths.prepared() / "mine" / split, zip(rows, smooth_faces(count, seed), strict=True), {})
+        write_store(paths.prepared() / "mine" / split, rows, enumerate(smooth_faces(count, seed)), {})
     (tmp_path / "small.toml").write_text(EXPERIMENT)
     (tmp_path / "short.toml").write_text(PROFILE)
     files = [str(tmp_path / "small.toml"), "--profile", str(tmp_path / "short.toml")]
@@ -268,8 +268,8 @@ def test_an_unknown_option_gets_the_nearest(job: list[str], monkeypatch: pytest.
 def test_train_and_test_may_not_share_a_photo(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     rows = [FaceRow("a", sha256="same"), FaceRow("b", sha256="other")]
     for split in ("train", "test"):
-        faces = zip(rows[: 2 if split == "train" else 1], smooth_faces(2, 0), strict=False)
-        write_store(paths.prepared() / "mine" / split, faces, {})
+        own = rows[: 2 if split == "train" else 1]
+        write_store(paths.prepared() / "mine" / split, own, enumerate(smooth_faces(len(own), 0)), {})
     assert "photos are in" in error_of(["plan", *job], capsys)
 
 

@@ -12,7 +12,7 @@ import pytest
 
 from bench import paths
 from bench.cli import main
-from tests.bench.data.test_celeba import REAL, needs_photos
+from tests.bench.conftest import REAL, needs_photos
 
 EXPERIMENT = """
 title = "Tiny"

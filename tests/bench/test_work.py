@@ -27,7 +27,7 @@ CPU = torch.device("cpu")
 @pytest.fixture
 def faces(tmp_path: Path) -> Faces:
     rows = [FaceRow(f"face-{i}") for i in range(3)]
-    store = write_store(tmp_path / "mine" / "train", zip(rows, smooth_faces(3, 0), strict=True), {})
+    store = write_store(tmp_path / "mine" / "train", rows, enumerate(smooth_faces(3, 0)), {})
     return Faces(store, store, store, Sizes(3, 3, 3))
 
 

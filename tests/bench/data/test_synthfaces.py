@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 
 from bench.data import synthfaces
-from bench.data.prepare import prepare
 from bench.data.store import open_split
 from bench.errors import UserError
+from bench.prepare import prepare
 
 
 @pytest.fixture
@@ -40,17 +40,17 @@ def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeGenerator]:
 
 
 def test_splits_have_seeds_of_their_own(root: Path, fake: type[FakeGenerator]) -> None:
-    stores = prepare("synthfaces", train=3, val=2, test=2, quiet=True)
+    stores = prepare("synthfaces", sizes={"train": 3, "val": 2, "test": 2}, quiet=True)
     names = [name for store in stores for name in store.names]
     assert names == [f"seed-{seed:07d}" for seed in (0, 1, 2, 1000000, 1000001, 2000000, 2000001)]
 
 
 def test_asking_again_makes_nothing_and_asking_for_more_makes_the_rest(root: Path, fake: type[FakeGenerator]) -> None:
-    prepare("synthfaces", train=3, quiet=True)
+    prepare("synthfaces", sizes={"train": 3}, quiet=True)
     fake.made = []
-    assert len(prepare("synthfaces", train=2, quiet=True)[0]) == 3
+    assert len(prepare("synthfaces", sizes={"train": 2}, quiet=True)[0]) == 3
     assert fake.made == []
-    grown = prepare("synthfaces", train=6, quiet=True)[0].fingerprint
+    grown = prepare("synthfaces", sizes={"train": 6}, quiet=True)[0].fingerprint
     assert fake.made == [3, 4, 5]
     assert grown == _fresh(root, 6)
 
@@ -67,13 +67,13 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 
     with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
         patch.setattr(fake, "face", die_at_four)
-        prepare("synthfaces", train=6, quiet=True)
+        prepare("synthfaces", sizes={"train": 6}, quiet=True)
     (partial,) = (root / "datasets" / "prepared" / "synthfaces").glob("*.partial")
     with partial.open("ab") as file:
         file.write(b"half a face")
     with pytest.raises(UserError, match="run `fsr prepare synthfaces`"):
         open_split("synthfaces", "train")
-    resumed = prepare("synthfaces", train=6, quiet=True)[0].fingerprint
+    resumed = prepare("synthfaces", sizes={"train": 6}, quiet=True)[0].fingerprint
     assert fake.made == [4, 5]
     assert not partial.exists()
     assert resumed == _fresh(root, 6)
@@ -82,7 +82,7 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
 def _fresh(root: Path, train: int) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSR_ROOT", str(root / "fresh"))
-        return prepare("synthfaces", train=train, quiet=True)[0].fingerprint
+        return prepare("synthfaces", sizes={"train": train}, quiet=True)[0].fingerprint
 
 
 @pytest.mark.parametrize(
@@ -95,7 +95,7 @@ def _fresh(root: Path, train: int) -> str:
 )
 def test_bad_sizes(root: Path, sizes: dict[str, int], message: str) -> None:
     with pytest.raises(UserError, match=message):
-        prepare("synthfaces", **sizes, quiet=True)  # type: ignore[arg-type]
+        prepare("synthfaces", sizes=sizes, quiet=True)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize("missing", ["random_face", "openvino"])
@@ -105,11 +105,11 @@ def test_a_missing_package_is_named_with_its_command(root: Path, missing: str, m
     else:
         monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UserError, match=f"{missing.replace('_', '-')}.* not installed: .*pip install --no-deps"):
-        prepare("synthfaces", train=1, quiet=True)
+        prepare("synthfaces", sizes={"train": 1}, quiet=True)
 
 
 def test_real_faces_are_the_same_each_time_and_survive_sigkill(root: Path) -> None:
-    code = "from bench.data.prepare import prepare; prepare('synthfaces', train=2, quiet=True)"
+    code = "from bench.prepare import prepare; prepare('synthfaces', sizes={'train': 2}, quiet=True)"
     killed = (
         "import os, signal; from bench.data import synthfaces as s; face = s.Generator.face\n"
         "s.Generator.face = lambda self, seed: os.kill(os.getpid(), signal.SIGKILL) if seed else face(self, seed)\n"

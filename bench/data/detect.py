@@ -1,0 +1,199 @@
+"""Find faces in photos, behind a small protocol, so that a manifest can say who found them.
+
+`mtcnn` is Zhang et al. 2016 as in facenet-pytorch, whose wheel carries the weights; `center` takes the largest square
+in the middle, for frames that are aligned already; `landmarks` takes the points in .pts files beside the photos.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from importlib import metadata
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from bench.data.manifest import Box
+from bench.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    import torch
+
+Choose = Literal["centre", "largest", "all"]
+INSTALL = "pip install torchvision && pip install facenet-pytorch==2.5.3"
+_DIGITS = 2  # of a pixel; finer differences come from the machine, not from the face
+_FIVE = ((36, 42), (42, 48), (30, 31), (48, 49), (54, 55))  # of iBUG's 68 points: eyes, nose tip, mouth corners
+
+
+@dataclass(frozen=True, slots=True)
+class Face:
+    """A face in pixels of its photo: box (left, top, right, bottom), x and y of five landmarks or none, probability."""
+
+    box: Box
+    landmarks: tuple[float, ...]
+    probability: float
+
+    @property
+    def side(self) -> float:
+        """The longer side of the box."""
+        return max(self.box[2] - self.box[0], self.box[3] - self.box[1])
+
+    def has_middle_in(self, width: int, height: int) -> bool:
+        """Tell whether the box's middle is inside a photo of this size; else most of the face is not in it."""
+        left, top, right, bottom = self.box
+        return 0 <= left + right <= 2 * width and 0 <= top + bottom <= 2 * height
+
+
+class FaceDetector(Protocol):
+    """Finds faces; `version` names the software in a manifest."""
+
+    version: str
+
+    def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
+        """Return the faces of each photo, uint8 RGB [H, W, 3]; `points` holds each one's .pts file, or nothing."""
+        ...
+
+
+def make_detector(name: str, *, min_face: int, least_probability: float, device: str = "cpu") -> FaceDetector:
+    """Return the detector `name`; raise UserError for an unknown name or a package that is not installed.
+
+    `min_face` (pixels) and `least_probability` are what a face must have at least, for mtcnn.
+    """
+    if name == "mtcnn":
+        return Mtcnn(min_face, least_probability, device)
+    if name in ("center", "landmarks"):
+        return Center() if name == "center" else Landmarks()
+    raise UserError(f"unknown detector '{name}': {suggest(name, ('mtcnn', 'center', 'landmarks'))}")
+
+
+class Mtcnn:
+    """MTCNN with the weights in facenet-pytorch's wheel, on batches of photos of one size."""
+
+    def __init__(self, min_face: int, least_probability: float, device: str) -> None:
+        try:
+            from facenet_pytorch import MTCNN
+        except ImportError:
+            raise UserError(f"the detector mtcnn needs facenet-pytorch, which is not installed: {INSTALL}") from None
+        self.min_face, self.least_probability = min_face, least_probability
+        self.version = f"facenet-pytorch {metadata.version('facenet-pytorch')}"
+        self._network: Any = MTCNN(keep_all=True, min_face_size=min_face, device=_device(device))
+        for stage in (self._network.pnet, self._network.rnet, self._network.onet):
+            _channels_last(stage)  # nearly twice as fast on a CPU, and the boxes differ by 4e-5 pixels
+
+    def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
+        """Return the faces of each photo that are probable enough."""
+        found: list[list[Face]] = [[] for _ in photos]
+        sizes: dict[tuple[int, ...], list[int]] = {}
+        for index, photo in enumerate(photos):
+            if min(photo.shape[:2]) >= self.min_face:  # MTCNN's pyramid of a smaller photo has no level
+                sizes.setdefault(photo.shape, []).append(index)
+        for members in sizes.values():
+            batch = np.stack([photos[index] for index in members])
+            boxes, probabilities, marks = self._network.detect(batch, landmarks=True)
+            for index, *face in zip(members, boxes, probabilities, marks, strict=True):
+                found[index] = self._faces(*face)
+        return found
+
+    def _faces(self, boxes: Any, probabilities: Any, marks: Any) -> list[Face]:
+        if boxes is None:
+            return []
+        faces = [
+            Face(_box(box), tuple(_round(value) for point in five for value in point), round(float(probability), 5))
+            for box, probability, five in zip(boxes, probabilities, marks, strict=True)
+        ]
+        return [face for face in faces if face.probability >= self.least_probability and _sound(face)]
+
+
+class Center:
+    """The largest square in the middle of the photo, as CelebA's aligned frame allows."""
+
+    version = ""
+
+    def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
+        """Return one face a photo, without landmarks."""
+        return [[self._face(photo.shape[0], photo.shape[1])] for photo in photos]
+
+    def _face(self, height: int, width: int) -> Face:
+        side = min(height, width)
+        left, top = (width - side) // 2, (height - side) // 2
+        return Face((float(left), float(top), float(left + side), float(top + side)), (), 1.0)
+
+
+class Landmarks:
+    """The points of a .pts file beside the photo (iBUG's format, counted from 1): the box is what they span."""
+
+    version = ""
+
+    def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
+        """Return one face for each photo that has points, with five landmarks where there are 68 or 5 of them."""
+        return [self._faces(content) for content in points]
+
+    def _faces(self, content: bytes) -> list[Face]:
+        marks = read_points(content)
+        if len(marks) < 2:
+            return []
+        five = [marks[first:last].mean(axis=0) for first, last in _FIVE] if len(marks) == 68 else []
+        five = list(marks) if len(marks) == 5 else five
+        box = _box([*marks.min(axis=0), *marks.max(axis=0)])
+        face = Face(box, tuple(_round(value) for point in five for value in point), 1.0)
+        return [face] if _sound(face) else []
+
+
+def read_points(content: bytes) -> np.ndarray:
+    """Return the points of a .pts file as float [N, 2], counted from 0; none when it has no list of points."""
+    text = content.decode("ascii", "replace")
+    body = text.partition("{")[2].partition("}")[0].split()
+    try:
+        values = np.array([float(word) for word in body])
+    except ValueError:
+        values = np.empty(0)
+    if not len(values) or len(values) % 2 or not np.isfinite(values).all():
+        return np.empty((0, 2))
+    return values.reshape(-1, 2) - 1
+
+
+def choose_faces(faces: Sequence[Face], rule: Choose, width: int, height: int) -> tuple[list[Face], str]:
+    """Return the wanted faces of a photo and why they are.
+
+    `largest` is by the longer side of the box; `centre` is the one whose middle is nearest the photo's among those at
+    least half as large as the largest, so that a stranger in the background does not win.
+    """
+    if len(faces) <= 1 or rule == "all":
+        return list(faces), "all" if rule == "all" else "only face"
+    most = max(face.side for face in faces)
+    if rule == "largest":
+        return [max(faces, key=lambda face: face.side)], "largest"
+    large = [face for face in faces if face.side >= most / 2]
+    return [min(large, key=lambda face: _off_centre(face, width, height))], "nearest the centre"
+
+
+def _off_centre(face: Face, width: int, height: int) -> float:
+    left, top, right, bottom = face.box
+    return math.hypot((left + right - width) / 2, (top + bottom - height) / 2)
+
+
+def _sound(face: Face) -> bool:
+    left, top, right, bottom = face.box
+    return math.isfinite(sum(face.box)) and left < right and top < bottom
+
+
+def _box(values: Sequence[float]) -> Box:
+    left, top, right, bottom = (_round(value) for value in values)
+    return left, top, right, bottom
+
+
+def _round(value: float) -> float:
+    return round(float(value), _DIGITS) + 0.0  # no -0.0
+
+
+def _channels_last(network: torch.nn.Module) -> None:
+    import torch
+
+    network.to(memory_format=torch.channels_last)
+
+
+def _device(name: str) -> torch.device:
+    import torch
+
+    return torch.device(name)

@@ -1,0 +1,225 @@
+"""Find faces that a training set and a test set share: the same file, the same photo in another guise, the same person.
+
+Exact: equal SHA-256 of the photo's file. Near: perceptual hashes (ImageHash's pHash, 16 x 16 bits) at most `NEAR` bits
+apart; detectors put the box of a copy elsewhere, so the test face is hashed at several places and sizes (`MOVES`), and
+mirrored copies are found as well. Identities: compared within one data set only, since elsewhere the names differ.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import product
+from typing import Any, Literal
+
+import numpy as np
+
+from bench.errors import UserError
+
+HASH_SIDE = 16
+WORDS = HASH_SIDE**2 // 64  # of a hash
+NEAR = 40
+MOST = 10  # training faces that are listed for one test face, the nearest ones, for each kind
+
+_WINDOW = 4 * HASH_SIDE  # pixels, what pHash reduces a picture to
+_SIDES = (72, 68, 76)  # pixels a view is resized to before a window is cut from it, leaving room to move
+_SHIFTS = (0, -1, 1, -2, 2)  # pixels
+MOVES = tuple((side, x, y) for y, x, side in product(_SHIFTS, _SHIFTS, _SIDES))  # the first one moves nothing
+_COARSE, _LOOSE = len(_SIDES), 96  # only pairs within so many bits after the first few moves are compared in all
+_BLOCK = (64, 8192)  # test and training faces that are compared at a time; few enough for the processor's cache
+
+Hash = Callable[..., Any]
+IdentityCheck = Literal["compared", "not comparable", "not known"]
+
+
+@dataclass(frozen=True)
+class Prints:
+    """What is compared of a set's faces, in order; a text is empty where nothing is known.
+
+    `sha256` is that of a photo's file, `hashes` what `perceptual_hashes` returns: uint64 [N, 4], or [N, 4 * 75] with
+    the face moved, which is made use of in a test set. Raises ValueError when the lengths differ.
+    """
+
+    names: tuple[str, ...]
+    sha256: tuple[str, ...]
+    identities: tuple[str, ...]
+    hashes: np.ndarray
+
+    def __post_init__(self) -> None:
+        lengths = [len(self.names), len(self.sha256), len(self.identities), len(self.hashes)]
+        if len(set(lengths)) > 1:
+            raise ValueError(f"names, sha256, identities and hashes of {lengths} faces")
+        if self.hashes.dtype != np.uint64 or self.hashes.ndim != 2 or self.hashes.shape[1] % WORDS:
+            raise ValueError(f"hashes: {self.hashes.dtype} {self.hashes.shape}, expected uint64 [N, k * {WORDS}]")
+
+
+@dataclass(frozen=True)
+class Leak:
+    """A training face and a test face that are one photo, by name; `distance` is in bits of 256, 0 where exact."""
+
+    kind: Literal["exact", "near"]
+    train: str
+    test: str
+    distance: int
+
+
+@dataclass(frozen=True)
+class Leaks:
+    """What two sets share.
+
+    `pairs` are in the order of the test set, the nearest first; `identities` are those in both sets, sorted, and
+    `identity_faces` is the number of test faces that show them. `identity_check` says whether identities could be
+    compared: not across data sets, and not where one of the sets knows none.
+    """
+
+    pairs: tuple[Leak, ...]
+    identities: tuple[str, ...]
+    identity_faces: int
+    identity_check: IdentityCheck
+
+    @property
+    def exact(self) -> int:
+        """The number of test faces whose file is in the training set."""
+        return len({leak.test for leak in self.pairs if leak.kind == "exact"})
+
+    @property
+    def near(self) -> int:
+        """The number of test faces of which the training set has a near-duplicate in another file."""
+        return len({leak.test for leak in self.pairs if leak.kind == "near"})
+
+
+def perceptual_hashes(views: Iterable[np.ndarray], moved: bool = False) -> np.ndarray:
+    """Return the hashes of pictures of faces' boxes, uint8 [S, S, 3] each, as uint64 [N, 4].
+
+    With `moved`, for test sets, as uint64 [N, 4 * 75]: the face as it is, then shifted and scaled. A hash holds the
+    signs of the 16 x 16 lowest DCT coefficients against their median, those of even horizontal frequency first: they
+    stay, and the others turn, when the picture is mirrored. Raises UserError where ImageHash is not installed.
+    """
+    try:
+        import imagehash
+    except ImportError:
+        raise UserError("perceptual hashes need ImageHash, which is not installed: pip install ImageHash") from None
+    moves = MOVES if moved else MOVES[:1]
+    rows = [_hashes_of(view, moves, imagehash.phash) for view in views]
+    return np.array(rows, np.uint64).reshape(len(rows), len(moves) * WORDS)
+
+
+def find_leaks(train: Prints, test: Prints, *, same_dataset: bool, threshold: int = NEAR) -> Leaks:
+    """Find what `test` shares with `train`; a pair that is exact is not listed as near again.
+
+    `threshold` is in bits, 0 to 96. Each test face is listed with its nearest training faces, `MOST` at most of each
+    kind. Memory does not grow with the product of the sets. Raises UserError for a threshold out of range.
+    """
+    if not 0 <= threshold <= _LOOSE:
+        raise UserError(f"threshold: {threshold} given, expected 0 to {_LOOSE} bits")
+    exact, near = _exact(train, test), _near(train, test, threshold)
+    found = sorted([(i, "exact", 0, j) for i, j in exact] + [(i, "near", bits, j) for i, bits, j in near.tolist()])
+    pairs = [
+        Leak("exact" if kind == "exact" else "near", train.names[j], test.names[i], bits) for i, kind, bits, j in found
+    ]
+    check = _identity_check(train, test, same_dataset)
+    shared = set(train.identities) & set(test.identities) - {""} if check == "compared" else set()
+    faces = sum(identity in shared for identity in test.identities)
+    return Leaks(tuple(pairs), tuple(sorted(shared)), faces, check)
+
+
+def _identity_check(train: Prints, test: Prints, same_dataset: bool) -> IdentityCheck:
+    if not (any(train.identities) and any(test.identities)):
+        return "not known"
+    return "compared" if same_dataset else "not comparable"
+
+
+def _hashes_of(view: np.ndarray, moves: Sequence[tuple[int, int, int]], phash: Hash) -> np.ndarray:
+    """Return the hashes of one view under each of `moves` (side, x, y), one after the other."""
+    from PIL import Image
+
+    if view.dtype != np.uint8 or view.ndim != 3 or view.shape[0] != view.shape[1] or view.shape[2] != 3:
+        raise ValueError(f"view: {view.dtype} {view.shape}, expected uint8 [S, S, 3]")
+    grey = Image.fromarray(view).convert("L")
+    sizes = {side: grey.resize((side, side), Image.Resampling.LANCZOS) for side in {side for side, _, _ in moves}}
+    hashes = []
+    for side, x, y in moves:
+        left, top = (side - _WINDOW) // 2 + x, (side - _WINDOW) // 2 + y
+        window = sizes[side].crop((left, top, left + _WINDOW, top + _WINDOW))
+        bits = phash(window, hash_size=HASH_SIDE).hash
+        hashes.append(np.packbits(np.concatenate([bits[:, ::2], bits[:, 1::2]])).view(np.uint64))
+    return np.concatenate(hashes)
+
+
+def _exact(train: Prints, test: Prints) -> list[tuple[int, int]]:
+    """Return places (test, train) of equal files."""
+    places: defaultdict[str, list[int]] = defaultdict(list)
+    for j, digest in enumerate(train.sha256):
+        if digest:
+            places[digest].append(j)
+    return [(i, j) for i, digest in enumerate(test.sha256) for j in places.get(digest, ())[:MOST]]
+
+
+def _near(train: Prints, test: Prints, threshold: int) -> np.ndarray:
+    """Return int [K, 3]: test face, bits and training face of the near pairs, block by block of both sets."""
+    rows, columns = _BLOCK
+    known = np.ascontiguousarray(train.hashes[:, :WORDS].T)
+    parts = [np.empty((0, 3), np.int64)]
+    for first in range(0, len(test.names), rows):
+        hashes = test.hashes[first : first + rows]
+        moves = hashes.reshape(len(hashes), -1, WORDS).transpose(1, 2, 0)
+        hits = parts[0]
+        for start in range(0, len(train.names), columns):
+            block = _near_in_block(known[:, start : start + columns], moves, threshold) + np.array([first, 0, start])
+            new = [hit for hit in block if not _same_file(test.sha256[hit[0]], train.sha256[hit[2]])]
+            if new:
+                hits = _nearest(np.concatenate([hits, new]))
+        parts.append(hits)
+    return np.concatenate(parts)
+
+
+def _near_in_block(train: np.ndarray, moves: np.ndarray, threshold: int) -> np.ndarray:
+    """Return the near pairs of hashes [WORDS, M] with moved hashes [V, WORDS, N] as int [K, 3]: n, bits, m."""
+    coarse = _least(_distance(move[:, :, None], train[:, None, :]) for move in moves[:_COARSE])
+    test_places, train_places = np.divmod(np.flatnonzero(coarse <= _LOOSE), train.shape[1])
+    candidates = train[:, train_places]
+    bits = _least(_distance(move[:, test_places], candidates) for move in moves)
+    near = bits <= threshold
+    return np.stack([test_places[near], bits[near].astype(np.int64), train_places[near]], axis=1)
+
+
+def _nearest(hits: np.ndarray) -> np.ndarray:
+    """Return of hits (test, bits, train) the `MOST` nearest of each test face, sorted."""
+    hits = hits[np.lexsort(hits.T[::-1])]
+    first = np.searchsorted(hits[:, 0], hits[:, 0])
+    return hits[np.arange(len(hits)) - first < MOST]
+
+
+def _same_file(one: str, other: str) -> bool:
+    return bool(one) and one == other
+
+
+def _least(distances: Iterable[np.ndarray]) -> np.ndarray:
+    return functools.reduce(np.minimum, distances)
+
+
+def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Return, as uint8, how many bits differ, as they are or with one mirrored; words are the first axis."""
+    ones = [_ones(first ^ second) for first, second in zip(one, other, strict=True)]
+    even, odd = ones[0] + ones[1], ones[2] + ones[3]
+    distance: np.ndarray = even + np.minimum(odd, np.uint8(128) - odd)
+    return distance
+
+
+def _ones_by_table(words: np.ndarray) -> np.ndarray:
+    """Count the ones in each uint64, as uint8, where numpy has no bitwise_count."""
+    halves = np.ascontiguousarray(words).ravel().view(np.uint16)
+    counts = _table()[halves].reshape(*words.shape, 4)
+    total: np.ndarray = counts.sum(axis=-1, dtype=np.uint8)
+    return total
+
+
+@functools.cache
+def _table() -> np.ndarray:
+    table: np.ndarray = np.unpackbits(np.arange(2**16, dtype=np.uint16).view(np.uint8)).reshape(-1, 16).sum(1, np.uint8)
+    return table
+
+
+_ones = np.bitwise_count if hasattr(np, "bitwise_count") else _ones_by_table  # numpy 2 and later

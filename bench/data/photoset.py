@@ -1,0 +1,300 @@
+"""Make face stores from photographs: list, hash, detect, crop, store."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import logging
+import re
+import shutil
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from bench import paths
+from bench.config import canonical_json, from_dict
+from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
+from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
+from bench.data.layouts import LAYOUTS, Placed, read_identities
+from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
+from bench.data.scan import NO_FACE, How, hash_photos, scan
+from bench.data.sources import Listing, list_sources
+from bench.data.store import FaceRow, FaceStore, write_store
+from bench.errors import UserError
+from bench.files import read_json, write_json
+
+log = logging.getLogger("fsr")
+_NAMED = 20  # files that a card names for each reason
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+Skipped = list[tuple[str, str]]  # where, reason
+
+
+@dataclass(frozen=True)
+class Wish:
+    """What is asked for, beyond a card's defaults.
+
+    `manifest`: files to crop from, with no detector. `split`: that of photos whose layout does not tell. `redetect`:
+    the manifests that come with the card stay unused. `drop_leaks`: leave out faces that a test or training set has
+    too. `strict`: fail where a file would be skipped.
+    """
+
+    sources: Sequence[Path]
+    name: str = ""
+    split: str = "test"
+    detector: str | None = None
+    margin: float | None = None
+    border: str | None = None
+    manifest: Sequence[Path] = ()
+    identities: Path | None = None
+    redetect: bool = False
+    drop_leaks: bool = False
+    strict: bool = False
+    how: How = field(default_factory=How)
+
+
+def prepare_photos(card_name: str, wish: Wish) -> list[FaceStore]:
+    """Make the stores of the splits whose photos are in the sources; other splits stay as they are.
+
+    A split whose sources and recipe have not changed since is not read again. Raises UserError for bad sources, photos
+    of one name that differ, a manifest that does not fit, or when no face is found.
+    """
+    card, name = read_card(card_name), _name_of(card_name, wish.name)
+    recipe = _recipe(card, wish)
+    listing = list_sources(wish.sources)
+    splits, skipped = _place(card_name, card, listing, wish)
+    folder = paths.prepared() / name
+    with _alone(folder):
+        inputs = {split: _inputs(card_name, photos, recipe, wish) for split, photos in splits.items()}
+        if all(_unchanged(folder / split, inputs[split]) for split in splits):
+            return [FaceStore.open(folder / split) for split in sorted(splits)]
+        job = _Job(card_name, card, recipe, wish, listing, skipped)
+        photos = [photo for split in sorted(splits) for photo in splits[split]]
+        hashes, kept, again = hash_photos(photos, wish.how.quiet)
+        job.skipped.extend(again)
+        known = job.known_rows(hashes)
+        stores = []
+        for split in sorted(splits):
+            own = {file: photo for file, photo in kept.items() if photo.split == split}
+            stores.append(job.prepare(folder / split, own, hashes, known, inputs[split]))
+        return stores
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all splits share on their way from photos to stores."""
+
+    card_name: str
+    card: Card
+    recipe: Recipe
+    wish: Wish
+    listing: Listing
+    skipped: Skipped
+
+    def known_rows(self, hashes: Mapping[str, str]) -> list[Row]:
+        """Return the rows of the manifests that were given, checked against the photos, or that come with the card."""
+        if self.wish.manifest:
+            rows = [row for path in self.wish.manifest for row in read_manifest(path)]
+            check_photos(rows, hashes, ", ".join(map(str, self.wish.manifest)))
+            return rows
+        if self.wish.redetect:
+            return []
+        return [row for path in manifest_paths(self.card_name) for row in read_manifest(path)]
+
+    def prepare(
+        self, path: Path, photos: Mapping[str, Placed], hashes: Mapping[str, str], known: Sequence[Row], inputs: object
+    ) -> FaceStore:
+        """Make the store `path` of the photos (by file) of one split."""
+        detected = path.with_name(f".{path.name}.detected")
+        rows, skipped = self._rows(photos, hashes, known, detected)
+        crops, dropped = plan_crops(rows, self.recipe)
+        if not crops:
+            detected.unlink(missing_ok=True)
+        self._check(rows, crops, dropped)
+        store = write_store(
+            path,
+            _face_rows(crops, photos),
+            crop_faces(
+                crops,
+                {file: photo.entry for file, photo in photos.items()},
+                self.recipe.size,
+                jobs=self.wish.how.jobs,
+                quiet=self.wish.how.quiet,
+            ),
+            {
+                "card": self.card_name,
+                "kind": self.card.kind,
+                "recipe": dataclasses.asdict(self.recipe),
+                "counts": _count(rows, crops, dropped, [*self.skipped, *skipped]),
+                "sources": [str(source.resolve()) for source in self.wish.sources],
+            },
+            size=self.recipe.size,
+            extra={
+                "manifest.csv": lambda file: write_manifest(file, rows),
+                "inputs.json": lambda file: write_json(file, inputs),
+            },
+        )
+        detected.unlink(missing_ok=True)
+        return store
+
+    def _rows(
+        self, photos: Mapping[str, Placed], hashes: Mapping[str, str], known: Sequence[Row], detected: Path
+    ) -> tuple[list[Row], Skipped]:
+        """Return the manifest's rows of these photos, and the photos that a given manifest does not list."""
+        if not self.wish.manifest:
+            return scan(
+                photos, hashes, by_photo(known), self.recipe, detected, self.listing.sidecars, self.wish.how
+            ), []
+        listed = {row.file for row in known}
+        unlisted = [(photo.entry.where, "not in the manifest") for file, photo in photos.items() if file not in listed]
+        return [row for row in known if row.file in photos], unlisted
+
+    def _check(self, rows: Sequence[Row], crops: Sequence[Crop], dropped: Mapping[str, Sequence[str]]) -> None:
+        """Raise UserError where nothing is left, or, when asked to be strict, where something is left out."""
+        reasons = [(row.file, row.problem) for row in rows if row.problem]
+        reasons += [(file, why) for why, files in dropped.items() for file in files]
+        if not crops:
+            first = f", e.g. {reasons[0][0]}: {reasons[0][1]}" if reasons else ""
+            raise UserError(f"no face in any of the {len({row.file for row in rows})} photos{first}")
+        if self.wish.strict and reasons:
+            raise UserError(f"{reasons[0][0]}: {reasons[0][1]} ({len(reasons)} such photos; --strict)")
+
+
+def _name_of(card_name: str, name: str) -> str:
+    """Return the data set's name: the card's, or one's own."""
+    if card_name == ANY_FOLDER and not name:
+        raise UserError("--name is missing: fsr prepare folder --name mine --source DIR")
+    if name and (name in card_names() or name == ANY_FOLDER) and name != card_name:
+        raise UserError(f"--name {name}: that is another data set's; choose a name of your own")
+    if name and not _NAME.fullmatch(name):
+        raise UserError(f"--name {name}: expected letters, digits, '.', '_' and '-'")
+    return name or card_name
+
+
+def _recipe(card: Card, wish: Wish) -> Recipe:
+    given = dict(card.recipe)
+    own = given.get("detector", Recipe().detector)
+    if wish.detector not in (None, own):
+        given["detector"] = wish.detector
+        given["margin"] = card.margins.get(str(wish.detector), given.get("margin", Recipe().margin))
+    if wish.margin is not None:
+        given["margin"] = wish.margin
+    if wish.border is not None:
+        given["border"] = wish.border
+    return from_dict(Recipe, given, "recipe")
+
+
+def _place(card_name: str, card: Card, listing: Listing, wish: Wish) -> tuple[dict[str, list[Placed]], Skipped]:
+    """Return photos by split, and the files that are none of this data set's."""
+    layout, skipped = LAYOUTS[card.layout], list(listing.skipped)
+    identities = read_identities(wish.identities) if wish.identities else {}
+    splits: dict[str, list[Placed]] = {}
+    for entry in listing.photos:
+        placed = layout(entry, wish.split)
+        if isinstance(placed, str):
+            skipped.append((entry.where, placed))
+        else:
+            identity = identities.get(placed.file, placed.identity)
+            splits.setdefault(placed.split, []).append(dataclasses.replace(placed, identity=identity))
+    if not splits:
+        reason = f" ({skipped[0][1]})" if skipped else ""
+        raise UserError(f"no photo of {card_name} in {', '.join(map(str, wish.sources))}{reason}")
+    if wish.strict and skipped:
+        raise UserError(f"{skipped[0][0]}: {skipped[0][1]} ({len(skipped)} such files; --strict)")
+    return splits, skipped
+
+
+def _face_rows(crops: Sequence[Crop], photos: Mapping[str, Placed]) -> list[FaceRow]:
+    """Return the store's rows; a face is called by its photo's name, and by a number where a photo has several."""
+    seen: dict[str, int] = {}
+    files: dict[str, str] = {}
+    rows = []
+    for crop in crops:
+        row = crop.row
+        name = PurePosixPath(row.file).with_suffix("").as_posix().replace("/", "--")
+        if files.setdefault(name, row.file) != row.file:
+            raise UserError(f"{row.file} and {files[name]} would both be face '{name}'; rename one")
+        if row.chosen == "all":
+            seen[name] = seen.get(name, 0) + 1
+            name = f"{name}-{seen[name]:03d}"
+        square = f"{crop.square.left} {crop.square.top} {crop.square.side}"
+        box, marks = (" ".join(map(str, values)) for values in (row.box or (), row.landmarks))
+        source = photos[row.file].entry.where
+        rows.append(FaceRow(name, source, row.sha256, box, square, marks, str(row.probability), row.identity))
+    return rows
+
+
+def _count(
+    rows: Sequence[Row], crops: Sequence[Crop], dropped: Mapping[str, Sequence[str]], skipped: Skipped
+) -> dict[str, Any]:
+    """Return what became of the photos: numbers, and what was left out by reason (the first files of each)."""
+    photos = {row.file: row for row in rows}
+    left_out: dict[str, list[str]] = {}
+    for file, row in photos.items():
+        if row.problem:
+            left_out.setdefault(row.problem, []).append(file)
+    corrupt = sum(map(len, left_out.values())) - len(left_out.get(NO_FACE, ()))
+    for reason, files in dropped.items():
+        left_out.setdefault(reason, []).extend(files)
+    for where, reason in skipped:
+        left_out.setdefault(reason, []).append(where)
+    kinds = Counter(kind for row in photos.values() for kind in row.kinds)
+    return {
+        "photos": len(photos),
+        "corrupt": corrupt,
+        "no face": len(left_out.get(NO_FACE, ())),
+        "several faces": sum(row.faces > 1 for row in photos.values()),
+        "too small": sum(len(files) for reason, files in dropped.items() if reason.startswith(TOO_SMALL)),
+        "grey": kinds["grey"],
+        "faces": len(crops),
+        "converted": dict(sorted(kinds.items())),
+        "left out": {
+            reason: {"count": len(files), "files": list(dict.fromkeys(files))[:_NAMED]}
+            for reason, files in sorted(left_out.items())
+        },
+    }
+
+
+def _inputs(card_name: str, photos: Sequence[Placed], recipe: Recipe, wish: Wish) -> dict[str, str]:
+    """Return what tells whether a split must be made again: names, sizes and times of files, and all that is asked."""
+    given = [*wish.manifest] if wish.manifest else [] if wish.redetect else manifest_paths(card_name)
+    asked = [dataclasses.asdict(recipe), wish.redetect, wish.drop_leaks, wish.strict]
+    digest = hashlib.sha256(canonical_json(asked).encode())
+    for path in [*given, *([wish.identities] if wish.identities else [])]:
+        digest.update(path.read_bytes() if path.exists() else b"")
+    for source in sorted({photo.entry.source for photo in photos}):
+        about = source.stat()
+        digest.update(f"{source.resolve()} {about.st_size} {about.st_mtime_ns}\n".encode())
+    for photo in photos:
+        entry = photo.entry
+        time = (entry.source / entry.path).stat().st_mtime_ns if entry.source.is_dir() else 0
+        digest.update(f"{entry.where} {entry.size} {time} {photo.identity}\n".encode())
+    return {"inputs": digest.hexdigest()}
+
+
+def _unchanged(path: Path, inputs: Mapping[str, str]) -> bool:
+    return (path / "inputs.json").exists() and read_json(path / "inputs.json") == inputs
+
+
+@contextmanager
+def _alone(folder: Path) -> Iterator[None]:
+    """Hold the data set `folder` against other processes, and clear what a killed one left half-written in it."""
+    from filelock import FileLock, Timeout
+
+    folder.mkdir(parents=True, exist_ok=True)
+    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        log.info("%s is being prepared by another process; waiting for it", folder.name)
+        lock.acquire()
+    try:
+        for left in folder.glob(".*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        yield
+    finally:
+        if folder.exists() and not any(folder.iterdir()):
+            folder.rmdir()
+        lock.release()

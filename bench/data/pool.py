@@ -1,0 +1,79 @@
+"""Map a function over a stream in several processes: in order, with few items in flight, so memory stays flat."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from multiprocessing import forkserver
+from typing import Any, TypeVar
+
+from bench.errors import UserError
+
+_T = TypeVar("_T")
+_R = TypeVar("_R")
+_AHEAD = 3  # items in flight for each process
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def ordered_map(
+    function: Callable[[_T], _R], items: Iterable[_T], *, jobs: int, preload: Sequence[str] = ()
+) -> Iterator[_R]:
+    """Yield function(item) for each item in turn, computed by `jobs` processes (1: in this one).
+
+    `preload` names modules that are slow to import: they are imported once and shared by the processes where the
+    platform can. Raises what the function raises, and UserError when a process is killed.
+    """
+    if jobs == 1:
+        yield from map(function, items)
+        return
+    with ProcessPoolExecutor(jobs, _context(preload), initializer=_begin) as pool:
+        waiting: deque[Future[_R]] = deque()
+        try:
+            for item in items:
+                waiting.append(pool.submit(function, item))
+                if len(waiting) >= jobs * _AHEAD:
+                    yield waiting.popleft().result()
+            while waiting:
+                yield waiting.popleft().result()
+        except BrokenProcessPool:
+            raise UserError("a worker process was killed (out of memory?); run again with fewer --jobs") from None
+        finally:
+            pool.shutdown(cancel_futures=True)
+
+
+def warm_up(preload: Sequence[str]) -> None:
+    """Begin to import modules for the processes to come, while this one goes on."""
+    if "forkserver" in multiprocessing.get_all_start_methods():
+        _context(preload)
+        forkserver.ensure_running()
+
+
+def _context(preload: Sequence[str]) -> Any:
+    if "forkserver" not in multiprocessing.get_all_start_methods():
+        return multiprocessing.get_context("spawn")
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(list(preload))
+    return context
+
+
+def _begin() -> None:
+    """Leave Ctrl-C to the parent, and end when it ends, however it does."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_follow_parent, daemon=True).start()
+
+
+def _follow_parent() -> None:
+    parent = multiprocessing.parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

@@ -1,0 +1,227 @@
+"""From photos to manifest rows: every photo is hashed, and those that no manifest knows are looked at by a detector.
+
+Detection is the slow part. It goes in fixed groups of photos, spread over processes with one thread each; every group
+that is done is appended to a file, so that a killed scan goes on from there and ends with the same rows.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import functools
+import hashlib
+import json
+import logging
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.data.decode import decode
+from bench.data.detect import Face, FaceDetector, choose_faces, make_detector
+from bench.data.layouts import Placed
+from bench.data.manifest import Row, sort_key
+from bench.data.pool import ordered_map, warm_up
+from bench.data.sources import Entry, Reader, reading_order
+from bench.errors import UserError
+from bench.progress import Bar
+from bench.stop import Stop
+
+if TYPE_CHECKING:
+    from bench.data.crop import Recipe
+
+log = logging.getLogger("fsr")
+NO_FACE = "no face"
+_PRELOAD = ("facenet_pytorch",)
+_GROUP = 10  # photos; larger groups do not fit the processor's cache and are slower
+
+
+@dataclass(frozen=True)
+class How:
+    """How a scan is done, which does not change its rows: processes, device, and whether bars are shown."""
+
+    jobs: int = 1
+    device: str = "auto"
+    quiet: bool = False
+
+
+def hash_photos(
+    photos: Sequence[Placed], quiet: bool = False
+) -> tuple[dict[str, str], dict[str, Placed], list[tuple[str, str]]]:
+    """Return SHA-256 a file, the photo a file, and (where, reason) of photos that are there again.
+
+    Raises UserError when two photos have one name and different bytes.
+    """
+    hashes: dict[str, str] = {}
+    kept: dict[str, Placed] = {}
+    again: list[tuple[str, str]] = []
+    placed = {id(photo.entry): photo for photo in photos}
+    with Reader() as reader, Bar("hash", len(photos), quiet=quiet) as bar:
+        for done, entry in enumerate(reading_order([photo.entry for photo in photos]), 1):
+            photo = placed[id(entry)]
+            digest = hashlib.sha256(reader.read(entry)).hexdigest()
+            if hashes.setdefault(photo.file, digest) != digest:
+                other = kept[photo.file].entry.where
+                raise UserError(f"{entry.where} and {other} have one name but differ; rename or leave out one")
+            if photo.file in kept:
+                again.append((entry.where, "the same photo again"))
+            kept.setdefault(photo.file, photo)
+            bar.update(done)
+    return hashes, kept, again
+
+
+def scan(
+    photos: Mapping[str, Placed],
+    hashes: Mapping[str, str],
+    known: Mapping[str, Sequence[Row]],
+    recipe: Recipe,
+    partial: Path,
+    sidecars: Mapping[str, Entry],
+    how: How,
+) -> list[Row]:
+    """Return the rows of all photos (file -> photo), sorted; those whose hash is in `known` are not looked at again.
+
+    `partial` is the file that keeps what is found until the caller removes it. Raises Interrupted when asked to stop.
+    """
+    rows: list[Row] = []
+    unknown: list[Placed] = []
+    for file, photo in photos.items():
+        own = [row for row in known.get(hashes[file], ()) if row.detector == recipe.detection]
+        rows += [dataclasses.replace(row, file=file, identity=photo.identity or row.identity) for row in own]
+        if not own:
+            unknown.append(photo)
+    if unknown:
+        placed = {id(photo.entry): photo for photo in unknown}
+        ordered = [placed[id(entry)] for entry in reading_order([photo.entry for photo in unknown])]
+        for photo, found in _detect_all(ordered, recipe, partial, sidecars, how):
+            rows += _rows_of(photo, hashes[photo.file], found, recipe)
+    return sorted(rows, key=sort_key)
+
+
+def _detect_all(
+    photos: Sequence[Placed], recipe: Recipe, partial: Path, sidecars: Mapping[str, Entry], how: How
+) -> Iterator[tuple[Placed, dict[str, Any]]]:
+    """Yield each photo with what was found in it, from the partial file as far as that goes."""
+    device = _choose_device(recipe, how)
+    groups = [photos[start : start + _GROUP] for start in range(0, len(photos), _GROUP)]
+    done = _read_partial(partial, _key(photos, recipe))
+    if done:
+        log.info("detection goes on after %d of %d photos", min(len(done) * _GROUP, len(photos)), len(photos))
+    for group, found in zip(groups, done, strict=False):
+        yield from zip(group, found, strict=True)
+    start = len(done)
+    jobs = max(1, min(how.jobs if device == "cpu" else 1, len(groups) - start))
+    work = functools.partial(detect_group, recipe=recipe, device=device)
+    with (
+        Stop() as stop,
+        Reader() as reader,
+        partial.open("a", encoding="utf-8") as file,
+        Bar("detect", len(photos), start=min(start * _GROUP, len(photos)), quiet=how.quiet) as bar,
+    ):
+        points = _read_points(photos, reader, sidecars) if recipe.detector == "landmarks" else {}
+        contents = (
+            [(reader.read(photo.entry), points.get(photo.file, b"")) for photo in group] for group in groups[start:]
+        )
+        results = ordered_map(work, contents, jobs=jobs, preload=_PRELOAD)
+        count = start * _GROUP
+        for group, found in zip(groups[start:], results, strict=True):
+            file.write(json.dumps(found, separators=(",", ":")) + "\n")
+            file.flush()
+            yield from zip(group, found, strict=True)
+            count += len(group)
+            bar.update(count)
+            stop.check(f"{count} of {len(photos)} photos are done")
+
+
+def _choose_device(recipe: Recipe, how: How) -> str:
+    """Return the device that the detector runs on: for MTCNN, CUDA where there is one."""
+    if recipe.detector != "mtcnn":
+        return "cpu"
+    if how.jobs > 1:
+        warm_up(_PRELOAD)  # finding out about CUDA takes as long as their imports
+    from bench.provenance import choose_device
+
+    return str(choose_device(how.device))
+
+
+def _read_points(photos: Sequence[Placed], reader: Reader, sidecars: Mapping[str, Entry]) -> dict[str, bytes]:
+    """Return the .pts file of each photo that has one, all at once: archives may hold them far from their photos."""
+    beside = {photo.entry.path.rpartition(".")[0]: photo.file for photo in photos}
+    found = reading_order([entry for path, entry in sidecars.items() if path in beside])
+    return {beside[entry.path.rpartition(".")[0]]: reader.read(entry) for entry in found}
+
+
+def detect_group(contents: Sequence[tuple[bytes, bytes]], recipe: Recipe, device: str) -> list[dict[str, Any]]:
+    """Decode photos and find their faces: for each width, height, kinds, problem, faces, version (plain values)."""
+    detector = _detector(recipe.detector, recipe.min_face, recipe.least_probability, device)
+    results: list[dict[str, Any]] = []
+    decoded, points, places = [], [], []
+    for content, pts in contents:
+        try:
+            photo = decode(content)
+        except UserError as error:
+            results.append({"problem": str(error)})
+            continue
+        height, width = photo.pixels.shape[:2]
+        places.append(len(results))
+        results.append({"width": width, "height": height, "kinds": photo.kinds, "version": detector.version})
+        decoded.append(photo.pixels)
+        points.append(pts)
+    for place, faces in zip(places, detector.detect(decoded, points), strict=True):
+        results[place]["faces"] = [dataclasses.astuple(face) for face in faces]
+    return results
+
+
+@functools.lru_cache(maxsize=1)
+def _detector(name: str, min_face: int, least_probability: float, device: str) -> FaceDetector:
+    """Make the detector once a process; on a CPU one thread, since the processes fill the cores."""
+    detector = make_detector(name, min_face=min_face, least_probability=least_probability, device=device)
+    if name == "mtcnn":
+        import torch
+
+        torch.set_num_threads(1)
+    return detector
+
+
+def _rows_of(photo: Placed, digest: str, found: Mapping[str, Any], recipe: Recipe) -> list[Row]:
+    seen = [Face(tuple(box), tuple(marks), probability) for box, marks, probability in found.get("faces", ())]
+    width, height = found.get("width", 0), found.get("height", 0)
+    faces = [face for face in seen if face.has_middle_in(width, height)]  # a square cannot be cut about another's
+    row = Row(
+        file=photo.file,
+        sha256=digest,
+        identity=photo.identity,
+        width=width,
+        height=height,
+        kinds=tuple(found.get("kinds", ())),
+        problem=found.get("problem", "") or ("" if faces else NO_FACE),
+        faces=len(faces),
+        detector=recipe.detection,
+        version=found.get("version", ""),
+    )
+    if not faces:
+        return [row]
+    chosen, why = choose_faces(faces, recipe.choose, width, height)
+    return [
+        dataclasses.replace(row, chosen=why, probability=face.probability, box=face.box, landmarks=face.landmarks)
+        for face in chosen
+    ]
+
+
+def _key(photos: Sequence[Placed], recipe: Recipe) -> str:
+    """Return what a partial file belongs to: these photos in this order, and this detector."""
+    digest = hashlib.sha256(recipe.detection.encode())
+    for photo in photos:
+        digest.update(f"{photo.entry.path}\0{photo.entry.size}\0".encode())
+    return digest.hexdigest()
+
+
+def _read_partial(path: Path, key: str) -> list[list[dict[str, Any]]]:
+    """Return the groups that an earlier scan has done, leaving `path` whole: a torn last line is cut off."""
+    lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
+    if lines[0].decode(errors="replace") != key:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(key + "\n")
+        return []
+    whole = lines[1:-1]  # what follows the last line feed was not finished
+    path.write_bytes(b"\n".join([lines[0], *whole, b""]))
+    return [json.loads(line) for line in whole]

@@ -1,0 +1,229 @@
+"""Find and read photos in folders, tar and zip archives, one at a time; nothing is ever unpacked to disk.
+
+What can't be used is named and skipped with its reason. A source that may have lost photos (missing, truncated,
+damaged, unreadable) is an error. Memory stays flat: a file listed costs some 200 bytes, a file read its own size.
+"""
+
+from __future__ import annotations
+
+import os
+import stat
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from types import TracebackType
+
+from bench.data.archives import Archive, Found, walk_archive
+from bench.errors import UserError, reason
+
+MAX_BYTES = 200_000_000  # of one file; no photo is that large, and it is read as a whole
+_SIDECAR = ".pts"  # iBUG's landmarks beside a photo
+_NO_PHOTO = {
+    *(".txt", ".csv", ".tsv", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm"),
+    *(".pdf", ".log", ".mat", ".npy", ".npz", ".pkl", ".h5", ".py", ".m", ".sh", ".md5", ".sha256"),
+}
+_NO_PHOTO_NAMES = {"thumbs.db", "desktop.ini", "readme", "license", "copying", "md5sums", "sha256sums"}
+_NO_PHOTO_FOLDERS = {"__MACOSX", "@eaDir", "lost+found"}  # what macOS, Synology and ext4 leave behind
+_ARCHIVES = {".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".7z", ".rar"}
+_NESTED = "an archive inside another: give it as a source of its own"
+_OPEN_AT_ONCE = 16  # archives; a data set in a thousand shards must not use up the process's file handles
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One file of a source.
+
+    `path` is the POSIX path inside it ("lfw/AJ_Lamas/AJ_Lamas_0001.jpg"), `source` the archive or the folder that was
+    given, `size` the unpacked bytes. `place` orders the files as they lie in their source: the offset of the data in
+    a tar, of the header in a zip, the running number in a folder.
+    """
+
+    path: str
+    source: Path
+    size: int
+    place: int
+
+    @property
+    def name(self) -> str:
+        """The name without folders."""
+        return self.path.rpartition("/")[2]
+
+    @property
+    def stem(self) -> str:
+        """The name without folders and suffix."""
+        return PurePosixPath(self.path).stem
+
+    @property
+    def where(self) -> str:
+        """The file as a person would name it: "celeba_test.tar:182655.jpg", "folder/a/b.jpg"."""
+        return f"{self.source.name}{'/' if self.source.is_dir() else ':'}{self.path}"
+
+
+@dataclass
+class Listing:
+    """What sources hold: photos by name, .pts files by path without suffix, and (where, reason) of unusable files."""
+
+    photos: list[Entry] = field(default_factory=list)
+    sidecars: dict[str, Entry] = field(default_factory=dict)
+    skipped: list[tuple[str, str]] = field(default_factory=list)
+
+
+def list_sources(sources: Sequence[Path]) -> Listing:
+    """List the files of folders and archives; a source given twice is read once.
+
+    Any file counts as a photo but those that never are (texts, tables, hidden files), which are passed over silently.
+    Of two sidecars of one path, that of the first source is kept.
+
+    Raises UserError for a source that is missing, empty, unreadable or a truncated or damaged archive: going on would
+    silently lose photos.
+    """
+    if not sources:
+        raise UserError("no source given: --source FILE.tar, --source FILE.zip or --source FOLDER")
+    listing = Listing()
+    seen: set[str] = set()
+    for source in sources:
+        real = os.path.realpath(source)
+        if real not in seen:
+            _list_one(source if source.name not in ("", "..") else Path(real), listing)
+            seen.add(real)
+    if not listing.photos:
+        raise UserError(f"{', '.join(map(str, sources))}: only {_SIDECAR} files in it; expected photos")
+    listing.photos.sort(key=lambda entry: (entry.name, entry.path, entry.source.name, str(entry.source)))
+    return listing
+
+
+def reading_order(entries: Iterable[Entry]) -> list[Entry]:
+    """Return entries as they lie in their sources, so that a compressed tar is read in one pass."""
+    return sorted(entries, key=lambda entry: (str(entry.source), entry.place))
+
+
+class Reader:
+    """Read files of sources, archives staying open in between; a context manager.
+
+    Any order works; in a compressed tar every step back starts again at its beginning, so use `reading_order`.
+    """
+
+    def __init__(self) -> None:
+        self._archives: dict[Path, Archive] = {}  # the one used last is last
+
+    def __enter__(self) -> Reader:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        while self._archives:
+            self._archives.popitem()[1].close()
+
+    def read(self, entry: Entry) -> bytes:
+        """Return a file's bytes; raise UserError that names it when it can't be read or is not what was listed."""
+        in_folder = entry.source.is_dir()
+        way_out = "run again" if in_folder else "fetch the archive again"
+        try:
+            content = _read_file(entry) if in_folder else self._archive(entry.source).read(entry.place, entry.size)
+        except PermissionError:
+            raise UserError(f"{entry.where}: may not be read; change its permissions") from None
+        except Exception as error:  # damaged archives make the libraries raise anything
+            raise UserError(f"{entry.where}: cannot be read ({reason(error)}); {way_out}") from None
+        if len(content) != entry.size:
+            raise UserError(f"{entry.where}: has {len(content)} bytes, expected {entry.size}; {way_out}")
+        return content
+
+    def _archive(self, path: Path) -> Archive:
+        archive = self._archives.pop(path, None)
+        if archive is None:
+            if len(self._archives) >= _OPEN_AT_ONCE:
+                self._archives.pop(next(iter(self._archives))).close()
+            archive = Archive(path)
+        self._archives[path] = archive
+        return archive
+
+
+def _list_one(source: Path, listing: Listing) -> None:
+    """Add the files of one source to a listing."""
+    before = len(listing.skipped)
+    try:
+        if not source.exists():
+            raise UserError(f"{source}: no such file or folder")
+        walk = _walk_folder(source) if source.is_dir() else walk_archive(source)
+        useful = sum(_sort_in(found, source, listing) for found in walk)
+    except PermissionError as error:
+        raise UserError(f"{error.filename or source}: may not be read; change its permissions") from None
+    except OSError as error:
+        raise UserError(f"{error.filename or source}: cannot be read ({error.strerror})") from None
+    if useful:
+        return
+    skipped = listing.skipped[before:]
+    archives = [where for where, why in skipped if why == _NESTED]
+    if archives and source.is_dir():
+        raise UserError(f"{source}: holds archives ({archives[0]}) and no photos; give each archive as a --source")
+    first = f" that can be used ({len(skipped)} cannot, the first: {': '.join(skipped[0])})" if skipped else ""
+    raise UserError(f"{source}: no files in it{first}; expected photos")
+
+
+def _sort_in(found: Found, source: Path, listing: Listing) -> bool:
+    """Put a file where it belongs in a listing; return whether it is of use."""
+    path = PurePosixPath(found.path)
+    if _is_no_photo(path):
+        return False
+    entry = Entry(path.as_posix(), source, found.size, found.place)
+    problem = found.problem or _problem(path, found.size)
+    if problem:
+        listing.skipped.append((entry.where, problem))
+    elif path.suffix.lower() == _SIDECAR:
+        listing.sidecars.setdefault(path.with_suffix("").as_posix(), entry)
+    else:
+        listing.photos.append(entry)
+    return not problem
+
+
+def _is_no_photo(path: PurePosixPath) -> bool:
+    if path.suffix.lower() in _NO_PHOTO or path.name.lower() in _NO_PHOTO_NAMES:
+        return True
+    return any((part[0] == "." and part != "..") or part in _NO_PHOTO_FOLDERS for part in path.parts)
+
+
+def _problem(path: PurePosixPath, size: int) -> str:
+    """Return why a file whose content can be read is not used all the same, "" if it is."""
+    if path.is_absolute() or ".." in path.parts or "\\" in path.as_posix():
+        return "unsafe: a path out of its source"
+    if path.suffix.lower() in _ARCHIVES:
+        return _NESTED
+    return "too large for a photo" if size > MAX_BYTES else ""
+
+
+def _walk_folder(folder: Path) -> Iterator[Found]:
+    """Yield the files of a folder and its subfolders; linked folders are not entered, so there is no endless loop."""
+    root, waiting, place = folder.resolve(), [""], 0
+    while waiting:
+        prefix = waiting.pop()
+        with os.scandir(folder / prefix) as children:
+            ordered = sorted(children, key=lambda child: child.name)
+        for child in ordered:
+            if child.is_dir(follow_symlinks=False):
+                if not _is_no_photo(PurePosixPath(child.name, "photo")):
+                    waiting.append(f"{prefix}{child.name}/")
+                continue
+            size, problem = _look_at(child, root)
+            path = os.fsencode(prefix + child.name).decode("utf-8", "backslashreplace")
+            if problem is not None:
+                yield Found(path, size, place, problem if path == prefix + child.name else "its name is not UTF-8")
+                place += 1
+
+
+def _look_at(child: os.DirEntry[str], root: Path) -> tuple[int, str | None]:
+    """Return a file's size and problem; None stands for a link to a folder whose files are found in any case."""
+    if child.is_symlink():
+        try:
+            target = Path(child.path).resolve(strict=True)
+        except (OSError, RuntimeError):
+            return 0, "a link that leads nowhere"
+        if not target.is_relative_to(root):
+            return 0, "unsafe: a link out of the folder"
+        if target.is_dir():
+            return 0, None
+    about = child.stat()
+    return about.st_size, "" if stat.S_ISREG(about.st_mode) else "unsafe: not a plain file"
+
+
+def _read_file(entry: Entry) -> bytes:
+    with (entry.source / entry.path).open("rb") as file:
+        return file.read(entry.size + 1)  # one more, to notice that it has grown

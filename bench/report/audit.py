@@ -1,0 +1,129 @@
+"""The audit of a data set as a page of Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from tabulate import tabulate
+
+from bench.report.markdown import escape
+from bench.report.table import DASH
+
+_SHOWN = 10  # leaks a pair of sets that the page shows
+
+
+def audit_page(found: Mapping[str, Any]) -> str:
+    """Return audit.md of one data set."""
+    return f"# Audit of {escape(found['title'])}\n\n" + audit_section(found) + "\n"
+
+
+def audit_section(found: Mapping[str, Any]) -> str:
+    """Return what an audit says, without a heading: faces, the crop's fingerprint, what was left out, leaks."""
+    parts = [escape(found["stands_for"])] if found["stands_for"] else []
+    parts += [_faces(found), _recipe(found)]
+    if any(split["bicubic"] for split in found["splits"].values()):
+        parts.append(_bicubic(found))
+    else:
+        parts.append("There is no ground truth: only no-reference metrics apply.")
+    parts += [_left_out(found), _leakage(found["leakage"])]
+    return "\n\n".join(part for part in parts if part)
+
+
+def _faces(found: Mapping[str, Any]) -> str:
+    """Return the table of what became of the photos; of generated faces only their number is known."""
+    names = ("photos", "corrupt", "no face", "several faces", "too small", "grey", "faces")
+    head = ["Split", *(name.capitalize() for name in names), "Side in the photo (px)", "Enlarged", "Fingerprint"]
+    body = [
+        [
+            name,
+            *(_number(split["counts"].get(count)) for count in names[:-1]),
+            _number(split["faces"]),
+            _sides(split["side"]),
+            _number(split["side"]["enlarged"]) if split["side"] else DASH,
+            f"`{split['fingerprint'][:12]}`",
+        ]
+        for name, split in found["splits"].items()
+    ]
+    return _table(head, body)
+
+
+def _recipe(found: Mapping[str, Any]) -> str:
+    recipes = {_recipe_text(split["recipe"]): name for name, split in found["splits"].items() if split["side"]}
+    return "\n\n".join(f"Recipe: {text}." for text in recipes)
+
+
+def _recipe_text(recipe: Mapping[str, Any]) -> str:
+    resample = f"{recipe['resample']} to" if recipe["resample"] != "none" else "not resampled,"
+    least = f"squares of at least {recipe['least_side']} px" if recipe["least_side"] else "squares of any size"
+    most = f" and at most {recipe['most_side']} px" if recipe["most_side"] else ""
+    return (
+        f"detector {recipe['detector']} (faces of at least {recipe['min_face']} px, probability at least "
+        f"{recipe['least_probability']:g}), face chosen: {recipe['choose']}, margin {recipe['margin']:g}, "
+        f"border {recipe['border']}, {least}{most}, {resample} {recipe['size']}x{recipe['size']}"
+    )
+
+
+def _bicubic(found: Mapping[str, Any]) -> str:
+    head = ["Bicubic x8", "Faces", "PSNR (dB)", "SSIM"]
+    body = [
+        [name, _number(row["faces"]), f"{row['psnr']:.3f}", f"{row['ssim']:.4f}"]
+        for name, split in found["splits"].items()
+        if (row := split["bicubic"])
+    ]
+    paper, test = found["paper"], found["splits"].get("test", {}).get("bicubic")
+    text = "The fingerprint of the crop, protocol `sparnet`:\n\n"
+    if paper:
+        body.append(["the paper, on its own photos", DASH, f"{paper['psnr']:.3f}", f"{paper['ssim']:.3f}"])
+        if test:
+            psnr, ssim = test["psnr"] - paper["psnr"], test["ssim"] - paper["ssim"]
+            body.append(["test less the paper", "", f"{psnr:+.3f}", f"{ssim:+.4f}"])
+    return text + _table(head, body)
+
+
+def _left_out(found: Mapping[str, Any]) -> str:
+    lines = [
+        f"- {name}: {one['count']:,} left out, {escape(reason)}: {escape(', '.join(one['files'][:3]))}"
+        f"{', ...' if len(one['files']) > 3 else ''}"
+        for name, split in found["splits"].items()
+        for reason, one in split["counts"].get("left out", {}).items()
+    ]
+    return "\n".join(lines)
+
+
+def _leakage(pairs: Sequence[Mapping[str, Any]]) -> str:
+    if not pairs:
+        return ""
+    head = ["Training set", "Tested on", "Same photo", "Near-duplicates", "Identities in both"]
+    body = [
+        [
+            pair["train"],
+            pair["test"],
+            _number(pair["exact"]),
+            "not looked for: too small" if pair["near"] is None else _number(pair["near"]),
+            pair["identity_check"] if pair["identities"] is None else _number(pair["identities"]),
+        ]
+        for pair in pairs
+    ]
+    lines = [
+        f"- {leak['kind']}: {pair['train']}/{escape(leak['train'])} = {pair['test']}/{escape(leak['test'])}"
+        f" ({leak['bits']} of 256 bits differ)"
+        for pair in pairs
+        for leak in pair["pairs"][:_SHOWN]
+    ]
+    return "Leakage:\n\n" + "\n\n".join([_table(head, body), *(["\n".join(lines)] if lines else [])])
+
+
+def _sides(side: Mapping[str, Any] | None) -> str:
+    if side is None:
+        return DASH
+    least, _, median, _, most = side["quartiles"]
+    return f"{least} to {most}, median {median}"
+
+
+def _number(value: int | None) -> str:
+    return DASH if value is None else f"{value:,}"
+
+
+def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)

@@ -1,0 +1,246 @@
+"""Pictures as people have them: every kind is made here, and comes out as RGB or as a reason."""
+
+from __future__ import annotations
+
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from bench.data.decode import decode
+from bench.errors import UserError
+from tests.bench.data.pictures import picture, save
+
+
+def flat(mode: str, colour: object, kind: str = "PNG", size: tuple[int, int] = (12, 10), **how: object) -> bytes:
+    """Return a picture of one colour."""
+    return save(Image.new(mode, size, colour), kind, **how)  # type: ignore[arg-type]
+
+
+def gradient() -> np.ndarray:
+    """Return a smooth picture in colour, uint8 [32, 40, 3], which JPEG hardly changes."""
+    down, across = np.mgrid[0:32, 0:40]
+    return np.stack([across * 6, down * 8, 255 - across * 3 - down * 4], -1).astype(np.uint8)
+
+
+def chunk(kind: bytes, content: bytes) -> bytes:
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+def deep_png(values: np.ndarray) -> bytes:
+    """Return a PNG of 16 bits a channel, which Pillow can't write, of uint16 [H, W, 3]."""
+    height, width, _ = values.shape
+    rows = b"".join(b"\0" + row.astype(">u2").tobytes() for row in values)
+    head = struct.pack(">IIBBBBB", width, height, 16, 2, 0, 0, 0)
+    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", head) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+
+
+@pytest.mark.parametrize("kind", ["PNG", "BMP", "TIFF", "PPM"])
+def test_plain_pictures_come_out_as_they_are(kind: str) -> None:
+    photo = decode(save(Image.fromarray(gradient()), kind))
+    assert np.array_equal(photo.pixels, gradient()) and photo.kinds == ()
+    assert photo.pixels.dtype == np.uint8 and photo.pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "WEBP", "JPEG2000"])
+def test_compressed_pictures_come_out_nearly_as_they_are(kind: str) -> None:
+    photo = decode(save(Image.fromarray(gradient()), kind))
+    assert np.abs(photo.pixels.astype(int) - gradient()).mean() < 5 and photo.kinds == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "kinds"),
+    [
+        (picture(mode="L"), ("grey",)),
+        (picture(mode="L", kind="JPEG"), ("grey",)),
+        (picture(mode="1"), ("grey",)),
+        (picture(mode="CMYK", kind="JPEG"), ("CMYK",)),
+        (picture(mode="CMYK", kind="TIFF"), ("CMYK",)),
+        (picture(mode="YCbCr", kind="TIFF"), ("YCbCr",)),
+        (picture(mode="LAB", kind="TIFF"), ("LAB",)),
+        (picture(mode="P"), ("palette",)),
+        (picture(mode="P", transparency=3), ("palette", "alpha")),
+        (picture(mode="P", kind="GIF"), ("palette",)),
+        (picture(mode="RGBA"), ("alpha",)),
+        (picture(transparency=(1, 2, 3)), ("alpha",)),
+        (picture(mode="LA"), ("alpha", "grey")),
+    ],
+)
+def test_other_kinds_of_picture_are_converted_and_named(content: bytes, kinds: tuple[str, ...]) -> None:
+    photo = decode(content)
+    assert photo.pixels.shape == (10, 12, 3) and photo.pixels.dtype == np.uint8 and photo.pixels.flags.c_contiguous
+    assert photo.kinds == kinds
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "TIFF"])
+def test_cmyk_is_not_inverted(kind: str) -> None:
+    content = save(Image.fromarray(gradient()).convert("CMYK"), kind)
+    assert np.abs(decode(content).pixels.astype(int) - gradient()).mean() < 5
+
+
+def test_lab_is_what_it_stands_for() -> None:
+    content = flat("LAB", (138, 128 + 81, 128 + 70), "TIFF")  # CIE L* 54, a* 81, b* 70: the red of sRGB, nearly
+    red, green, blue = decode(content).pixels[0, 0].tolist()
+    assert red > 230 and green < 60 and blue < 60
+
+
+def test_what_is_transparent_keeps_its_colour() -> None:
+    assert decode(flat("RGBA", (200, 100, 50, 0))).pixels[0, 0].tolist() == [200, 100, 50]
+    image = Image.new("P", (12, 10), 1)
+    image.putpalette([0, 0, 0, 200, 100, 50])
+    photo = decode(save(image, transparency=b"\xff\x00"))
+    assert photo.pixels[0, 0].tolist() == [200, 100, 50] and photo.kinds == ("palette", "alpha")
+
+
+def test_sixteen_bits_become_eight() -> None:
+    values = np.repeat(np.array([[0, 257, 32896, 65535]], np.uint16), 8, axis=0).repeat(2, axis=1)
+    for kind in ("PNG", "TIFF"):
+        photo = decode(save(Image.fromarray(values), kind))
+        assert photo.pixels[0, ::2, 0].tolist() == [0, 1, 128, 255] and photo.kinds == ("16-bit", "grey")
+    dark = decode(save(Image.fromarray(values.clip(0, 255))))
+    assert dark.pixels[0, ::2, 0].tolist() == [0, 255, 255, 255]
+    assert decode(save(Image.fromarray(values.clip(0, 1)))).pixels[0, ::2, 0].tolist() == [0, 1, 1, 1]
+
+
+def test_sixteen_bits_in_colour_become_eight() -> None:
+    values = gradient().astype(np.uint16) * 257
+    photo = decode(deep_png(values))
+    assert np.array_equal(photo.pixels, gradient()) and photo.kinds == ("16-bit",)
+
+
+def test_floats_are_scaled_and_what_is_no_number_is_black() -> None:
+    values = np.full((8, 8), 0.5, np.float32)
+    values[0, :4] = np.nan, np.inf, -np.inf, 1.0
+    photo = decode(save(Image.fromarray(values), "TIFF"))
+    assert photo.pixels[0, :5, 0].tolist() == [0, 0, 0, 255, 128] and photo.kinds == ("float", "grey")
+    assert decode(save(Image.fromarray(values * 200), "TIFF")).pixels[0, 3:5, 0].tolist() == [200, 100]
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "WEBP", "TIFF"])
+@pytest.mark.parametrize("orientation", range(1, 9))
+def test_exif_turns_the_picture_upright(orientation: int, kind: str) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    stored = Image.fromarray(gradient())
+    photo = decode(save(stored, kind, exif=exif))
+    stored.getexif()[0x0112] = orientation
+    upright = np.asarray(ImageOps.exif_transpose(stored)).astype(int)
+    assert photo.pixels.shape == upright.shape and np.abs(photo.pixels - upright).mean() < 5
+    assert photo.kinds == (() if orientation == 1 else ("rotated by EXIF",))
+    assert photo.pixels.flags.c_contiguous
+
+
+@pytest.mark.parametrize("orientation", [0, 9, 65535])
+def test_an_unknown_orientation_is_upright(orientation: int) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    assert decode(picture(kind="JPEG", exif=exif)).kinds == ()
+
+
+def test_damaged_exif_does_not_spoil_the_picture(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = picture(kind="JPEG", exif=b"Exif\0\0no TIFF header at all")
+    assert decode(content).pixels.shape == (10, 12, 3)
+
+    def fail(*_: object) -> None:
+        raise struct.error("unpack requires a buffer of 4 bytes")
+
+    monkeypatch.setattr(Image.Image, "getexif", fail)
+    assert decode(content).pixels.shape == (10, 12, 3)
+
+
+def test_grey_in_colour_is_noticed_up_to_two_levels() -> None:
+    grey = np.repeat(np.random.default_rng(0).integers(0, 250, (40, 40, 1), dtype=np.uint8), 3, axis=2)
+    grey[5, 7] = 100, 102, 101
+    assert decode(save(Image.fromarray(grey))).kinds == ("grey",)
+    assert decode(save(Image.fromarray(grey[..., 0]).convert("RGB"), "JPEG")).kinds == ("grey",)
+    assert decode(save(Image.fromarray(grey).convert("RGBA"))).kinds == ("alpha", "grey")
+    grey[5, 7] = 100, 103, 101  # one pixel in colour, which a look at some pixels misses
+    assert decode(save(Image.fromarray(grey))).kinds == ()
+    grey[5, 7] = 255, 0, 255  # no difference may wrap round
+    assert decode(save(Image.fromarray(grey))).kinds == ()
+
+
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "TIFF", "MPO"])
+def test_of_several_frames_the_first_is_taken(kind: str) -> None:
+    frames = [Image.new("RGB", (16, 16), colour) for colour in ("red", "blue", "lime")]
+    photo = decode(save(frames[0], kind, save_all=True, append_images=frames[1:]))
+    red, green, blue = photo.pixels[8, 8].tolist()
+    assert red > 240 and green < 15 and blue < 15 and "several frames" in photo.kinds
+    assert "several frames" not in decode(save(frames[0], "JPEG" if kind == "MPO" else kind)).kinds
+
+
+@pytest.mark.parametrize(("size", "fits"), [((3, 200), False), ((200, 7), False), ((8, 8), True)])
+def test_tiny_pictures_are_refused(size: tuple[int, int], fits: bool) -> None:
+    if fits:
+        assert decode(picture(size=size)).pixels.shape == (8, 8, 3)
+        return
+    with pytest.raises(UserError, match=rf"^only {size[0]}x{size[1]} pixels$"):
+        decode(picture(size=size))
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "BMP"])
+def test_a_cut_picture_is_damaged(kind: str) -> None:
+    whole = picture(kind=kind, size=(60, 60))
+    with pytest.raises(UserError, match=r"^damaged picture$"):
+        decode(whole[: len(whole) * 2 // 3])
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "empty file"),
+        (b"not a picture at all", "not a picture"),
+        (b"<!DOCTYPE html><html>Quota exceeded</html>", "not a picture"),
+        (picture(kind="TGA"), "not a picture"),
+        (picture(kind="EPS"), "not a picture"),  # Pillow would start Ghostscript
+    ],
+)
+def test_what_is_no_picture_is_told(content: bytes, message: str) -> None:
+    with pytest.raises(UserError, match=f"^{message}$"):
+        decode(content)
+
+
+def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    for size in ((12, 10), (30, 30)):  # where Pillow warns, and where it refuses
+        with pytest.raises(UserError, match=r"^more than 100 pixels$"):
+            decode(picture(size=size))
+
+
+def test_nothing_is_printed_and_filters_stay(recwarn: pytest.WarningsRecorder) -> None:
+    decode(picture(mode="P", transparency=bytes(range(256))))
+    decode(picture(kind="JPEG", exif=b"Exif\0\0II*\0\x08\0\0\0\xff\xff"))
+    assert not recwarn.list
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "GIF", "WEBP", "TIFF", "BMP"])
+def test_garbage_is_decoded_or_refused(kind: str) -> None:
+    draw = np.random.default_rng(0)
+    whole = picture(kind=kind, size=(40, 30))
+    refused = 0
+    for case in range(50):
+        garbled = np.frombuffer(whole, np.uint8).copy()
+        places = draw.integers(0, len(garbled) if case % 2 else 60, draw.integers(1, 8))  # headers break most
+        garbled[places] = draw.integers(0, 256, len(places))
+        try:
+            photo = decode(garbled[: draw.integers(1, len(garbled))].tobytes() if case % 5 == 0 else garbled.tobytes())
+        except UserError as error:
+            assert str(error).startswith(("damaged", "not a picture", "more than", "only", "too large")), error
+            refused += 1
+        else:
+            assert photo.pixels.ndim == 3 and photo.pixels.shape[2] == 3 and photo.pixels.dtype == np.uint8
+    assert refused >= 5
+
+
+@pytest.mark.parametrize(
+    "error", [struct.error("x"), KeyError(1), TypeError("x"), ZeroDivisionError(), RecursionError(), AssertionError()]
+)
+def test_whatever_a_decoder_raises_is_a_damaged_picture(monkeypatch: pytest.MonkeyPatch, error: Exception) -> None:
+    def fail(*_: object) -> None:
+        raise error
+
+    monkeypatch.setattr("PIL.PngImagePlugin.PngImageFile.load", fail)
+    with pytest.raises(UserError, match=r"^damaged picture$"):
+        decode(picture())

@@ -1,0 +1,188 @@
+from __future__ import annotations
+
+from fractions import Fraction
+
+import numpy as np
+import pytest
+
+from bench.data.imresize import imresize
+from bench.errors import UserError
+
+# What MATLAB's imresize returned for a uint8 matrix. The numbers are those that the tests of GNU Octave's image
+# package 2.14.0 (imresize.m) record as "reference results from matlab", with an allowance of one level: MATLAB's
+# arithmetic on integers is not quite exact.
+MATRIX = """
+116 227 153  69 146 194  59 130 139 106
+  2  47 137 249  90  75  16  24 158  44
+155  68  46  84 166 156  69 204  32 152
+ 71 221 137 230 210 153 192 115  30 118
+107 143 108  52  51  73 101  21 175  90
+ 54 158 143  77  26 168 113 229 165 225
+  9  47 133 135 130 207 236  43  19  73
+129  60  59 243  64 181 249  56  32  86
+"""
+MATLAB_HALF = """
+105 140 126  81 109
+110 134 153 114  93
+108 108  94 127 146
+ 67 126 162 149  62
+"""
+MATLAB_THIRD = """
+115 135  97 101
+113 119 124 125
+ 81 157 118  64
+"""
+MATLAB_FOUR_THIRDS = """
+116 203 221 141  62 110 180 191  70 104 143 136 111 106
+ 26  78 126 156 200 139 103 103  33  28  92 158  67  46
+ 51  35  51 112 195 146 101  87  29  57 100 114  81  74
+159 110  63  50  82 148 179 152  83 173 147  27 143 170
+ 70 171 189 134 217 226 193 158 186 157  83  25 114 135
+ 91 152 162 116 118 114 102  98 138  65  60 127  92  84
+ 90 130 144 111  52  24  50 101  94  86 129 190 146 135
+ 41 114 157 139  89  37  82 178 125 192 203 154 213 227
+  4  33  89 141 127 118 151 213 232 119  35  34  81  92
+ 88  61  54  97 203 129 115 203 255 119  18  24  70  81
+147  91  43  68 247 125  80 191 255 130  33  37  83  94
+"""
+MATLAB_THREE_HALVES = """
+116 187 237 171  94  61 135 191 187  75  91 142 140 124 108
+ 43  92 143 149 164 163 119 123 118  44  38  80 151 118  62
+ 13  21  47 107 195 228 115  81  70  24  19  56 137 105  48
+146  98  49  49  71 107 148 159 132  58 124 176  61  85 146
+118 139 144  92 116 168 201 188 159 140 167 158  27  69 153
+ 61 151 218 145 174 219 201 164 146 187 148  84  48  76 115
+102 132 151 119  90  72  72  72  83 114  60  31 144 130  80
+ 81 121 154 133  87  41  19  67 116  95 108 140 183 180 163
+ 37  95 152 150 117  73  35 108 179 130 174 214 153 176 219
+  3  29  73 131 136 120 116 162 214 229 147  54  35  62  96
+ 67  54  51  83 153 187 111 141 210 255 149  22  13  42  74
+142  99  53  43 164 237  77 103 197 254 159  42  31  59  91
+"""
+
+
+def read(text: str) -> np.ndarray:
+    return np.array([line.split() for line in text.split("\n") if line], np.uint8)
+
+
+def resize_plane(plane: np.ndarray, target: float | tuple[int, int]) -> np.ndarray:
+    return imresize(plane[None, :, :, None], target)[0, :, :, 0]
+
+
+@pytest.mark.parametrize("factor, expected", [(1 / 2, MATLAB_HALF), (1 / 3, MATLAB_THIRD), (4 / 3, MATLAB_FOUR_THIRDS)])
+def test_equals_matlab(factor: float, expected: str) -> None:
+    assert np.array_equal(resize_plane(read(MATRIX), factor), read(expected))
+
+
+def test_equals_matlab_but_for_two_roundings() -> None:
+    """Two of the 180 pixels differ by one: a half, and one where the definition gives 237.9 and MATLAB 237."""
+    apart = np.abs(resize_plane(read(MATRIX), 3 / 2).astype(int) - read(MATLAB_THREE_HALVES))
+    assert apart.max() <= 1
+    assert apart.sum() <= 2
+
+
+def test_equals_matlab_for_a_size_and_three_channels() -> None:
+    """From the same tests: [10 6] to three rows and three columns gives 10.28, 8, 5.72 in each row (in double)."""
+    row = np.repeat(np.array([10, 6], np.uint8), 3).reshape(1, 1, 2, 3)
+    expected = np.repeat(np.array([10, 8, 6], np.uint8), 3).reshape(1, 1, 3, 3)
+    assert np.array_equal(imresize(row, (3, 3)), np.repeat(expected, 3, axis=1))
+    assert np.array_equal(imresize(row.transpose(0, 2, 1, 3), (3, 3)), np.repeat(expected, 3, 1).transpose(0, 2, 1, 3))
+
+
+def cubic(x: Fraction) -> Fraction:
+    x = abs(x)
+    if x <= 1:
+        return Fraction(3, 2) * x**3 - Fraction(5, 2) * x**2 + 1
+    if x <= 2:
+        return -Fraction(1, 2) * x**3 + Fraction(5, 2) * x**2 - 4 * x + 2
+    return Fraction(0)
+
+
+def pixel(line: list[Fraction], place: int, factor: Fraction) -> Fraction:
+    """One pixel of a resized line, straight from the definition and without rounding."""
+    narrow = min(factor, Fraction(1))
+    centre = (place + Fraction(1, 2)) / factor - Fraction(1, 2)
+    total = weights = Fraction(0)
+    for tap in range(int(centre - 2 / narrow) - 2, int(centre + 2 / narrow) + 3):
+        weight, source = cubic(narrow * (centre - tap)), tap
+        while not 0 <= source < len(line):
+            source = -1 - source if source < 0 else 2 * len(line) - 1 - source
+        total += weight * line[source]
+        weights += weight
+    return total / weights
+
+
+def by_definition(plane: np.ndarray, size: tuple[int, int], between: bool) -> np.ndarray:
+    """Resize by exact fractions; `between`: round and clip between the two passes as well."""
+    factors = [Fraction(out, length) for out, length in zip(size, plane.shape, strict=True)]
+    values = [[Fraction(int(value)) for value in row] for row in plane]
+
+    def resize(lines: list[list[Fraction]], axis: int) -> list[list[Fraction]]:
+        return [[pixel(line, place, factors[axis]) for place in range(size[axis])] for line in lines]
+
+    def turn(lines: list[list[Fraction]]) -> list[list[Fraction]]:
+        return [list(line) for line in zip(*lines, strict=True)]
+
+    def level(value: Fraction) -> Fraction:
+        return Fraction(min(max((value + Fraction(1, 2)).__floor__(), 0), 255))
+
+    rows_first = factors[0] <= factors[1]
+    for axis in (0, 1) if rows_first else (1, 0):
+        values = turn(resize(turn(values), 0)) if axis == 0 else resize(values, 1)
+        if between:
+            values = [[level(value) for value in row] for row in values]
+    return np.array([[int(level(value)) for value in row] for row in values], np.uint8)
+
+
+SIZES = [(12, 16), (6, 8), (3, 4), (2, 2), (48, 64), (36, 48), (24, 8), (36, 8), (3, 64), (5, 7)]
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_equals_the_definition_in_exact_fractions(size: tuple[int, int]) -> None:
+    plane = np.random.default_rng(2).integers(0, 256, (24, 32), dtype=np.uint8)
+    assert np.array_equal(resize_plane(plane, size), by_definition(plane, size, between=True))
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_rounding_at_the_end_alone_is_at_most_a_level_away(size: tuple[int, int]) -> None:
+    plane = np.random.default_rng(3).integers(90, 166, (24, 32), dtype=np.uint8)  # nothing is clipped
+    once = by_definition(plane, size, between=False)
+    assert np.abs(resize_plane(plane, size).astype(int) - once).max() <= 1
+
+
+@pytest.mark.parametrize("scale", [2, 4, 8, 16])
+def test_shrinking_by_the_scales_of_the_benchmark(scale: int) -> None:
+    plane = np.random.default_rng(4).integers(0, 256, (32, 48), dtype=np.uint8)
+    expected = by_definition(plane, (32 // scale, 48 // scale), between=True)
+    assert np.array_equal(resize_plane(plane, 1 / scale), expected)
+
+
+def test_a_factor_rounds_the_size_up_and_stays_itself() -> None:
+    plane = np.arange(100, dtype=np.uint8).reshape(10, 10)
+    assert resize_plane(plane, 1 / 3).shape == (4, 4)
+    assert not np.array_equal(resize_plane(plane, 1 / 3), resize_plane(plane, (4, 4)))
+    assert np.array_equal(resize_plane(plane, 1), plane)
+
+
+def test_pictures_are_resized_one_by_one() -> None:
+    pictures = np.random.default_rng(5).integers(0, 256, (3, 16, 24, 3), dtype=np.uint8)
+    out = imresize(pictures, 0.25)
+    assert out.shape == (3, 4, 6, 3) and out.dtype == np.uint8
+    assert np.array_equal(imresize(pictures[1:2], 0.25)[0], out[1])
+    assert np.array_equal(resize_plane(pictures[2, :, :, 1], 0.25), out[2, :, :, 1])
+    assert imresize(pictures[:0], 2).shape == (0, 32, 48, 3)
+
+
+@pytest.mark.parametrize(
+    "pictures, target, message",
+    [
+        (np.zeros((1, 4, 4, 3)), 0.5, r"found float64 \[1, 4, 4, 3\], expected uint8 \[N, H, W, C\]"),
+        (np.zeros((4, 4, 3), np.uint8), 0.5, r"found uint8 \[4, 4, 3\]"),
+        (np.zeros((1, 4, 4, 3), np.uint8), 0, "0 asks for 0 rows and 0 columns"),
+        (np.zeros((1, 4, 4, 3), np.uint8), (2, 0), "asks for 2 rows and 0 columns"),
+        (np.zeros((1, 0, 4, 3), np.uint8), 0.5, "0 rows and 4 columns hold no pixel"),
+    ],
+)
+def test_what_cannot_be_resized(pictures: np.ndarray, target: float | tuple[int, int], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        imresize(pictures, target)

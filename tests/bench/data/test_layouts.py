@@ -1,0 +1,67 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bench.data.layouts import LAYOUTS, read_identities
+from bench.data.sources import Entry
+from bench.errors import UserError
+
+
+def place(layout: str, path: str, split: str = "test") -> tuple[str, str, str] | str:
+    placed = LAYOUTS[layout](Entry(path, Path("photos"), 1, 0), split)
+    return placed if isinstance(placed, str) else (placed.split, placed.file, placed.identity)
+
+
+@pytest.mark.parametrize(
+    ("layout", "path", "expected"),
+    [
+        ("celeba", "img_align_celeba/000001.jpg", ("train", "000001.jpg", "")),
+        ("celeba", "162770.jpg", ("train", "162770.jpg", "")),
+        ("celeba", "162771.png", ("val", "162771.png", "")),
+        ("celeba", "182637.jpg", ("val", "182637.jpg", "")),
+        ("celeba", "182638.jpg", ("test", "182638.jpg", "")),
+        ("celeba", "202599.jpg", ("test", "202599.jpg", "")),
+        ("lfw", "lfw/AJ_Lamas/AJ_Lamas_0001.jpg", ("test", "AJ_Lamas_0001.jpg", "AJ_Lamas")),
+        ("helen", "helen/trainset/10_1.jpg", ("train", "10_1.jpg", "")),
+        ("helen", "helen/testset/11_1.jpg", ("test", "11_1.jpg", "")),
+        ("helen", "11_1.jpg", ("test", "11_1.jpg", "")),
+        ("flat", "WIDER_val/images/0--Parade/0_Parade_1.jpg", ("test", "0_Parade_1.jpg", "")),
+        ("folder", "a/1.jpg", ("test", "a/1.jpg", "")),
+    ],
+)
+def test_split_file_and_identity(layout: str, path: str, expected: tuple[str, str, str]) -> None:
+    assert place(layout, path) == expected
+
+
+def test_the_split_asked_for_holds_where_the_layout_does_not_tell() -> None:
+    assert place("folder", "1.jpg", "train") == ("train", "1.jpg", "")
+    assert place("helen", "x/1.jpg", "train") == ("train", "1.jpg", "")
+    assert place("helen", "testset/1.jpg", "train") == ("test", "1.jpg", "")
+
+
+@pytest.mark.parametrize(
+    ("layout", "path", "reason"),
+    [
+        ("celeba", "000000.jpg", "not a CelebA photo"),
+        ("celeba", "202600.jpg", "not a CelebA photo"),
+        ("celeba", "1.jpg", "not a CelebA photo"),
+        ("lfw", "lfw/group.jpg", "not an LFW photo"),
+    ],
+)
+def test_files_of_another_kind_are_told(layout: str, path: str, reason: str) -> None:
+    told = place(layout, path)
+    assert isinstance(told, str) and reason in told
+
+
+def test_identities_as_celeba_and_as_csv(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("000001.jpg 2880\n000002.jpg 2937\n\n")
+    (tmp_path / "b.csv").write_text("file,identity,partition\n000001.jpg,2880,train\n")
+    assert read_identities(tmp_path / "a.txt") == {"000001.jpg": "2880", "000002.jpg": "2937"}
+    assert read_identities(tmp_path / "b.csv") == {"000001.jpg": "2880"}
+    (tmp_path / "c.txt").write_text("000001.jpg 2880\nwhat is this\n")
+    with pytest.raises(UserError, match="line 2 is 'what is this'"):
+        read_identities(tmp_path / "c.txt")
+    with pytest.raises(UserError, match="no such file"):
+        read_identities(tmp_path / "none.txt")

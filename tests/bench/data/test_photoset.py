@@ -1,0 +1,369 @@
+"""From photos to stores: splits, recipes, manifests, and what goes wrong on the way."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench import paths
+from bench.data import photoset, scan
+from bench.data.detect import Face
+from bench.data.manifest import read_manifest, write_manifest
+from bench.data.photoset import Wish, prepare_photos
+from bench.data.scan import How
+from bench.data.store import FaceStore, open_split
+from bench.errors import UserError
+from bench.stop import Interrupted
+from tests.bench.data.pictures import pack, picture
+
+QUIET = How(quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path / "root"))
+    return tmp_path
+
+
+def photo(seed: int, size: tuple[int, int] = (178, 218)) -> bytes:
+    return picture(seed, size=size, kind="JPEG", quality=90)
+
+
+def prepare(card: str, *sources: Path, detector: str | None = "center", **wish: object) -> list[FaceStore]:
+    return prepare_photos(card, Wish(list(sources), detector=detector, how=QUIET, **wish))  # type: ignore[arg-type]
+
+
+class Corner:
+    """A detector that sees one face in a corner of each photo, and none in photos of 50 pixels."""
+
+    version = "corner 1"
+    calls = 0
+
+    def detect(self, photos: list[np.ndarray], points: list[bytes]) -> list[list[Face]]:
+        Corner.calls += len(photos)
+        faces = [
+            Face((10.0, 20.0, 90.0, 120.0), tuple(map(float, range(10))), 0.97),
+            Face((120.0, 150.0, 170.0, 210.0), (), 0.91),
+            Face((-90.0, 20.0, 80.0, 190.0), (), 0.99),  # most of it is not in the photo
+        ]
+        return [faces if photo.shape[1] != 50 else [] for photo in photos]
+
+
+@pytest.fixture
+def corner(monkeypatch: pytest.MonkeyPatch) -> type[Corner]:
+    Corner.calls = 0
+    monkeypatch.setattr(scan, "make_detector", lambda *_, **__: Corner())
+    scan._detector.cache_clear()
+    yield Corner  # type: ignore[misc]
+    scan._detector.cache_clear()
+
+
+def test_celebas_official_partition_and_centre_crop(root: Path) -> None:
+    numbers = [1, 162770, 162771, 182637, 182638, 202599]
+    files = {f"img/{number:06d}.jpg": photo(number) for number in numbers}
+    source = pack(root / "a.tar", {**files, "img/202600.jpg": photo(0), "img/me.jpg": photo(1)})
+    stores = {store.split: store for store in prepare("celeba", source)}
+    assert {split: store.names for split, store in stores.items()} == {
+        "train": ["000001", "162770"],
+        "val": ["162771", "182637"],
+        "test": ["182638", "202599"],
+    }
+    (left_out,) = stores["test"].card["counts"]["left out"].values()
+    assert left_out == {"count": 2, "files": ["a.tar:img/202600.jpg", "a.tar:img/me.jpg"]}
+    expected = Image.open(io.BytesIO(files["img/000001.jpg"])).crop((0, 20, 178, 198))
+    assert np.array_equal(stores["train"].faces[0], np.asarray(expected.resize((128, 128), Image.Resampling.BICUBIC)))
+
+
+def test_the_detectors_choice_becomes_rows_crops_and_counts(root: Path, corner: type[Corner]) -> None:
+    files = {"000001.jpg": photo(1), "000002.jpg": photo(2, (50, 60)), "000003.jpg": b"junk", "000004.jpg": b""}
+    (store,) = prepare("celeba", pack(root / "a.tar", files), detector=None, margin=1.2)
+    assert store.names == ["000001"]
+    row = store.rows[0]
+    assert (row.box, row.square, row.probability) == ("10.0 20.0 90.0 120.0", "0 10 120", "0.97")
+    with Image.open(io.BytesIO(files["000001.jpg"])) as image:
+        expected = image.crop((0, 10, 120, 130)).resize((128, 128), Image.Resampling.BICUBIC)
+    assert np.array_equal(store.faces[0], np.asarray(expected))
+    counts = store.card["counts"]
+    assert (counts["photos"], counts["faces"], counts["several faces"]) == (4, 1, 1)
+    assert {reason: one["files"] for reason, one in counts["left out"].items()} == {
+        "empty file": ["000004.jpg"],
+        "no face": ["000002.jpg"],
+        "not a picture": ["000003.jpg"],
+    }
+    manifest = read_manifest(store.path / "manifest.csv")
+    assert [(one.file, one.problem, one.chosen) for one in manifest] == [
+        ("000001.jpg", "", "nearest the centre"),
+        ("000002.jpg", "no face", ""),
+        ("000003.jpg", "not a picture", ""),
+        ("000004.jpg", "empty file", ""),
+    ]
+    assert (manifest[0].faces, manifest[0].detector, manifest[0].version) == (
+        2,
+        "mtcnn min 40 p 0.9 centre",
+        "corner 1",
+    )
+
+
+def test_the_same_photos_and_manifest_give_the_same_faces_without_a_detector(
+    root: Path, corner: type[Corner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{number:06d}.jpg": photo(number) for number in range(1, 30)}
+    source = pack(root / "a.tar", files)
+    (first,) = prepare("celeba", source, detector=None)
+    manifest = root / "manifest.csv"
+    shutil.copy(first.path / "manifest.csv", manifest)
+    folder = root / "elsewhere" / "photos"
+    folder.mkdir(parents=True)
+    for name, content in reversed(files.items()):
+        (folder / name).write_bytes(content)
+    calls = corner.calls
+    for again in (source, folder, pack(root / "b.tar.gz", dict(reversed(files.items())))):
+        monkeypatch.setenv("FSR_ROOT", str(root / f"root of {again.name}"))
+        (store,) = prepare("celeba", again, detector=None, manifest=[manifest])
+        assert store.fingerprint == first.fingerprint
+        assert (store.path / "faces.npy").read_bytes() == (first.path / "faces.npy").read_bytes()
+        assert (store.path / "manifest.csv").read_bytes() == manifest.read_bytes()
+    assert corner.calls == calls
+
+
+def test_a_manifest_that_does_not_fit_is_refused_and_nothing_is_left(root: Path, corner: type[Corner]) -> None:
+    files = {f"{number:06d}.jpg": photo(number) for number in range(1, 5)}
+    (store,) = prepare("celeba", pack(root / "a.tar", files), detector=None, name="one")
+    manifest = store.path / "manifest.csv"
+    other = pack(root / "b.tar", {"000001.jpg": photo(9), "000002.jpg": photo(2), "000007.jpg": photo(7)})
+    with pytest.raises(UserError) as raised:
+        prepare("celeba", other, manifest=[manifest], name="two")
+    assert "2 of its 4 photos are not in the sources (000003.jpg, 000004.jpg)" in str(raised.value)
+    assert "1 of its 4 photos have other bytes than it was made from (000001.jpg)" in str(raised.value)
+    assert not (paths.prepared() / "two").exists()
+    part = root / "part.csv"
+    write_manifest(part, [row for row in read_manifest(manifest) if row.file == "000002.jpg"])
+    (store,) = prepare("celeba", other, manifest=[part], name="two")
+    assert store.names == ["000002"]
+    assert store.card["counts"]["left out"]["not in the manifest"]["count"] == 2
+
+
+def test_a_manifest_of_other_pixels_is_refused(root: Path, corner: type[Corner]) -> None:
+    source = pack(root / "a.tar", {"000001.jpg": photo(1)})
+    (store,) = prepare("celeba", source, detector=None, name="one")
+    rows = [dataclasses.replace(row, width=300, height=400) for row in read_manifest(store.path / "manifest.csv")]
+    write_manifest(root / "m.csv", rows)
+    with pytest.raises(UserError, match="has 178x218 pixels, its manifest says 300x400"):
+        prepare("celeba", source, manifest=[root / "m.csv"], name="two")
+    assert not (paths.prepared() / "two").exists()
+
+
+def test_the_cards_manifests_spare_the_detector_by_hash(
+    root: Path, corner: type[Corner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    files = {f"{number:06d}.jpg": photo(number) for number in range(1, 7)}
+    (store,) = prepare("celeba", pack(root / "a.tar", files), detector=None, name="one")
+    manifest = shutil.copy(store.path / "manifest.csv", root / "train.csv")
+    monkeypatch.setattr(photoset, "manifest_paths", lambda name: [Path(manifest)] if name == "celeba" else [])
+    changed = pack(root / "b.tar", {**files, "000003.jpg": photo(33), "000009.jpg": photo(9)})
+    calls = corner.calls
+    (again,) = prepare("celeba", changed, detector=None, name="two")
+    assert corner.calls == calls + 2 and len(again) == 7
+    (anew,) = prepare("celeba", changed, detector=None, name="three", redetect=True)
+    assert corner.calls == calls + 2 + 7 and anew.fingerprint == again.fingerprint
+    (other,) = prepare("celeba", changed, name="four")  # another detector: the manifest's boxes are not its
+    assert other.fingerprint != again.fingerprint
+
+
+def test_unchanged_sources_are_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    source = pack(root / "a.tar", {"000001.jpg": photo(1)})
+    prepare("celeba", source)
+    with monkeypatch.context() as patch:
+        patch.setattr(photoset, "hash_photos", lambda *_: pytest.fail("read again"))
+        assert len(prepare("celeba", source)[0]) == 1
+    pack(source, {"000001.jpg": photo(1), "000002.jpg": photo(2)})
+    assert len(prepare("celeba", source)[0]) == 2
+    before = open_split("celeba", "train").fingerprint
+    assert prepare("celeba", source, margin=0.8)[0].fingerprint != before
+
+
+def test_splits_that_are_not_in_the_sources_stay(root: Path) -> None:
+    prepare("celeba", pack(root / "a.tar", {"000001.jpg": photo(1)}))
+    prepare("celeba", pack(root / "b.tar", {"200000.jpg": photo(2)}))
+    assert len(open_split("celeba", "train")) == len(open_split("celeba", "test")) == 1
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        ({"me.jpg": photo(0)}, r"no photo of celeba in .*not a CelebA photo"),
+        ({"000001.jpg": b"junk"}, "no face in any of the 1 photos, e.g. 000001.jpg: not a picture"),
+    ],
+)
+def test_nothing_usable(root: Path, files: dict[str, bytes], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare("celeba", pack(root / "a.tar", files))
+    assert not (paths.prepared() / "celeba").exists()
+
+
+def test_strict_stops_at_what_would_be_left_out(root: Path) -> None:
+    for files, message in (
+        ({"000001.jpg": photo(1), "me.jpg": photo(2)}, r"a\.tar:me\.jpg: not a CelebA photo.*--strict"),
+        ({"000001.jpg": photo(1), "000002.jpg": b""}, r"000002\.jpg: empty file \(1 such photos; --strict"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare("celeba", pack(root / "a.tar", files), strict=True)
+    assert not (paths.prepared() / "celeba" / "train").exists()
+
+
+def test_a_folder_of_ones_own(root: Path) -> None:
+    folder = root / "shots"
+    for name in ("a/1.jpg", "b/1.jpg"):
+        (folder / name).parent.mkdir(parents=True)
+        (folder / name).write_bytes(photo(len(name) + ord(name[0]), (300, 200)))
+    (store,) = prepare("folder", folder, name="mine", split="train")
+    assert (store.dataset, store.split, store.names) == ("mine", "train", ["a--1", "b--1"])
+    for name, message in (
+        ("", "--name is missing"),
+        ("lfw", "another data set's"),
+        ("../x", "expected letters, digits"),
+    ):
+        with pytest.raises(UserError, match=message):
+            prepare("folder", folder, name=name)
+    (folder / "a" / "1.png").write_bytes(picture(3, size=(300, 200)))
+    with pytest.raises(UserError, match=r"a/1\.png and a/1\.jpg would both be face 'a--1'"):
+        prepare("folder", folder, name="mine")
+
+
+def test_landmarks_beside_the_photos_are_a_detector(root: Path) -> None:
+    points = "\n".join(f"{x} {y}" for x, y in [(61, 81), (141, 101), (101, 161)])
+    text = f"version: 1\nn_points: 3\n{{\n{points}\n}}\n".encode()
+    files = {
+        "helen/testset/1.jpg": photo(1, (250, 250)),
+        "helen/testset/1.pts": text,
+        "helen/testset/2.jpg": photo(2, (250, 250)),
+        "helen/trainset/3.jpg": photo(3, (250, 250)),
+        "helen/trainset/3.pts": text,
+    }
+    stores = {store.split: store for store in prepare("helen", pack(root / "helen.tar", files), detector="landmarks")}
+    assert {split: store.names for split, store in stores.items()} == {"test": ["1"], "train": ["3"]}
+    assert stores["test"].rows[0].box == "60.0 80.0 140.0 160.0"
+    assert stores["test"].card["counts"]["left out"]["no face"]["files"] == ["2.jpg"]
+
+
+def test_a_real_world_set_is_cut_at_the_size_in_the_photo(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Crowd(Corner):
+        def detect(self, photos: list[np.ndarray], points: list[bytes]) -> list[list[Face]]:
+            sides = {14.0: 20, 15.5: 60, 40.0: 100, 9.0: 150}
+            faces = [Face((left, 30.0, left + side, 30.0 + side), (), 0.99) for side, left in sides.items()]
+            return [faces for _ in photos]
+
+    monkeypatch.setattr(scan, "make_detector", lambda *_, **__: Crowd())
+    scan._detector.cache_clear()
+    content = picture(1, size=(200, 100))
+    (store,) = prepare("widerface", pack(root / "a.tar", {"WIDER_val/images/0--Parade/p.png": content}), detector=None)
+    scan._detector.cache_clear()
+    assert store.names == ["p-001", "p-002"] and store.faces.shape == (2, 16, 16, 3) and not store.has_truth
+    pixels = np.asarray(Image.open(io.BytesIO(content)))
+    assert np.array_equal(store.faces[0], pixels[29:45, 19:35])  # nothing is resampled
+    left_out = store.card["counts"]["left out"]
+    assert {reason: one["count"] for reason, one in left_out.items()} == {
+        "too large: over 18 pixels": 1,
+        "too small: under 14 pixels": 1,
+    }
+
+
+def test_a_stopped_detection_goes_on_with_the_same_manifest(
+    root: Path, corner: type[Corner], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = pack(root / "a.tar", {f"{number:06d}.jpg": photo(number) for number in range(1, 36)})
+    (whole,) = prepare("celeba", source, detector=None, name="whole")
+
+    class Asked:
+        def __enter__(self) -> Asked:
+            self.left = 2
+            return self
+
+        def __exit__(self, *_: object) -> None: ...
+
+        def check(self, message: str) -> None:
+            self.left -= 1
+            if not self.left:
+                raise Interrupted(message, 2)
+
+    calls = corner.calls
+    with monkeypatch.context() as patch:
+        patch.setattr(scan, "Stop", Asked)
+        with pytest.raises(Interrupted, match="20 of 35 photos are done"):
+            prepare("celeba", source, detector=None, name="cut")
+    partial = paths.prepared() / "cut" / ".train.detected"
+    partial.write_bytes(partial.read_bytes() + b'[{"width": 17')  # killed in the middle of a line
+    (cut,) = prepare("celeba", source, detector=None, name="cut")
+    assert corner.calls == calls + 35
+    assert (cut.path / "manifest.csv").read_bytes() == (whole.path / "manifest.csv").read_bytes()
+    assert cut.fingerprint == whole.fingerprint
+    assert sorted(path.name for path in cut.path.parent.iterdir()) == ["train"]
+
+
+CHILD = """
+import sys, time
+from pathlib import Path
+from bench.data import store
+from bench.data.photoset import Wish, prepare_photos
+from bench.data.scan import How
+if __name__ == "__main__":
+    real = store._write_faces
+    def slow(*given):
+        real(*given)
+        print("writing", flush=True)
+        time.sleep(float(sys.argv[2]))
+    store._write_faces = slow
+    made = prepare_photos("celeba", Wish([Path(sys.argv[1])], detector="center", how=How(quiet=True)))
+    print("made", len(made[0]), flush=True)
+"""
+
+
+def test_two_at_once_one_waits_and_a_killed_one_leaves_nothing(root: Path) -> None:
+    source = pack(root / "a.tar", {f"{number:06d}.jpg": photo(number) for number in range(1, 4)})
+
+    def start(seconds: float) -> subprocess.Popen[str]:
+        command = [sys.executable, "-c", CHILD, str(source), str(seconds)]
+        return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+    first = start(60)
+    assert first.stdout is not None and first.stdout.readline() == "writing\n"
+    second = start(0)
+    time.sleep(1.5)
+    assert second.poll() is None, "the second did not wait"
+    assert not (paths.prepared() / "celeba" / "train").exists()
+    first.kill()
+    first.wait()
+    out, _ = second.communicate(timeout=60)
+    assert out == "writing\nmade 3\n"
+    assert [path.name for path in (paths.prepared() / "celeba").iterdir()] == ["train"]
+
+
+def test_a_photo_twice_and_two_of_one_name(root: Path) -> None:
+    one, other = pack(root / "1.tar", {"a.jpg": photo(1)}), pack(root / "2.tar", {"x/a.jpg": photo(1)})
+    (store,) = prepare("helen", one, other)
+    assert store.names == ["a"]
+    assert store.card["counts"]["left out"]["the same photo again"]["files"] == ["2.tar:x/a.jpg"]
+    with pytest.raises(UserError, match="have one name but differ"):
+        prepare("helen", one, pack(root / "3.tar", {"a.jpg": photo(2)}))
+
+
+def test_identities_come_from_a_file_or_from_the_layout(root: Path) -> None:
+    (root / "identity_CelebA.txt").write_text("000001.jpg 2880\n")
+    (store,) = prepare(
+        "celeba", pack(root / "a.tar", {"000001.jpg": photo(1)}), identities=root / "identity_CelebA.txt"
+    )
+    assert store.rows[0].identity == "2880"
+    (store,) = prepare("lfw", pack(root / "lfw.tar", {"lfw/A_B/A_B_0001.jpg": photo(1)}))
+    assert store.rows[0].identity == "A_B"
+    with (store.path / "manifest.csv").open(newline="") as file:
+        assert next(csv.DictReader(file))["identity"] == "A_B"

@@ -1,0 +1,548 @@
+"""Sources as people have them: folders, tars and zips, whole, odd and broken, all made here."""
+
+from __future__ import annotations
+
+import gzip
+import io
+import os
+import struct
+import sys
+import tarfile
+import time
+import tracemalloc
+import zipfile
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.data import sources as module
+from bench.data.sources import Entry, Listing, Reader, list_sources, reading_order
+from bench.errors import UserError
+from tests.bench.data.pictures import pack, picture
+
+ARCHIVES = ["x.tar", "x.tar.gz", "x.zip"]
+KINDS = [*ARCHIVES, "x.tgz", "folder"]
+
+
+def noise(seed: int, size: int = 3000) -> bytes:
+    """Return bytes that no packer makes smaller."""
+    return np.random.default_rng(seed).bytes(size)
+
+
+def read_all(*sources: Path) -> dict[str, bytes]:
+    listing = list_sources(sources)
+    with Reader() as reader:
+        return {entry.path: reader.read(entry) for entry in reading_order(listing.photos)}
+
+
+def add_to_tar(path: Path, **fields: object) -> None:
+    """Add an empty member whose header has these fields."""
+    member = tarfile.TarInfo()
+    for name, value in fields.items():
+        setattr(member, name, value)
+    with tarfile.open(path, "a") as archive:
+        archive.addfile(member)
+
+
+def bytes_read() -> int:
+    """Return how much this process has read so far, by the kernel's account."""
+    return int(Path("/proc/self/io").read_text().split()[1])
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_all_kinds_of_source_give_the_same_photos_sorted_by_name(tmp_path: Path, kind: str) -> None:
+    files = {"z/b.png": noise(1), "y/deep/c.png": noise(2), "z/a.png": b"", "a.JPG": noise(3, 90_000)}
+    source = pack(tmp_path / kind, files)
+    listing = list_sources([source])
+    assert [entry.path for entry in listing.photos] == ["a.JPG", "z/a.png", "z/b.png", "y/deep/c.png"]
+    assert [entry.size for entry in listing.photos] == [90_000, 0, 3000, 3000]
+    last = listing.photos[-1]
+    assert (last.name, last.stem, last.source) == ("c.png", "c", source)
+    assert last.where == ("folder/y/deep/c.png" if kind == "folder" else f"{kind}:y/deep/c.png")
+    assert listing.skipped == [] and listing.sidecars == {}
+    with Reader() as reader:
+        for entry in [*listing.photos, *reversed(listing.photos)]:  # in any order
+            assert reader.read(entry) == files[entry.path]
+    assert read_all(source) == files
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_what_is_never_a_photo_is_passed_over_silently(tmp_path: Path, kind: str) -> None:
+    names = ["list.txt", "d/a.CSV", "README", "Thumbs.db", ".DS_Store", "d/._a.png", ".git/a.png", "__MACOSX/d/a.png"]
+    source = pack(tmp_path / kind, {"./d/a.png": b"1", **dict.fromkeys(names, b"2"), "d/no suffix": b"3"})
+    listing = list_sources([source])
+    assert [entry.path for entry in listing.photos] == ["d/a.png", "d/no suffix"]
+    assert listing.skipped == []
+
+
+def test_a_folder_in_a_hidden_one_is_read(tmp_path: Path) -> None:
+    assert list(read_all(pack(tmp_path / ".cache" / "photos", {"a.png": b"1"}))) == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_sidecars_are_found_by_path(tmp_path: Path, kind: str) -> None:
+    source = pack(
+        tmp_path / kind, {"helen/test/1_1.jpg": b"photo", "helen/test/1_1.pts": b"points", "2.x.PTS": b"more"}
+    )
+    listing = list_sources([source])
+    assert [entry.name for entry in listing.photos] == ["1_1.jpg"]
+    assert set(listing.sidecars) == {"helen/test/1_1", "2.x"}
+    with Reader() as reader:
+        assert reader.read(listing.sidecars["helen/test/1_1"]) == b"points"
+
+
+def test_of_two_sidecars_the_first_is_kept(tmp_path: Path) -> None:
+    photos = pack(tmp_path / "photos.tar", {"a.png": b"photo"})
+    first, second = (pack(tmp_path / f"{n}.tar", {"a.pts": n.encode()}) for n in ("first", "second"))
+    assert list_sources([photos, first, second]).sidecars["a"].source == first
+    assert list_sources([photos, second, first]).sidecars["a"].source == second
+    with pytest.raises(UserError, match=r"only \.pts files"):
+        list_sources([first])
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_unsafe_paths_are_skipped(tmp_path: Path, kind: str) -> None:
+    source = pack(tmp_path / kind, {"../evil.png": b"1", "/abs.png": b"2", "a\\b.png": b"3", "ok.png": b"4"})
+    listing = list_sources([source])
+    assert [entry.path for entry in listing.photos] == ["ok.png"]
+    assert listing.skipped == [
+        (f"{kind}:{name}", "unsafe: a path out of its source") for name in ("../evil.png", "/abs.png", "a\\b.png")
+    ]
+
+
+def test_members_of_a_tar_that_are_no_plain_files_are_skipped(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.tar", {"ok.png": b"1"})
+    add_to_tar(path, name="soft.png", type=tarfile.SYMTYPE, linkname="/etc/passwd")
+    add_to_tar(path, name="hard.png", type=tarfile.LNKTYPE, linkname="ok.png")
+    add_to_tar(path, name="pipe.png", type=tarfile.FIFOTYPE)
+    add_to_tar(path, name="disk.png", type=tarfile.BLKTYPE)
+    add_to_tar(path, name="thin.png", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": "9000000"})
+    add_to_tar(path, name="folder.png", type=tarfile.DIRTYPE)
+    listing = list_sources([path])
+    assert [entry.path for entry in listing.photos] == ["ok.png"]
+    assert listing.skipped == [
+        ("x.tar:soft.png", "unsafe: a link"),
+        ("x.tar:hard.png", "unsafe: a link"),
+        ("x.tar:pipe.png", "unsafe: not a plain file"),
+        ("x.tar:disk.png", "unsafe: not a plain file"),
+        ("x.tar:thin.png", "unsafe: a sparse file"),
+    ]
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_archives_and_huge_files_are_skipped(tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_BYTES", 1000)
+    files = {"a.png": b"1" * 1000, "in.tar.gz": b"2", "in.ZIP": b"3", "in.rar": b"4", "huge.png": b"5" * 1001}
+    listing = list_sources([pack(tmp_path / kind, files)])
+    assert [entry.path for entry in listing.photos] == ["a.png"]
+    reasons = {where[len(kind) + 1 :]: why for where, why in listing.skipped}
+    nested = "an archive inside another: give it as a source of its own"
+    assert reasons == {"in.tar.gz": nested, "in.ZIP": nested, "in.rar": nested, "huge.png": "too large for a photo"}
+
+
+def test_links_in_folders_are_followed_only_inside(tmp_path: Path) -> None:
+    outside = pack(tmp_path / "outside", {"secret.png": b"no"})
+    folder = pack(tmp_path / "in", {"a/one.png": b"1", "b/two.png": b"2"})
+    links = {"in.png": "a/one.png", "out.png": "../outside/secret.png", "gone.png": "nothing", "self.png": "self.png"}
+    links |= {"a/loop": "..", "b/far": str(outside), "b/again": "../a"}
+    for name, target in links.items():
+        (folder / name).symlink_to(target)
+    os.mkfifo(folder / "pipe.png")
+    listing = list_sources([folder])
+    assert [entry.path for entry in listing.photos] == ["in.png", "a/one.png", "b/two.png"]
+    assert dict(listing.skipped) == {
+        "in/b/far": "unsafe: a link out of the folder",
+        "in/out.png": "unsafe: a link out of the folder",
+        "in/gone.png": "a link that leads nowhere",
+        "in/self.png": "a link that leads nowhere",
+        "in/pipe.png": "unsafe: not a plain file",
+    }
+    assert read_all(folder)["in.png"] == b"1"
+
+
+def test_a_linked_source_is_read_as_what_it_is(tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to(pack(tmp_path / "folder", {"a.png": b"1"}))
+    (tmp_path / "folder" / "b.png").symlink_to("a.png")
+    assert [entry.where for entry in list_sources([tmp_path / "link"]).photos] == ["link/a.png", "link/b.png"]
+
+
+def test_a_source_given_twice_is_read_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    tar, folder = pack(tmp_path / "x.tar", {"a.png": b"1"}), pack(tmp_path / "f", {"a.png": b"1"})
+    (tmp_path / "again").symlink_to(tar)
+    monkeypatch.chdir(folder)
+    listing = list_sources([tar, folder, tmp_path / "f" / ".." / "x.tar", tmp_path / "again", Path()])
+    assert [entry.where for entry in listing.photos] == ["f/a.png", "x.tar:a.png"]
+    assert [entry.where for entry in list_sources([Path()]).photos] == ["f/a.png"]
+
+
+@pytest.mark.parametrize("format_", [tarfile.GNU_FORMAT, tarfile.PAX_FORMAT])
+@pytest.mark.parametrize("packed", ["w", "w:gz", "w:bz2", "w:xz"])
+def test_long_and_foreign_names(tmp_path: Path, format_: int, packed: str) -> None:
+    names = ["d" * 90 + "/" + "e" * 90 + "/" + "f" * 90 + ".png", "Zoë/顔.png"]
+    with tarfile.open(tmp_path / "x", packed, format=format_) as archive:  # type: ignore[call-overload]
+        for name in names:
+            member = tarfile.TarInfo(name)
+            member.size = len(name.encode())
+            archive.addfile(member, io.BytesIO(name.encode()))
+    assert read_all(tmp_path / "x") == {name: name.encode() for name in names}
+
+
+def test_names_that_are_not_utf8_still_make_text(tmp_path: Path) -> None:
+    with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
+        archive.addfile(tarfile.TarInfo("Zoë.png"))
+    assert list(read_all(tmp_path / "x.tar")) == ["Zoë.png"]
+    folder = pack(tmp_path / "f", {"ok.png": b"1"})
+    Path(os.fsdecode(os.fsencode(folder) + b"/Zo\xeb.png")).write_bytes(b"2")
+    listing = list_sources([folder])
+    assert [entry.path for entry in listing.photos] == ["ok.png"]
+    assert listing.skipped == [("f/Zo\\xeb.png", "its name is not UTF-8")]
+
+
+def test_names_in_zips(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.zip", {"Zoë.png": b"1"})
+    assert list(read_all(path)) == ["Zoë.png"]
+    content = bytearray(path.read_bytes())
+    for signature, flags in ((b"PK\3\4", 6), (b"PK\1\2", 8)):  # as macOS writes it: UTF-8 without the flag
+        content[content.index(signature) + flags + 1] &= ~0x08
+    path.write_bytes(content)
+    assert list(read_all(path)) == ["Zoë.png"]
+    path.write_bytes(bytes(content).replace("Zoë".encode(), b"Zo\x89\x89"))  # code page 437, as old Windows wrote it
+    assert list(read_all(path)) == ["Zoëë.png"]
+
+
+@pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
+@pytest.mark.parametrize("name", ARCHIVES)
+def test_a_truncated_archive_is_an_error(tmp_path: Path, name: str, part: float) -> None:
+    path = pack(tmp_path / name, {f"{i}.png": picture(i, size=(60, 60)) for i in range(9)})
+    whole = path.read_bytes()
+    path.write_bytes(whole[: int(len(whole.rstrip(b"\0")) * part)])
+    with pytest.raises(UserError, match=rf"{name}: not a whole (tar|zip) archive .*; fetch it again"):
+        list_sources([path])
+
+
+@pytest.mark.parametrize("packer", [bytes, gzip.compress])
+def test_a_tar_is_whole_only_with_its_end(tmp_path: Path, packer: Callable[[bytes], bytes]) -> None:
+    """tarfile takes a cut between two members, a damaged header or a second archive for the end."""
+    path = pack(tmp_path / "x.tar", {"a.png": noise(1, 512), "b.png": noise(2, 512)})
+    whole = path.read_bytes()
+    damaged = bytearray(whole)
+    damaged[1024 + 3] ^= 1  # in the second header
+    cases = {"its end is missing": whole[:1024], "damaged at byte 1024": bytes(damaged), "more follows": whole * 2}
+    cases["unexpected end of data"] = whole[: 1024 + 512 + 100]
+    for message, content in cases.items():
+        path.write_bytes(packer(content))
+        with pytest.raises(UserError, match=rf"x\.tar: not a whole tar archive \(ReadError: {message}.*fetch it again"):
+            list_sources([path])
+    path.write_bytes(packer(whole))
+    assert list(read_all(path)) == ["a.png", "b.png"]
+
+
+def test_a_zip_is_whole_only_with_all_its_members(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.zip", {f"{i}.png": b"1" for i in range(5)})
+    content = bytearray(path.read_bytes())
+    second = content.index(b"PK\1\2", content.index(b"PK\1\2") + 1)
+    content[second + 32] = 46 + 5  # a comment as long as the next member's record
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.zip: not a whole zip archive .*4 of 5 members found.*fetch it again"):
+        list_sources([path])
+    path = pack(tmp_path / "y.zip", {"a.png": b"1"})
+    with zipfile.ZipFile(path, "a") as archive:
+        archive.comment = b"c" * 65_535
+    assert list(read_all(path)) == ["a.png"]
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_garbled_archives_are_read_or_refused(tmp_path: Path, kind: str) -> None:
+    draw = np.random.default_rng(0)
+    whole = pack(tmp_path / kind, {f"{'long' * 30}/{i}.png": noise(i, 60) for i in range(4)}).read_bytes()
+    length, refused = len(whole.rstrip(b"\0")), 0
+    for _ in range(80):
+        garbled = np.frombuffer(whole, np.uint8).copy()
+        places = draw.integers(0, length, draw.integers(1, 5))
+        garbled[places] = draw.integers(0, 256, len(places))
+        (tmp_path / kind).write_bytes(garbled.tobytes())
+        try:
+            read_all(tmp_path / kind)
+        except UserError as error:
+            assert "fetch" in str(error), error
+            refused += 1
+    assert refused > 20
+
+
+def test_a_negative_size_is_no_endless_loop(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.tar", {"a.png": b"", "b.png": b""})
+    content = bytearray(path.read_bytes())
+    content[512 + 124 : 512 + 136] = b"\xff" * 10 + b"\xfc\x00"  # -1024, in base 256
+    content[512 + 148 : 512 + 156] = b" " * 8
+    content[512 + 148 : 512 + 156] = b"%06o\0 " % sum(content[512:1024])
+    path.write_bytes(content)
+    with pytest.raises(UserError, match="negative size"):
+        list_sources([path])
+
+
+def test_damage_is_noticed_by_the_checksum(tmp_path: Path) -> None:
+    files = {f"{i}.png": noise(i, 5000) for i in range(3)}
+    path = pack(tmp_path / "x.tar.gz", files)
+    content = bytearray(path.read_bytes())
+    content[-8] ^= 1  # in the checksum itself
+    path.write_bytes(content)
+    with pytest.raises(UserError, match=r"x\.tar\.gz: not a whole tar archive .*CRC.*fetch it again"):
+        list_sources([path])
+    path = pack(tmp_path / "x.zip", files)
+    content = bytearray(path.read_bytes())
+    content[content.index(files["1.png"][1000:1040]) + 20] ^= 1
+    path.write_bytes(content)
+    message = r"x\.zip:1\.png: cannot be read \(ValueError: wrong checksum\); fetch the archive again"
+    with pytest.raises(UserError, match=message):
+        read_all(path)
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED])
+@pytest.mark.parametrize("stream", [False, True])
+def test_zips_packed_in_any_way(tmp_path: Path, method: int, stream: bool) -> None:
+    files = {"0": b"", "1": b"a", "2": noise(2, 100_000), "3": b"\0" * 500_000, "4": noise(4, 9)}
+    files |= {f"n{i}": noise(i, 16_384 - i) for i in range(16)}  # the checksum falls on the edge of a block read
+
+    class Pipe(io.RawIOBase):  # what can't be rewound has its checksums after the data
+        def writable(self) -> bool:
+            return True
+
+        def write(self, data: bytes) -> int:  # type: ignore[override]
+            out.extend(data)
+            return len(data)
+
+    out = bytearray()
+    with zipfile.ZipFile(Pipe() if stream else tmp_path / "x.zip", "w", method) as archive:
+        for name, content in files.items():
+            archive.writestr(name, content)
+    if stream:
+        (tmp_path / "x.zip").write_bytes(out)
+    assert read_all(tmp_path / "x.zip") == files
+    whole = bytearray((tmp_path / "x.zip").read_bytes())
+    whole[whole.index(files["2"][:64] if method == zipfile.ZIP_STORED else files["2"][5000:5064])] ^= 1
+    (tmp_path / "x.zip").write_bytes(whole)
+    with pytest.raises(UserError, match=r"x\.zip:2: cannot be read"):
+        read_all(tmp_path / "x.zip")
+
+
+def test_members_of_a_zip_that_cannot_be_read_are_skipped(tmp_path: Path) -> None:
+    path = tmp_path / "x.zip"
+    with zipfile.ZipFile(path, "w") as archive:
+        link = zipfile.ZipInfo("link.png")
+        link.external_attr = 0o120777 << 16
+        archive.writestr(link, "/etc/passwd")
+        archive.writestr("bzip2.png", b"1", zipfile.ZIP_BZIP2)
+        archive.writestr("folder/", b"")
+        archive.writestr("locked.png", b"2")
+        archive.writestr("ok.png", b"3")
+    content = bytearray(path.read_bytes())
+    content[content.rindex(b"PK\1\2", 0, content.rindex(b"locked.png")) + 8] |= 1  # the flag of encryption
+    path.write_bytes(content)
+    listing = list_sources([path])
+    assert [entry.path for entry in listing.photos] == ["ok.png"]
+    assert listing.skipped == [
+        ("x.zip:link.png", "unsafe: a link"),
+        ("x.zip:bzip2.png", "packed by zip's method 12, expected deflate: pack it again"),
+        ("x.zip:locked.png", "encrypted"),
+    ]
+
+
+def test_a_zip_bomb_is_not_unpacked_beyond_its_declared_size(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.zip", {"bomb.png": b"\0" * 50_000_000})
+    content = bytearray(path.read_bytes())
+    at = content.index(b"PK\1\2") + 24
+    content[at : at + 4] = struct.pack("<I", 1000)
+    path.write_bytes(content)
+    (entry,) = list_sources([path]).photos
+    tracemalloc.start()
+    try:
+        with Reader() as reader, pytest.raises(UserError, match="more than the 1000 bytes it declares"):
+            reader.read(entry)
+        assert tracemalloc.get_traced_memory()[1] < 1_000_000
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (lambda p: p / "none.tar", "none.tar: no such file or folder"),
+        (lambda p: (p / "empty").mkdir() or p / "empty", "empty: no files in it; expected photos"),
+        (lambda p: pack(p / "e.tar", {}), "no files in it"),
+        (lambda p: pack(p / "e.tgz", {"list.txt": b"1"}), "no files in it"),
+        (lambda p: pack(p / "e.zip", {}), "no files in it"),
+        (
+            lambda p: pack(p / "e.zip", {"i.zip": b"1"}),
+            r"no files in it that can be used \(1 cannot, the first: e\.zip:i",
+        ),
+        (lambda p: (p / "z.tar").write_bytes(b"zzz") and p / "z.tar", r"z\.tar: not a whole tar archive .*fetch it"),
+        (lambda p: (p / "z.zip").touch() or p / "z.zip", r"z\.zip: not a whole tar archive \(ReadError: empty file\)"),
+        (lambda p: (p / "z.zip").write_bytes(b"PK\3\4zz") and p / "z.zip", r"z\.zip: not a whole zip archive"),
+        (lambda p: (p / "z.7z").write_bytes(b"7z\xbc\xaf" * 200) and p / "z.7z", "unpack it and give the folder"),
+        (lambda p: (p / "z.gz").write_bytes(gzip.compress(b"text")) and p / "z.gz", "not a whole tar archive"),
+        (lambda p: pack(p / "in.tar", {"a.png": b"1"}).parent, r"in\.tar\) and no photos; give each archive as a --so"),
+    ],
+)
+def test_bad_sources(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        list_sources([make(tmp_path)])
+
+
+def test_no_source_and_a_bad_one_among_good_ones(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="no source given"):
+        list_sources([])
+    good = pack(tmp_path / "x.tar", {"a.png": b"1"})
+    with pytest.raises(UserError, match=r"gone\.tar"):
+        list_sources([good, tmp_path / "gone.tar"])
+
+
+def test_an_unreadable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = pack(tmp_path / "f", {"a.png": b"1", "locked/b.png": b"2"})
+    scandir = os.scandir
+
+    def refuse(path: Path) -> object:  # the tests may run as root, whom no permission stops
+        if path.name == "locked":
+            raise PermissionError(13, "Permission denied", str(path))
+        return scandir(path)
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(UserError, match=r"f/locked: may not be read"):
+        list_sources([folder])
+
+
+@pytest.mark.parametrize("kind", ["x.tar", "x.zip", "folder"])
+def test_an_unreadable_file_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str) -> None:
+    source = pack(tmp_path / kind, {"a.png": b"1"})
+    (entry,) = list_sources([source]).photos
+    locked = source / "a.png" if kind == "folder" else source
+    original = Path.open
+
+    def refuse(path: Path, *how: str) -> object:
+        if path == locked:
+            raise PermissionError(13, "Permission denied", str(path))
+        return original(path, *how)  # type: ignore[call-overload]
+
+    monkeypatch.setattr(Path, "open", refuse)
+    with Reader() as reader, pytest.raises(UserError, match=rf"{entry.where}: may not be read"):
+        reader.read(entry)
+    if kind != "folder":
+        with pytest.raises(UserError, match=rf"{kind}: may not be read"):
+            list_sources([source])
+
+
+@pytest.mark.parametrize("content", [None, b"123", b"1234567"])
+def test_a_file_that_has_changed_is_an_error(tmp_path: Path, content: bytes | None) -> None:
+    folder = pack(tmp_path / "f", {"a.png": b"12345"})
+    (entry,) = list_sources([folder]).photos
+    (folder / "a.png").unlink()
+    if content is not None:
+        (folder / "a.png").write_bytes(content)
+    with Reader() as reader, pytest.raises(UserError, match=r"f/a\.png: .*; run again"):
+        reader.read(entry)
+
+
+@pytest.mark.parametrize("kind", ARCHIVES)
+def test_an_archive_that_was_cut_after_listing_is_an_error(tmp_path: Path, kind: str) -> None:
+    path = pack(tmp_path / kind, {f"{i}.png": noise(i, 90_000) for i in range(3)})
+    entries = reading_order(list_sources([path]).photos)
+    path.write_bytes(path.read_bytes()[:200_000])
+    with Reader() as reader:
+        assert reader.read(entries[0]) == noise(0, 90_000)
+        with pytest.raises(UserError, match=rf"{kind}:2\.png: .*fetch the archive again"):
+            reader.read(entries[2])
+
+
+def test_a_zip_that_was_replaced_after_listing_is_an_error(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.zip", {"a.png": noise(1), "b.png": noise(2)})
+    entries = reading_order(list_sources([path]).photos)
+    pack(path, {"a.png": noise(3, 9000), "b.png": noise(2)})
+    with (
+        Reader() as reader,
+        pytest.raises(UserError, match=r"x\.zip:b\.png: cannot be read .* no zip member where one"),
+    ):
+        reader.read(entries[1])
+
+
+@pytest.mark.skipif(not Path("/proc/self/io").exists(), reason="the kernel does not count")
+def test_a_compressed_tar_is_read_in_one_pass(tmp_path: Path) -> None:
+    names = [f"{i:03d}.jpg" for i in np.random.default_rng(0).permutation(300)]
+    path = pack(tmp_path / "x.tar.gz", {name: noise(0, 10_000) + name.encode() for name in names})
+    listing = list_sources([path])
+    before = bytes_read()
+    with Reader() as reader:
+        found = [reader.read(entry)[10_000:].decode() for entry in reading_order(listing.photos)]
+    assert found == names
+    assert bytes_read() - before < 1.2 * path.stat().st_size
+    with Reader() as reader:
+        assert [reader.read(entry)[10_000:].decode() for entry in listing.photos[:9]] == sorted(names)[:9]
+
+
+def test_reading_order_is_by_source_and_place() -> None:
+    one, other = Path("a.tar"), Path("b.tar")
+    entries = [Entry("1", other, 1, 5), Entry("2", one, 1, 9), Entry("3", other, 1, 0), Entry("4", one, 1, 20)]
+    assert [entry.path for entry in reading_order(entries)] == ["2", "4", "3", "1"]
+    assert all(any(entry is same for same in entries) for entry in reading_order(entries))
+
+
+def test_photos_of_one_name_have_one_order(tmp_path: Path) -> None:
+    files = {"a.png": b"1", "x/a.png": b"1"}
+    sources = [pack(tmp_path / name, files) for name in ("b.tar", "a.zip", "c")]
+    sources.append(pack((tmp_path / "deep" / "c"), files))
+    told = [list_sources(order).photos for order in (sources, sources[::-1])]
+    assert told[0] == told[1]
+    assert [entry.where for entry in told[0]][:4] == ["a.zip:a.png", "b.tar:a.png", "c/a.png", "c/a.png"]
+
+
+def test_many_archives_are_not_all_open_at_once(tmp_path: Path) -> None:
+    sources = [pack(tmp_path / f"{i:02d}.tar", {f"{i}.png": noise(i)}) for i in range(40)]
+    photos = list_sources(sources).photos
+    with Reader() as reader:
+        reader.read(photos[0])
+        first = reader._archives[sources[0]].file
+        for entry in [*photos[1:], *photos]:
+            assert reader.read(entry) == noise(int(entry.stem))
+        assert first.closed and len(reader._archives) == 16
+        last = reader._archives[sources[-1]].file
+        assert not last.closed
+    assert last.closed
+
+
+def long_listing(path: Path, count: int) -> tuple[Listing, float, float]:
+    """List many files; return the listing and the bytes that it takes and took at most, per file."""
+    pack(path, {f"img_align_celeba/{i:06d}.jpg": b"1" for i in range(count)})
+    tracemalloc.start()
+    try:
+        listing = list_sources([path])
+        kept, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    return listing, kept / count, peak / count
+
+
+@pytest.mark.parametrize(("kind", "most"), [("x.tar", 700), ("x.zip", 1000)])
+def test_listing_takes_little_memory(tmp_path: Path, kind: str, most: int) -> None:
+    listing, kept, peak = long_listing(tmp_path / kind, 3000)
+    assert len(listing.photos) == 3000
+    assert kept < 300 and peak < most
+    assert not hasattr(listing.photos[0], "__dict__") and sys.getsizeof(listing.photos[0]) < 100
+
+
+def test_reading_a_zip_does_not_keep_its_directory(tmp_path: Path) -> None:
+    listing, _, _ = long_listing(tmp_path / "x.zip", 3000)
+    tracemalloc.start()
+    try:
+        with Reader() as reader:
+            for entry in listing.photos:
+                reader.read(entry)
+        assert tracemalloc.get_traced_memory()[1] < 200_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_listing_is_quick(tmp_path: Path) -> None:
+    path = pack(tmp_path / "x.tar", {f"{i:06d}.jpg": b"1" for i in range(3000)})
+    start = time.process_time()
+    assert len(list_sources([path]).photos) == 3000
+    assert time.process_time() - start < 1.5  # 0.15 s where this was written; TarInfo objects alone take most of it
