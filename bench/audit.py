@@ -11,13 +11,14 @@ import numpy as np
 from bench import paths
 from bench.data.cards import Card, card_names, read_card
 from bench.data.degrade import degrade, upsample
-from bench.data.leaks import HASH_SIDE, WORDS, Prints, find_leaks, perceptual_hashes
+from bench.data.leaks import MOVES, WORDS, Prints, find_leaks, perceptual_hashes
 from bench.data.store import SPLITS, FaceStore, prepared_datasets, read_faces
 from bench.files import read_json, write_bytes
 
 PROTOCOL = "sparnet"
 SCALE = 8
 FACES = 1000  # on which the Bicubic row is measured, at most
+HASHES = "phash16-1"  # names the files that keep hashes; to be changed with the hash
 PAIRS = 50  # leaks that an audit lists for each pair of sets; all are counted
 
 
@@ -78,13 +79,15 @@ def leaked_names(store: FaceStore) -> dict[str, str]:
 def prints_of(store: FaceStore) -> Prints:
     """Return what leaks are found by; perceptual hashes, slow to make, are kept beside the faces.
 
-    Real-world faces are too small for them: their hashes are zero, which is near no face's.
+    Real-world faces are too small for them: their hashes are random, and so near no face's.
     """
     rows = store.rows
     moved = store.split != "train"
-    path = store.path / f"phash{HASH_SIDE}{'-moved' if moved else ''}.npy"
+    words = WORDS * (len(MOVES) if moved else 1)
+    path = store.path / f"{HASHES}-{words}.npy"
     if not store.has_truth:
-        hashes = np.zeros((len(rows), WORDS), np.uint64)
+        draw = np.random.default_rng(int(store.fingerprint, 16))
+        hashes = draw.integers(0, 2**64, (len(rows), WORDS), np.uint64)
     elif path.exists():
         hashes = np.load(path, allow_pickle=False)
     else:

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Choose = Literal["centre", "largest", "all"]
 INSTALL = "pip install torchvision && pip install facenet-pytorch==2.5.3"
+_CELL = 12  # pixels of MTCNN's smallest face on a level of its pyramid
+_MOST_PIXELS = 4_500_000  # of its first level, which then takes about 1 GB: photos of 50 Mpx where min_face is 40
 _DIGITS = 2  # of a pixel; finer differences come from the machine, not from the face
 _FIVE = ((36, 42), (42, 48), (30, 31), (48, 49), (54, 55))  # of iBUG's 68 points: eyes, nose tip, mouth corners
 
@@ -90,10 +92,15 @@ class Mtcnn:
                 sizes.setdefault(photo.shape, []).append(index)
         for members in sizes.values():
             batch = np.stack([photos[index] for index in members])
+            self._network.min_face_size = self._least_face(batch.shape[1] * batch.shape[2])
             boxes, probabilities, marks = self._network.detect(batch, landmarks=True)
             for index, *face in zip(members, boxes, probabilities, marks, strict=True):
                 found[index] = self._faces(*face)
         return found
+
+    def _least_face(self, pixels: int) -> int:
+        """Return the smallest face to look for in a photo: larger where the pyramid would take too much memory."""
+        return max(self.min_face, math.ceil(_CELL * math.sqrt(pixels / _MOST_PIXELS)))
 
     def _faces(self, boxes: Any, probabilities: Any, marks: Any) -> list[Face]:
         if boxes is None:

@@ -1,4 +1,4 @@
-"""Map a function over a stream in several processes: in order, with few items in flight, so memory stays flat."""
+"""Map a function over a stream in several processes or threads: in order, few items in flight, so memory stays flat."""
 
 from __future__ import annotations
 
@@ -8,9 +8,8 @@ import signal
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from multiprocessing import forkserver
 from typing import Any, TypeVar
 
 from bench.errors import UserError
@@ -26,17 +25,22 @@ def cores() -> int:
 
 
 def ordered_map(
-    function: Callable[[_T], _R], items: Iterable[_T], *, jobs: int, preload: Sequence[str] = ()
+    function: Callable[[_T], _R],
+    items: Iterable[_T],
+    *,
+    jobs: int,
+    preload: Sequence[str] = (),
+    threads: bool = False,
 ) -> Iterator[_R]:
-    """Yield function(item) for each item in turn, computed by `jobs` processes (1: in this one).
+    """Yield function(item) for each item in turn, computed by `jobs` processes (1: in this one) or threads.
 
-    `preload` names modules that are slow to import: they are imported once and shared by the processes where the
-    platform can. Raises what the function raises, and UserError when a process is killed.
+    `preload` names modules that are slow to import and large: where the platform can, they are imported once, and the
+    processes share them. Raises what the function raises, and UserError when a process is killed.
     """
     if jobs == 1:
         yield from map(function, items)
         return
-    with ProcessPoolExecutor(jobs, _context(preload), initializer=_begin) as pool:
+    with ThreadPoolExecutor(jobs) if threads else _processes(jobs, preload) as pool:
         waiting: deque[Future[_R]] = deque()
         try:
             for item in items:
@@ -51,19 +55,12 @@ def ordered_map(
             pool.shutdown(cancel_futures=True)
 
 
-def warm_up(preload: Sequence[str]) -> None:
-    """Begin to import modules for the processes to come, while this one goes on."""
+def _processes(jobs: int, preload: Sequence[str]) -> Executor:
+    context: Any = multiprocessing.get_context("spawn")
     if "forkserver" in multiprocessing.get_all_start_methods():
-        _context(preload)
-        forkserver.ensure_running()
-
-
-def _context(preload: Sequence[str]) -> Any:
-    if "forkserver" not in multiprocessing.get_all_start_methods():
-        return multiprocessing.get_context("spawn")
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(list(preload))
-    return context
+        context = multiprocessing.get_context("forkserver")
+        context.set_forkserver_preload(list(preload))
+    return ProcessPoolExecutor(jobs, context, initializer=_begin)
 
 
 def _begin() -> None:

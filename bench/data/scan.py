@@ -11,6 +11,7 @@ import functools
 import hashlib
 import json
 import logging
+import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,7 +21,7 @@ from bench.data.decode import decode
 from bench.data.detect import Face, FaceDetector, choose_faces, make_detector
 from bench.data.layouts import Placed
 from bench.data.manifest import Row, sort_key
-from bench.data.pool import ordered_map, warm_up
+from bench.data.pool import ordered_map
 from bench.data.sources import Entry, Reader, reading_order
 from bench.errors import UserError
 from bench.progress import Bar
@@ -31,8 +32,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fsr")
 NO_FACE = "no face"
-_PRELOAD = ("facenet_pytorch",)
-_GROUP = 10  # photos; larger groups do not fit the processor's cache and are slower
+# Photos that are looked at together. On a CPU larger groups do not fit its cache, and take memory.
+_GROUP, _GROUP_ON_GPU = 5, 50
+_SIGNS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA's driver, of one under Windows, of AMD's
 
 
 @dataclass(frozen=True)
@@ -102,10 +104,12 @@ def _detect_all(
 ) -> Iterator[tuple[Placed, dict[str, Any]]]:
     """Yield each photo with what was found in it, from the partial file as far as that goes."""
     device = _choose_device(recipe, how)
-    groups = [photos[start : start + _GROUP] for start in range(0, len(photos), _GROUP)]
-    done = _read_partial(partial, _key(photos, recipe))
+    size = _GROUP if device == "cpu" else _GROUP_ON_GPU
+    groups = [photos[start : start + size] for start in range(0, len(photos), size)]
+    done = _read_partial(partial, _key(photos, recipe, size))
+    count = sum(map(len, done))
     if done:
-        log.info("detection goes on after %d of %d photos", min(len(done) * _GROUP, len(photos)), len(photos))
+        log.info("detection goes on after %d of %d photos", count, len(photos))
     for group, found in zip(groups, done, strict=False):
         yield from zip(group, found, strict=True)
     start = len(done)
@@ -115,14 +119,13 @@ def _detect_all(
         Stop() as stop,
         Reader() as reader,
         partial.open("a", encoding="utf-8") as file,
-        Bar("detect", len(photos), start=min(start * _GROUP, len(photos)), quiet=how.quiet) as bar,
+        Bar("detect", len(photos), start=count, quiet=how.quiet) as bar,
     ):
         points = _read_points(photos, reader, sidecars) if recipe.detector == "landmarks" else {}
         contents = (
             [(reader.read(photo.entry), points.get(photo.file, b"")) for photo in group] for group in groups[start:]
         )
-        results = ordered_map(work, contents, jobs=jobs, preload=_PRELOAD)
-        count = start * _GROUP
+        results = ordered_map(work, contents, jobs=jobs, preload=("facenet_pytorch",))
         for group, found in zip(groups[start:], results, strict=True):
             file.write(json.dumps(found, separators=(",", ":")) + "\n")
             file.flush()
@@ -133,11 +136,12 @@ def _detect_all(
 
 
 def _choose_device(recipe: Recipe, how: How) -> str:
-    """Return the device that the detector runs on: for MTCNN, CUDA where there is one."""
-    if recipe.detector != "mtcnn":
+    """Return the device that the detector runs on: for MTCNN, CUDA where there is one.
+
+    Torch is asked only where there is a sign of a GPU: this process need not hold it in memory beside the others.
+    """
+    if recipe.detector != "mtcnn" or (how.device == "auto" and not any(map(os.path.exists, _SIGNS))):
         return "cpu"
-    if how.jobs > 1:
-        warm_up(_PRELOAD)  # finding out about CUDA takes as long as their imports
     from bench.provenance import choose_device
 
     return str(choose_device(how.device))
@@ -207,9 +211,9 @@ def _rows_of(photo: Placed, digest: str, found: Mapping[str, Any], recipe: Recip
     ]
 
 
-def _key(photos: Sequence[Placed], recipe: Recipe) -> str:
-    """Return what a partial file belongs to: these photos in this order, and this detector."""
-    digest = hashlib.sha256(recipe.detection.encode())
+def _key(photos: Sequence[Placed], recipe: Recipe, size: int) -> str:
+    """Return what a partial file belongs to: these photos in this order, in groups of this size, and this detector."""
+    digest = hashlib.sha256(f"{recipe.detection} {size}".encode())
     for photo in photos:
         digest.update(f"{photo.entry.path}\0{photo.entry.size}\0".encode())
     return digest.hexdigest()

@@ -299,7 +299,7 @@ def test_a_stopped_detection_goes_on_with_the_same_manifest(
     calls = corner.calls
     with monkeypatch.context() as patch:
         patch.setattr(scan, "Stop", Asked)
-        with pytest.raises(Interrupted, match="20 of 35 photos are done"):
+        with pytest.raises(Interrupted, match=f"{2 * scan._GROUP} of 35 photos are done"):
             prepare("celeba", source, detector=None, name="cut")
     partial = paths.prepared() / "cut" / ".train.detected"
     partial.write_bytes(partial.read_bytes() + b'[{"width": 17')  # killed in the middle of a line

@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -29,10 +30,11 @@ def die(value: int) -> int:
     return value
 
 
+@pytest.mark.parametrize("threads", [False, True])
 @pytest.mark.parametrize("jobs", [1, 3])
-def test_results_come_in_order(jobs: int) -> None:
-    assert list(ordered_map(double, range(20), jobs=jobs)) == [2 * value for value in range(20)]
-    assert list(ordered_map(double, [], jobs=jobs)) == []
+def test_results_come_in_order(jobs: int, threads: bool) -> None:
+    assert list(ordered_map(double, range(20), jobs=jobs, threads=threads)) == [2 * value for value in range(20)]
+    assert list(ordered_map(double, [], jobs=jobs, threads=threads)) == []
 
 
 @pytest.mark.parametrize("jobs", [1, 2])
@@ -50,10 +52,10 @@ def test_few_items_are_taken_ahead(jobs: int) -> None:
     results.close()  # type: ignore[attr-defined]
 
 
-@pytest.mark.parametrize("jobs", [1, 2])
-def test_errors_come_through(jobs: int) -> None:
+@pytest.mark.parametrize(("jobs", "threads"), [(1, False), (2, False), (2, True)])
+def test_errors_come_through(jobs: int, threads: bool) -> None:
     with pytest.raises(UserError, match="five is refused"):
-        list(ordered_map(refuse, range(9), jobs=jobs))
+        list(ordered_map(refuse, range(9), jobs=jobs, threads=threads))
 
 
 def test_a_killed_process_is_an_error_and_not_a_wait() -> None:
@@ -76,6 +78,7 @@ def pid_and_sleep(value: int) -> int:
     return os.getpid()
 
 
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="needs /proc to see processes")
 def test_processes_end_when_their_parent_is_killed() -> None:
     child = subprocess.Popen([sys.executable, "-c", CHILD], stdout=subprocess.PIPE, text=True)
     assert child.stdout is not None

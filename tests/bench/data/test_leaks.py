@@ -1,0 +1,246 @@
+"""Leaks between sets: what is planted is found, and nothing else."""
+
+from __future__ import annotations
+
+import functools
+import io
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from PIL import Image, ImageEnhance, ImageOps
+
+from bench.data import leaks
+from bench.data.leaks import HASH_SIDE, MOVES, NEAR, WORDS, Leak, Prints, find_leaks, perceptual_hashes
+from bench.errors import UserError
+
+SIZE, COUNT = 110, 6
+
+
+def photos(seed: int) -> np.ndarray:
+    """Return random pictures with coarse and fine structure, as photos have it: uint8 [COUNT, 200, 200, 3]."""
+    draw = np.random.default_rng(seed)
+    pictures = np.zeros((COUNT, 200, 200, 3))
+    for cells, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
+        for picture, noise in zip(pictures, draw.integers(0, 256, (COUNT, cells, cells, 3), np.uint8), strict=True):
+            picture += weight * np.asarray(Image.fromarray(noise).resize((200, 200), Image.Resampling.BICUBIC))
+    return pictures.clip(0, 255).astype(np.uint8)
+
+
+def prints(
+    hashes: np.ndarray, letter: str, sha256: Sequence[str] | None = None, identities: Sequence[str] | None = None
+) -> Prints:
+    count = len(hashes)
+    names = tuple(f"{letter}{index}" for index in range(count))
+    return Prints(names, tuple(sha256 or [""] * count), tuple(identities or [""] * count), hashes)
+
+
+def random_hashes(count: int, seed: int, moves: int = 1) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 2**64, (count, moves * WORDS), dtype=np.uint64)
+
+
+def flip(hashes: np.ndarray, bits: Sequence[int]) -> np.ndarray:
+    flat = np.unpackbits(hashes.view(np.uint8))
+    flat[list(bits)] ^= 1
+    return np.packbits(flat).view(np.uint64)
+
+
+def brute_force(train: np.ndarray, test: np.ndarray, threshold: int) -> list[tuple[int, int, int]]:
+    """Compare all bits of all pairs, as pictures of bits, of which the odd columns turn in a mirror."""
+
+    def pictures(row: np.ndarray) -> np.ndarray:
+        halves = np.unpackbits(row.view(np.uint8)).reshape(-1, 2, HASH_SIDE, HASH_SIDE // 2)
+        return np.stack([halves[:, 0], halves[:, 1]], axis=-1).reshape(-1, HASH_SIDE, HASH_SIDE)
+
+    odd_columns = (np.arange(HASH_SIDE) % 2).astype(np.uint8)
+    known, found = pictures(train), []
+    for i, row in enumerate(test):
+        moved = pictures(row)
+        every = np.concatenate([moved, moved ^ odd_columns])
+        for j, own in enumerate(known):
+            least = int((every != own).sum(axis=(1, 2)).min())
+            if least <= threshold:
+                found.append((i, least, j))
+    return sorted(found)
+
+
+@pytest.fixture(scope="module")
+def faces() -> np.ndarray:
+    pytest.importorskip("imagehash")
+    return photos(1)
+
+
+def view(face: np.ndarray, left: int = 45, top: int = 45, side: int = SIZE) -> np.ndarray:
+    image = Image.fromarray(face).crop((left, top, left + side, top + side))
+    return np.asarray(image.resize((SIZE, SIZE), Image.Resampling.BICUBIC))
+
+
+def copies_found(faces: np.ndarray, copies: Sequence[np.ndarray], moved: bool = True) -> list[tuple[int, int]]:
+    """Return places (train, test) of the near pairs of faces in training and copies in test."""
+    train = prints(perceptual_hashes(map(view, faces)), "a")
+    test = prints(perceptual_hashes(copies, moved=moved), "b")
+    found = find_leaks(train, test, same_dataset=False).pairs
+    return [(int(leak.train[1:]), int(leak.test[1:])) for leak in found]
+
+
+def jpeg(picture: np.ndarray) -> np.ndarray:
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "JPEG", quality=40)
+    return np.asarray(Image.open(out))
+
+
+DISTURBANCES = {
+    "the same": view,
+    "jpeg": lambda face: jpeg(view(face)),
+    "smaller": lambda face: np.asarray(Image.fromarray(view(face)).resize((60, 60), Image.Resampling.BICUBIC)),
+    "darker": lambda face: np.asarray(ImageEnhance.Brightness(Image.fromarray(view(face))).enhance(0.8)),
+    "mirrored": lambda face: np.asarray(ImageOps.mirror(Image.fromarray(view(face)))),
+    "shifted": lambda face: view(face, 47, 43),
+    "scaled": lambda face: view(face, 42, 42, 116),
+    "shifted and mirrored": lambda face: view(face, 47, 43)[:, ::-1],
+}
+
+
+@pytest.mark.parametrize("name", DISTURBANCES)
+def test_copies_are_found_each_with_its_own_face(faces: np.ndarray, name: str) -> None:
+    copies = [np.ascontiguousarray(DISTURBANCES[name](face)) for face in faces]
+    assert copies_found(faces, copies) == [(index, index) for index in range(len(faces))]
+
+
+def test_upside_down_and_other_faces_are_not_found(faces: np.ndarray) -> None:
+    assert copies_found(faces, [np.ascontiguousarray(view(face)[::-1]) for face in faces]) == []
+    assert copies_found(faces, [view(face) for face in photos(100)]) == []
+
+
+def test_moving_finds_what_the_first_hash_alone_does_not(faces: np.ndarray) -> None:
+    copies = [view(face, 48, 42, 112) for face in faces]
+    assert len(copies_found(faces, copies, moved=False)) < len(copies_found(faces, copies)) == len(faces)
+
+
+def test_a_moved_hash_begins_with_the_unmoved_one(faces: np.ndarray) -> None:
+    moved = perceptual_hashes(map(view, faces), moved=True)
+    assert moved.shape == (len(faces), WORDS * len(MOVES)) and moved.dtype == np.uint64
+    assert (moved[:, :WORDS] == perceptual_hashes(map(view, faces))).all()
+
+
+@pytest.mark.parametrize("shape", [(SIZE, SIZE), (SIZE, SIZE - 1, 3), (SIZE, SIZE, 4)])
+def test_hashing_refuses_what_is_no_view(faces: np.ndarray, shape: tuple[int, ...]) -> None:
+    with pytest.raises(ValueError, match="expected uint8"):
+        perceptual_hashes([np.zeros(shape, np.uint8)])
+
+
+def test_exact_pairs_are_listed_once_and_unknown_files_are_no_pair() -> None:
+    train = prints(random_hashes(4, 1), "a", ["x", "", "y", "x"])
+    test = prints(train.hashes[[1, 0, 2]], "b", ["", "x", "z"])
+    found = find_leaks(train, test, same_dataset=True)
+    assert found.pairs == (
+        Leak("near", "a1", "b0", 0),
+        Leak("exact", "a0", "b1", 0),
+        Leak("exact", "a3", "b1", 0),
+        Leak("near", "a2", "b2", 0),
+    )
+    assert (found.exact, found.near) == (1, 2)
+
+
+def test_a_face_can_be_exact_with_one_and_near_to_another() -> None:
+    own = random_hashes(1, 1)[0]
+    train = prints(np.stack([own, flip(own, range(7))]), "a", ["x", "y"])
+    found = find_leaks(train, prints(own[None], "b", ["x"]), same_dataset=True)
+    assert found.pairs == (Leak("exact", "a0", "b0", 0), Leak("near", "a1", "b0", 7))
+
+
+def test_threshold_is_the_last_distance_that_counts() -> None:
+    train, bits = random_hashes(1, 3), range(0, 2 * NEAR, 2)
+    test = prints(np.stack([flip(train[0], bits[:count]) for count in (NEAR - 1, NEAR)]), "b")
+
+    def listed(threshold: int) -> list[int]:
+        found = find_leaks(prints(train, "a"), test, same_dataset=False, threshold=threshold)
+        return [leak.distance for leak in found.pairs]
+
+    assert listed(NEAR) == [NEAR - 1, NEAR]
+    assert listed(NEAR - 1) == [NEAR - 1]
+    assert listed(NEAR - 2) == []
+
+
+@pytest.mark.parametrize("threshold", [-1, 97])
+def test_threshold_out_of_range(threshold: int) -> None:
+    with pytest.raises(UserError, match=f"threshold: {threshold} given"):
+        find_leaks(
+            prints(random_hashes(1, 1), "a"), prints(random_hashes(1, 2), "b"), same_dataset=True, threshold=threshold
+        )
+
+
+@functools.cache
+def planted() -> tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]:
+    """Return hashes of 70 training and 30 moved test faces, half of which resemble some of the former; the pairs."""
+    draw = np.random.default_rng(5)
+    train, test = random_hashes(70, 6), random_hashes(30, 7, len(MOVES))
+    for index in range(15):
+        own = train[draw.integers(50)]
+        first = WORDS * (index % 3)
+        test[index, first : first + WORDS] = flip(own, draw.choice(256, 80, replace=False))
+        place = WORDS * draw.integers(len(MOVES))
+        test[index, place : place + WORDS] = flip(own, draw.choice(256, 5 * index, replace=False))
+        if index % 3 == 0:
+            train[50 + index] = flip(own, [*range(128, 256), *draw.choice(128, 10, replace=False)])  # its mirror image
+    return train, test, brute_force(train, test, NEAR)
+
+
+@pytest.mark.parametrize("block", [(2, 5), (7, 9), (64, 8192)])
+@pytest.mark.parametrize("ones", ["_ones", "_ones_by_sums"])
+def test_blocks_give_what_brute_force_gives(monkeypatch: pytest.MonkeyPatch, block: tuple[int, int], ones: str) -> None:
+    train, test, expected = planted()
+    assert len({bits for _, bits, _ in expected}) > 8
+    monkeypatch.setattr(leaks, "_BLOCK", block)
+    monkeypatch.setattr(leaks, "_ones", getattr(leaks, ones))
+    found = find_leaks(prints(train, "a"), prints(test, "b"), same_dataset=False)
+    listed = [(int(leak.test[1:]), leak.distance, int(leak.train[1:])) for leak in found.pairs]
+    assert listed == expected
+
+
+def test_sums_count_ones() -> None:
+    words = np.concatenate([random_hashes(50, 8), np.array([[0, 1, 2**63, 2**64 - 1]], np.uint64)])
+    assert leaks._ones_by_sums(words).tolist() == [[int(word).bit_count() for word in row] for row in words]
+
+
+def test_only_the_nearest_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
+    own = random_hashes(1, 1)[0]
+    train = np.stack([flip(own, range(count)) for count in reversed(range(25))])
+    monkeypatch.setattr(leaks, "_BLOCK", (2, 4))
+    monkeypatch.setattr(leaks, "MOST", 10)
+    found = find_leaks(prints(train, "a"), prints(own[None], "b"), same_dataset=False)
+    assert [leak.distance for leak in found.pairs] == list(range(10))
+    same = find_leaks(prints(train, "a", ["x"] * 25), prints(own[None], "b", ["x"]), same_dataset=False)
+    assert [leak.train for leak in same.pairs] == [f"a{index}" for index in range(10)]
+
+
+def test_identities_are_compared_within_a_data_set_only() -> None:
+    train = prints(random_hashes(4, 1), "a", identities=["7", "3", "", "9"])
+    test = prints(random_hashes(5, 2), "b", identities=["9", "", "3", "9", "4"])
+    found = find_leaks(train, test, same_dataset=True)
+    assert (found.identities, found.identity_faces, found.identity_check) == (("3", "9"), 3, "compared")
+    other = find_leaks(train, test, same_dataset=False)
+    assert (other.identities, other.identity_faces, other.identity_check) == ((), 0, "not comparable")
+
+
+def test_identities_that_one_set_lacks_are_not_known() -> None:
+    train, test = prints(random_hashes(2, 1), "a", identities=["7", ""]), prints(random_hashes(2, 2), "b")
+    assert find_leaks(train, test, same_dataset=True).identity_check == "not known"
+    assert find_leaks(test, train, same_dataset=True).identity_check == "not known"
+
+
+def test_empty_sets() -> None:
+    pytest.importorskip("imagehash")
+    none, some = prints(perceptual_hashes([]), "a"), prints(random_hashes(3, 1), "b")
+    moved = prints(perceptual_hashes([], moved=True), "a")
+    for train, test in ((none, some), (some, none), (some, moved), (none, none)):
+        assert find_leaks(train, test, same_dataset=True) == leaks.Leaks((), (), 0, "not known")
+
+
+def test_prints_that_do_not_fit_together() -> None:
+    with pytest.raises(ValueError, match=r"\[2, 2, 2, 3\]"):
+        Prints(("a", "b"), ("", ""), ("", ""), random_hashes(3, 1))
+    with pytest.raises(ValueError, match="hashes: uint64"):
+        prints(random_hashes(3, 1)[:, :3], "a")
+    with pytest.raises(ValueError, match="hashes: int64"):
+        prints(random_hashes(3, 1).astype(np.int64), "a")
