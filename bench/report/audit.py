@@ -32,6 +32,9 @@ def audit_section(found: Mapping[str, Any]) -> str:
 
 def _faces(found: Mapping[str, Any]) -> str:
     """Return the table of what became of the photos; of generated faces only their number is known."""
+    if not any(split["side"] for split in found["splits"].values()):
+        body = [[name, _number(one["faces"]), f"`{one['fingerprint'][:12]}`"] for name, one in found["splits"].items()]
+        return _table(["Split", "Faces", "Fingerprint"], body)
     names = ("photos", "corrupt", "no face", "several faces", "too small", "grey", "faces")
     head = ["Split", *(name.capitalize() for name in names), "Side in the photo (px)", "Enlarged", "Fingerprint"]
     body = [

@@ -23,7 +23,7 @@ def render_page(results: Results, table: Table, files: Collection[str], errata: 
     if "faces.png" in files:
         parts += ["## Faces", f"![The same faces under every method](faces.png)\n\n{_about_faces(results)}"]
     for found in results.audits:
-        parts += [f"## The data set {markdown.escape(found['title'])}", audit_section(found)]
+        parts += [f"## Data: {markdown.escape(found['title'])}", audit_section(found)]
     parts += ["## Where the numbers come from", _provenance(results)]
     parts += [f"## The published numbers ({errata})", _errata(errata)]
     return "\n\n".join(parts) + "\n"
