@@ -13,6 +13,7 @@ from importlib import metadata
 from typing import TYPE_CHECKING, Any, Literal, Protocol
 
 import numpy as np
+from PIL import Image
 
 from bench.data.manifest import Box
 from bench.errors import UserError, suggest
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
 Choose = Literal["centre", "largest", "all"]
 INSTALL = "pip install torchvision && pip install facenet-pytorch==2.5.3"
 _CELL = 12  # pixels of MTCNN's smallest face on a level of its pyramid
-_MOST_PIXELS = 4_500_000  # of its first level, which then takes about 1 GB: photos of 50 Mpx where min_face is 40
+_MOST_PIXELS = 4_500_000  # of its first level, which then takes about 1 GB; where there are more, min_face grows
+_LARGE = 12_000_000  # pixels from which a photo is reduced first: MTCNN makes float32 of all of it
 _DIGITS = 2  # of a pixel; finer differences come from the machine, not from the face
 _FIVE = ((36, 42), (42, 48), (30, 31), (48, 49), (54, 55))  # of iBUG's 68 points: eyes, nose tip, mouth corners
 
@@ -86,27 +88,40 @@ class Mtcnn:
     def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
         """Return the faces of each photo that are probable enough."""
         found: list[list[Face]] = [[] for _ in photos]
-        sizes: dict[tuple[int, ...], list[int]] = {}
+        alike: dict[tuple[int, ...], list[int]] = {}
         for index, photo in enumerate(photos):
-            if min(photo.shape[:2]) >= self.min_face:  # MTCNN's pyramid of a smaller photo has no level
-                sizes.setdefault(photo.shape, []).append(index)
-        for members in sizes.values():
-            batch = np.stack([photos[index] for index in members])
-            self._network.min_face_size = self._least_face(batch.shape[1] * batch.shape[2])
-            boxes, probabilities, marks = self._network.detect(batch, landmarks=True)
-            for index, *face in zip(members, boxes, probabilities, marks, strict=True):
-                found[index] = self._faces(*face)
+            alike.setdefault(photo.shape, []).append(index)
+        for shape, members in alike.items():
+            step = math.ceil(math.sqrt(shape[0] * shape[1] / _LARGE))
+            for index, faces in zip(members, self._detect_alike([photos[i] for i in members], step), strict=True):
+                found[index] = faces
         return found
 
-    def _least_face(self, pixels: int) -> int:
-        """Return the smallest face to look for in a photo: larger where the pyramid would take too much memory."""
-        return max(self.min_face, math.ceil(_CELL * math.sqrt(pixels / _MOST_PIXELS)))
+    def _detect_alike(self, photos: Sequence[np.ndarray], step: int) -> list[list[Face]]:
+        """Return the faces of photos of one size, looked for on every `step`-th of their pixels (block means)."""
+        height, width = (math.ceil(side / step) for side in photos[0].shape[:2])
+        least = max(math.ceil(self.min_face / step), math.ceil(_CELL * math.sqrt(height * width / _MOST_PIXELS)), _CELL)
+        if min(height, width) < least:  # the pyramid of a smaller photo has no level
+            return [[] for _ in photos]
+        self._network.min_face_size = least
+        first_level = height * width * (_CELL / least) ** 2
+        together = max(1, min(int(_MOST_PIXELS / first_level), _LARGE // (height * width)))
+        faces = []
+        for start in range(0, len(photos), together):
+            batch = np.stack([_reduce(photo, step) for photo in photos[start : start + together]])
+            found = self._network.detect(batch, landmarks=True)
+            faces += [self._faces(boxes, chances, marks, step) for boxes, chances, marks in zip(*found, strict=True)]
+        return faces
 
-    def _faces(self, boxes: Any, probabilities: Any, marks: Any) -> list[Face]:
+    def _faces(self, boxes: Any, probabilities: Any, marks: Any, step: int) -> list[Face]:
         if boxes is None:
             return []
         faces = [
-            Face(_box(box), tuple(_round(value) for point in five for value in point), round(float(probability), 5))
+            Face(
+                _box([float(value) * step for value in box]),
+                tuple(_round(value * step) for point in five for value in point),
+                round(float(probability), 5),
+            )
             for box, probability, five in zip(boxes, probabilities, marks, strict=True)
         ]
         return [face for face in faces if face.probability >= self.least_probability and _sound(face)]
@@ -178,6 +193,10 @@ def choose_faces(faces: Sequence[Face], rule: Choose, width: int, height: int) -
 def _off_centre(face: Face, width: int, height: int) -> float:
     left, top, right, bottom = face.box
     return math.hypot((left + right - width) / 2, (top + bottom - height) / 2)
+
+
+def _reduce(photo: np.ndarray, step: int) -> np.ndarray:
+    return photo if step == 1 else np.asarray(Image.fromarray(photo).reduce(step))
 
 
 def _sound(face: Face) -> bool:

@@ -20,7 +20,7 @@ from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
 from bench.data.layouts import LAYOUTS, Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
-from bench.data.scan import NO_FACE, How, hash_photos, scan
+from bench.data.scan import NO_FACE, NO_POINTS, How, hash_photos, scan
 from bench.data.sources import Listing, list_sources
 from bench.data.store import FaceRow, FaceStore, write_store
 from bench.errors import UserError
@@ -235,7 +235,7 @@ def _count(
     for file, row in photos.items():
         if row.problem:
             left_out.setdefault(row.problem, []).append(file)
-    corrupt = sum(map(len, left_out.values())) - len(left_out.get(NO_FACE, ()))
+    corrupt = sum(row.problem not in ("", NO_FACE, NO_POINTS) for row in photos.values())
     for reason, files in dropped.items():
         left_out.setdefault(reason, []).extend(files)
     for where, reason in skipped:
@@ -244,7 +244,7 @@ def _count(
     return {
         "photos": len(photos),
         "corrupt": corrupt,
-        "no face": len(left_out.get(NO_FACE, ())),
+        "no face": sum(row.problem in (NO_FACE, NO_POINTS) for row in photos.values()),
         "several faces": sum(row.faces > 1 for row in photos.values()),
         "too small": sum(len(files) for reason, files in dropped.items() if reason.startswith(TOO_SMALL)),
         "grey": kinds["grey"],

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fsr")
 NO_FACE = "no face"
+NO_POINTS = "no .pts file with points beside it"
 # Photos that are looked at together. On a CPU larger groups do not fit its cache, and take memory.
 _GROUP, _GROUP_ON_GPU = 5, 50
 _SIGNS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA's driver, of one under Windows, of AMD's
@@ -197,7 +198,7 @@ def _rows_of(photo: Placed, digest: str, found: Mapping[str, Any], recipe: Recip
         width=width,
         height=height,
         kinds=tuple(found.get("kinds", ())),
-        problem=found.get("problem", "") or ("" if faces else NO_FACE),
+        problem=found.get("problem", "") or ("" if faces else NO_POINTS if recipe.detector == "landmarks" else NO_FACE),
         faces=len(faces),
         detector=recipe.detection,
         version=found.get("version", ""),

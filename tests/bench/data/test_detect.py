@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.data import detect
 from bench.data.detect import Center, Face, Landmarks, Mtcnn, choose_faces, make_detector, read_points
 from bench.errors import UserError
 
@@ -44,6 +45,21 @@ def test_mtcnn_on_photos_of_many_sizes_and_without_faces(astronaut: np.ndarray, 
     assert [len(faces) for faces in found] == [1, 0, 1, 0, 0]
     assert np.multiply(found[0][0].box, 2) == pytest.approx(found[2][0].box, abs=6)
     assert mtcnn.detect([], []) == []
+
+
+def test_huge_photos_are_reduced_first_and_their_boxes_are_in_their_own_pixels(
+    astronaut: np.ndarray, mtcnn: Mtcnn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((whole,),) = mtcnn.detect([astronaut], [b""])
+    monkeypatch.setattr(detect, "_LARGE", astronaut.shape[0] * astronaut.shape[1] // 3)
+    sizes = []
+    network = mtcnn._network.detect
+    monkeypatch.setattr(
+        mtcnn._network, "detect", lambda batch, **how: sizes.append(batch.shape) or network(batch, **how)
+    )
+    ((reduced,),) = mtcnn.detect([astronaut], [b""])
+    assert sizes == [(1, 256, 256, 3)]
+    assert reduced.box == pytest.approx(whole.box, abs=6) and reduced.landmarks == pytest.approx(whole.landmarks, abs=4)
 
 
 def test_center_is_the_largest_square_in_the_middle() -> None:

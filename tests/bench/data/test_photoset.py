@@ -253,7 +253,8 @@ def test_landmarks_beside_the_photos_are_a_detector(root: Path) -> None:
     stores = {store.split: store for store in prepare("helen", pack(root / "helen.tar", files), detector="landmarks")}
     assert {split: store.names for split, store in stores.items()} == {"test": ["1"], "train": ["3"]}
     assert stores["test"].rows[0].box == "60.0 80.0 140.0 160.0"
-    assert stores["test"].card["counts"]["left out"]["no face"]["files"] == ["2.jpg"]
+    assert stores["test"].card["counts"]["left out"]["no .pts file with points beside it"]["files"] == ["2.jpg"]
+    assert stores["test"].card["counts"]["no face"] == 1
 
 
 def test_a_real_world_set_is_cut_at_the_size_in_the_photo(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
