@@ -84,7 +84,7 @@ def _without_leaks(store: FaceStore) -> FaceStore:
         store.path,
         [store.rows[index] for index in kept],
         ((places[index], face) for index, face in faces if index in places),
-        {name: store.card[name] for name in ("card", "kind", "recipe", "sources")} | {"counts": counts},
+        {name: store.card[name] for name in ("card", "kind", "recipe", "sources", "versions")} | {"counts": counts},
         size=store.size,
         extra={
             "manifest.csv": lambda path: write_bytes(path, manifest),

@@ -14,6 +14,9 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import PIL
+from PIL import features
+
 from bench import paths
 from bench.config import canonical_json, from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
@@ -74,7 +77,7 @@ def prepare_photos(card_name: str, wish: Wish) -> list[FaceStore]:
         photos = [photo for split in sorted(splits) for photo in splits[split]]
         hashes, kept, again = hash_photos(photos, wish.how.quiet)
         job.skipped.extend(again)
-        known = job.known_rows(hashes)
+        known = job.known_rows(hashes, folder)
         stores = []
         for split in sorted(splits):
             own = {file: photo for file, photo in kept.items() if photo.split == split}
@@ -93,15 +96,23 @@ class _Job:
     listing: Listing
     skipped: Skipped
 
-    def known_rows(self, hashes: Mapping[str, str]) -> list[Row]:
-        """Return the rows of the manifests that were given, checked against the photos, or that come with the card."""
+    def known_rows(self, hashes: Mapping[str, str], folder: Path) -> list[Row]:
+        """Return the rows of the manifests that were given, checked against the photos.
+
+        Where none was, those that this detector has left in the manifests that come with the card and in an earlier
+        preparation in `folder`, so that another margin needs no detection.
+        """
         if self.wish.manifest:
             rows = [row for path in self.wish.manifest for row in read_manifest(path)]
             check_photos(rows, hashes, ", ".join(map(str, self.wish.manifest)))
             return rows
-        if self.wish.redetect:
-            return []
-        return [row for path in manifest_paths(self.card_name) for row in read_manifest(path)]
+        known: dict[str, list[Row]] = {}
+        if not self.wish.redetect:
+            for path in [*manifest_paths(self.card_name), *sorted(folder.glob("*/manifest.csv"))]:
+                own = [row for row in read_manifest(path) if row.detector == self.recipe.detection]
+                for digest, rows in by_photo(own).items():
+                    known.setdefault(digest, rows)
+        return [row for rows in known.values() for row in rows]
 
     def prepare(
         self, path: Path, photos: Mapping[str, Placed], hashes: Mapping[str, str], known: Sequence[Row], inputs: object
@@ -129,6 +140,7 @@ class _Job:
                 "recipe": dataclasses.asdict(self.recipe),
                 "counts": _count(rows, crops, dropped, [*self.skipped, *skipped]),
                 "sources": [str(source.resolve()) for source in self.wish.sources],
+                "versions": {"pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")},
             },
             size=self.recipe.size,
             extra={

@@ -88,7 +88,7 @@ def scan(
     rows: list[Row] = []
     unknown: list[Placed] = []
     for file, photo in photos.items():
-        own = [row for row in known.get(hashes[file], ()) if row.detector == recipe.detection]
+        own = known.get(hashes[file], ())
         rows += [dataclasses.replace(row, file=file, identity=photo.identity or row.identity) for row in own]
         if not own:
             unknown.append(photo)

@@ -176,6 +176,8 @@ def test_the_cards_manifests_spare_the_detector_by_hash(
     assert corner.calls == calls + 2 and len(again) == 7
     (anew,) = prepare("celeba", changed, detector=None, name="three", redetect=True)
     assert corner.calls == calls + 2 + 7 and anew.fingerprint == again.fingerprint
+    (closer,) = prepare("celeba", changed, detector=None, name="three", margin=0.9)  # another margin needs no detector
+    assert corner.calls == calls + 2 + 7 and closer.fingerprint != again.fingerprint
     (other,) = prepare("celeba", changed, name="four")  # another detector: the manifest's boxes are not its
     assert other.fingerprint != again.fingerprint
 
