@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import io
+import math
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,13 +14,15 @@ from bench import paths
 from bench.data.cards import Card, card_names, read_card
 from bench.data.degrade import degrade, upsample
 from bench.data.leaks import MOVES, WORDS, Prints, find_leaks, perceptual_hashes
-from bench.data.store import SPLITS, FaceStore, prepared_datasets, read_faces
+from bench.data.store import SPLITS, FaceRow, FaceStore, prepared_datasets, read_faces
 from bench.files import read_json, write_bytes
+from bench.progress import Bar
 
 PROTOCOL = "sparnet"
 SCALE = 8
 FACES = 1000  # on which the Bicubic row is measured, at most
 HASHES = "phash16-1"  # names the files that keep hashes; to be changed with the hash
+_SHOWN = 5000  # faces from which hashing them is worth a progress bar
 PAIRS = 50  # leaks that an audit lists for each pair of sets; all are counted
 
 
@@ -34,7 +38,7 @@ def audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
     earlier = read_json(path) if path.exists() and not fresh else {}
     sets = _compared_sets(stores)
     splits = {store.split: _audit_split(store, earlier) for store in stores}
-    known = earlier.get("leakage") if earlier.get("sets") == sets else None
+    known = earlier.get("leakage") if earlier.get("sets") == sets and not _written_since(path, sets) else None
     return {
         "dataset": dataset,
         "title": card.title,
@@ -66,7 +70,8 @@ def leaked_names(store: FaceStore) -> dict[str, str]:
     set: a data set's own test set never changes for its training set's sake.
     """
     found: dict[str, str] = {}
-    for train, test in _pairs(store.dataset):
+    pairs = [pair for pair in _pairs(store.dataset) if store.path in (pair[0].path, pair[1].path)]
+    for train, test in pairs:
         leaks = find_leaks(prints_of(train), prints_of(test), same_dataset=train.dataset == test.dataset)
         for leak in leaks.pairs:
             if train.path == store.path:
@@ -98,7 +103,10 @@ def prints_of(store: FaceStore) -> Prints:
 
 
 def bicubic_row(store: FaceStore, faces: int = FACES) -> dict[str, Any]:
-    """Return mean PSNR (dB) and SSIM of Bicubic at x8 on the first faces of a store."""
+    """Return mean PSNR (dB) and SSIM of Bicubic at x8 on the first faces of a store; None for a mean that is infinite.
+
+    Such is the PSNR of faces among which there is one of a single colour.
+    """
     import torch
 
     from bench.evaluate import score_pictures
@@ -110,7 +118,8 @@ def bicubic_row(store: FaceStore, faces: int = FACES) -> dict[str, Any]:
         sr = torch.from_numpy(upsample(degrade(hr, SCALE), SCALE)).permute(0, 3, 1, 2).float() / 255
         for name, scores in score_pictures(sr, hr, PROTOCOL).items():
             values.setdefault(name, []).extend(scores)
-    means = {name: round(float(np.mean(scores)), 4) for name, scores in values.items()}
+    exact = {name: float(np.mean(scores)) for name, scores in values.items()}
+    means = {name: round(mean, 4) if math.isfinite(mean) else None for name, mean in exact.items()}
     return {"scale": SCALE, "protocol": PROTOCOL, "faces": count, **means}
 
 
@@ -133,6 +142,12 @@ def _compared_sets(stores: Sequence[FaceStore]) -> dict[str, str]:
     if _generated(stores[0]):
         return {f"{store.dataset}/{store.split}": store.fingerprint for store in stores}
     return {f"{store.dataset}/{store.split}": store.fingerprint for store in _photo_stores()}
+
+
+def _written_since(audit_file: Path, sets: Mapping[str, str]) -> bool:
+    """Tell whether a set is newer than the audit: identities and files may have changed where the faces have not."""
+    written = audit_file.stat().st_mtime_ns
+    return any((paths.prepared() / one / "faces.csv").stat().st_mtime_ns >= written for one in sets)
 
 
 def _photo_stores() -> list[FaceStore]:
@@ -164,7 +179,7 @@ def _leakage(train: FaceStore, test: FaceStore) -> dict[str, Any]:
         "train": f"{train.dataset}/{train.split}",
         "test": f"{test.dataset}/{test.split}",
         "exact": leaks.exact,
-        "near": leaks.near if test.has_truth else None,
+        "near": leaks.near if train.has_truth and test.has_truth else None,
         "identities": len(leaks.identities) if leaks.identity_check == "compared" else None,
         "identity_check": leaks.identity_check,
         "pairs": [
@@ -176,17 +191,24 @@ def _leakage(train: FaceStore, test: FaceStore) -> dict[str, Any]:
 
 def _views(store: FaceStore) -> Iterator[np.ndarray]:
     """Yield the part of each face that the detector's box covers, so that sets of any margin compare."""
-    for row, face in zip(store.rows, read_faces(store.path / "faces.npy"), strict=True):
-        if not row.box or not row.square:
-            yield face
-            continue
-        left, top, right, bottom = map(float, row.box.split())
-        x, y, side = map(int, row.square.split())
-        scale = len(face) / side
-        wanted = min(max(round(max(right - left, bottom - top) * scale), 1), len(face))
-        start_x = _inside(((left + right) / 2 - x) * scale - wanted / 2, len(face) - wanted)
-        start_y = _inside(((top + bottom) / 2 - y) * scale - wanted / 2, len(face) - wanted)
-        yield face[start_y : start_y + wanted, start_x : start_x + wanted]
+    title = f"hash {store.dataset} {store.split}"
+    with Bar(title, len(store), quiet=len(store) < _SHOWN) as bar:
+        for done, (row, face) in enumerate(zip(store.rows, read_faces(store.path / "faces.npy"), strict=True), 1):
+            yield _box_view(row, face)
+            bar.update(done)
+
+
+def _box_view(row: FaceRow, face: np.ndarray) -> np.ndarray:
+    """Return the part of a face, uint8 [size, size, 3], that its box covers: a square; all of it without a box."""
+    if not row.box or not row.square:
+        return face
+    left, top, right, bottom = map(float, row.box.split())
+    x, y, side = map(int, row.square.split())
+    scale = len(face) / side
+    wanted = min(max(round(max(right - left, bottom - top) * scale), 1), len(face))
+    start_x = _inside(((left + right) / 2 - x) * scale - wanted / 2, len(face) - wanted)
+    start_y = _inside(((top + bottom) / 2 - y) * scale - wanted / 2, len(face) - wanted)
+    return face[start_y : start_y + wanted, start_x : start_x + wanted]
 
 
 def _inside(start: float, most: int) -> int:

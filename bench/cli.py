@@ -11,6 +11,7 @@ import argparse
 import dataclasses
 import json
 import logging
+import re
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -35,9 +36,10 @@ class _Parser(argparse.ArgumentParser):
         unknown = message.removeprefix("unrecognized arguments: ").split()
         if message.startswith("unrecognized arguments") and unknown[0].startswith("--"):
             message = f"unknown option '{unknown[0]}': {suggest(unknown[0], self._known_options())}"
-        elif "invalid choice: '" in message:
-            wrong = message.split("invalid choice: '")[1].split("'")[0]
-            message = f"unknown command '{wrong}': {suggest(wrong, _COMMANDS)}"
+        elif choice := re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
+            (where, wrong), known = choice.groups()[:2], re.findall(r"[\w-]+", choice[3])
+            what = "unknown command" if where == "COMMAND" else f"{where}: unknown value"
+            message = f"{what} '{wrong}': {suggest(wrong, known)}"
         self.exit(2, f"fsr: {message}\n")
 
     def _known_options(self) -> set[str]:
@@ -101,7 +103,10 @@ def _data(options: argparse.Namespace) -> int:
         from bench.prepare import write_audit
         from bench.report.audit import audit_page
 
-        audits = [write_audit(name, fresh=True) for name in table.datasets_of(options.name)]
+        audits = [
+            write_audit(name, fresh=True)
+            for name in dict.fromkeys(store.dataset for store in table.stores_of(options.name))
+        ]
         _show(options, audits, lambda: "\n".join(map(audit_page, audits)))
     else:
         rows = table.describe(options.name)

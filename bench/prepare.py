@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 from collections.abc import Mapping
 from typing import Any
@@ -32,8 +33,7 @@ def prepare(
     """
     given = {split: size for split, size in (sizes or {}).items() if size is not None}
     if dataset == GENERATED:
-        if wish is not None and wish.sources:
-            raise UserError(f"--source {wish.sources[0]}: {GENERATED} is made from seeds and reads no photographs")
+        _check_unused(wish or Wish(()))
         stores = prepare_synthfaces(given or DEFAULT_SIZES, quiet=quiet)
     else:
         known = [*card_names(), ANY_FOLDER]
@@ -51,6 +51,16 @@ def prepare(
             stores = [_without_leaks(store) for store in stores]
     write_audit(stores[0].dataset)
     return stores
+
+
+def _check_unused(wish: Wish) -> None:
+    """Raise UserError for what was asked of photographs where there are none."""
+    plain = Wish((), how=wish.how)
+    for one in dataclasses.fields(Wish):
+        value = getattr(wish, one.name)
+        if value and value != getattr(plain, one.name):
+            option = "source" if one.name == "sources" else one.name.replace("_", "-")
+            raise UserError(f"--{option}: {GENERATED} is made from seeds and reads no photographs")
 
 
 def write_audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:

@@ -8,7 +8,7 @@ import logging
 import re
 import shutil
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -24,7 +24,7 @@ from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
 from bench.data.layouts import LAYOUTS, Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
 from bench.data.scan import NO_FACE, NO_POINTS, How, hash_photos, scan
-from bench.data.sources import Listing, list_sources
+from bench.data.sources import Entry, Listing, list_sources
 from bench.data.store import FaceRow, FaceStore, write_store
 from bench.errors import UserError
 from bench.files import read_json, write_json
@@ -70,8 +70,10 @@ def prepare_photos(card_name: str, wish: Wish) -> list[FaceStore]:
     splits, skipped = _place(card_name, card, listing, wish)
     folder = paths.prepared() / name
     with _alone(folder):
-        inputs = {split: _inputs(card_name, photos, recipe, wish) for split, photos in splits.items()}
-        if all(_unchanged(folder / split, inputs[split]) for split in splits):
+        points = listing.sidecars.values() if recipe.detector == "landmarks" else ()
+        inputs = {split: _inputs(card_name, photos, points, recipe, wish) for split, photos in splits.items()}
+        # What leaks depends on the other sets too, so leaks are looked for among all faces each time.
+        if not wish.drop_leaks and all(_unchanged(folder / split, inputs[split]) for split in splits):
             return [FaceStore.open(folder / split) for split in sorted(splits)]
         job = _Job(card_name, card, recipe, wish, listing, skipped)
         photos = [photo for split in sorted(splits) for photo in splits[split]]
@@ -99,8 +101,8 @@ class _Job:
     def known_rows(self, hashes: Mapping[str, str], folder: Path) -> list[Row]:
         """Return the rows of the manifests that were given, checked against the photos.
 
-        Where none was, those that this detector has left in the manifests that come with the card and in an earlier
-        preparation in `folder`, so that another margin needs no detection.
+        Where none was, those that this detector has left in the manifests that come with the card and, being slow, in
+        an earlier preparation in `folder`, so that another margin needs no detection; identities are not taken on.
         """
         if self.wish.manifest:
             rows = [row for path in self.wish.manifest for row in read_manifest(path)]
@@ -108,10 +110,13 @@ class _Job:
             return rows
         known: dict[str, list[Row]] = {}
         if not self.wish.redetect:
-            for path in [*manifest_paths(self.card_name), *sorted(folder.glob("*/manifest.csv"))]:
+            earlier = sorted(folder.glob("*/manifest.csv")) if self.recipe.detector == "mtcnn" else []
+            for path in [*manifest_paths(self.card_name), *earlier]:
                 own = [row for row in read_manifest(path) if row.detector == self.recipe.detection]
+                if path in earlier:
+                    own = [dataclasses.replace(row, identity="") for row in own]
                 for digest, rows in by_photo(own).items():
-                    known.setdefault(digest, rows)
+                    known.setdefault(digest, [row for row in rows if row.file == rows[0].file])  # not its copies'
         return [row for rows in known.values() for row in rows]
 
     def prepare(
@@ -139,7 +144,7 @@ class _Job:
                 "kind": self.card.kind,
                 "recipe": dataclasses.asdict(self.recipe),
                 "counts": _count(rows, crops, dropped, [*self.skipped, *skipped]),
-                "sources": [str(source.resolve()) for source in self.wish.sources],
+                "sources": [str(source.absolute()) for source in self.wish.sources],  # links keep their names
                 "versions": {"pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")},
             },
             size=self.recipe.size,
@@ -269,7 +274,9 @@ def _count(
     }
 
 
-def _inputs(card_name: str, photos: Sequence[Placed], recipe: Recipe, wish: Wish) -> dict[str, str]:
+def _inputs(
+    card_name: str, photos: Sequence[Placed], points: Iterable[Entry], recipe: Recipe, wish: Wish
+) -> dict[str, str]:
     """Return what tells whether a split must be made again: names, sizes and times of files, and all that is asked."""
     given = [*wish.manifest] if wish.manifest else [] if wish.redetect else manifest_paths(card_name)
     asked = [dataclasses.asdict(recipe), wish.redetect, wish.drop_leaks, wish.strict]
@@ -279,10 +286,9 @@ def _inputs(card_name: str, photos: Sequence[Placed], recipe: Recipe, wish: Wish
     for source in sorted({photo.entry.source for photo in photos}):
         about = source.stat()
         digest.update(f"{source.resolve()} {about.st_size} {about.st_mtime_ns}\n".encode())
-    for photo in photos:
-        entry = photo.entry
+    for entry, identity in [*((photo.entry, photo.identity) for photo in photos), *((entry, "") for entry in points)]:
         time = (entry.source / entry.path).stat().st_mtime_ns if entry.source.is_dir() else 0
-        digest.update(f"{entry.where} {entry.size} {time} {photo.identity}\n".encode())
+        digest.update(f"{entry.where} {entry.size} {time} {identity}\n".encode())
     return {"inputs": digest.hexdigest()}
 
 

@@ -150,7 +150,8 @@ def open_split(dataset: str, split: str) -> FaceStore:
 
 def prepared_datasets() -> list[str]:
     """Return the names of the data sets of which at least one split is prepared."""
-    return sorted({card.parent.parent.name for card in paths.prepared().glob("*/*/card.json")})
+    found = [card.parent for card in paths.prepared().glob("*/*/card.json")]
+    return sorted({path.parent.name for path in found if path.name in SPLITS})  # not what a killed writer left
 
 
 def write_store(

@@ -52,8 +52,12 @@ def _faces(found: Mapping[str, Any]) -> str:
 
 
 def _recipe(found: Mapping[str, Any]) -> str:
-    recipes = {_recipe_text(split["recipe"]): name for name, split in found["splits"].items() if split["side"]}
-    return "\n\n".join(f"Recipe: {text}." for text in recipes)
+    recipes: dict[str, list[str]] = {}
+    for name, split in found["splits"].items():
+        if split["side"]:
+            recipes.setdefault(_recipe_text(split["recipe"]), []).append(name)
+    whose = {text: f" of {' and '.join(names)}" if len(recipes) > 1 else "" for text, names in recipes.items()}
+    return "\n\n".join(f"Recipe{splits}: {text}." for text, splits in whose.items())
 
 
 def _recipe_text(recipe: Mapping[str, Any]) -> str:
@@ -70,7 +74,7 @@ def _recipe_text(recipe: Mapping[str, Any]) -> str:
 def _bicubic(found: Mapping[str, Any]) -> str:
     head = ["Bicubic x8", "Faces", "PSNR (dB)", "SSIM"]
     body = [
-        [name, _number(row["faces"]), f"{row['psnr']:.3f}", f"{row['ssim']:.4f}"]
+        [name, _number(row["faces"]), _decimals(row["psnr"], 3), _decimals(row["ssim"], 4)]
         for name, split in found["splits"].items()
         if (row := split["bicubic"])
     ]
@@ -78,7 +82,7 @@ def _bicubic(found: Mapping[str, Any]) -> str:
     text = "The fingerprint of the crop, protocol `sparnet`:\n\n"
     if paper:
         body.append(["the paper, on its own photos", DASH, f"{paper['psnr']:.3f}", f"{paper['ssim']:.3f}"])
-        if test:
+        if test and None not in (test["psnr"], test["ssim"]):
             psnr, ssim = test["psnr"] - paper["psnr"], test["ssim"] - paper["ssim"]
             body.append(["test less the paper", "", f"{psnr:+.3f}", f"{ssim:+.4f}"])
     return text + _table(head, body)
@@ -100,8 +104,8 @@ def _leakage(pairs: Sequence[Mapping[str, Any]]) -> str:
     head = ["Training set", "Tested on", "Same photo", "Near-duplicates", "Identities in both"]
     body = [
         [
-            pair["train"],
-            pair["test"],
+            escape(pair["train"]),
+            escape(pair["test"]),
             _number(pair["exact"]),
             "not looked for: too small" if pair["near"] is None else _number(pair["near"]),
             pair["identity_check"] if pair["identities"] is None else _number(pair["identities"]),
@@ -109,7 +113,8 @@ def _leakage(pairs: Sequence[Mapping[str, Any]]) -> str:
         for pair in pairs
     ]
     lines = [
-        f"- {leak['kind']}: {pair['train']}/{escape(leak['train'])} = {pair['test']}/{escape(leak['test'])}"
+        f"- {leak['kind']}: {escape(pair['train'])}/{escape(leak['train'])} = "
+        f"{escape(pair['test'])}/{escape(leak['test'])}"
         f" ({leak['bits']} of 256 bits differ)"
         for pair in pairs
         for leak in pair["pairs"][:_SHOWN]
@@ -122,6 +127,10 @@ def _sides(side: Mapping[str, Any] | None) -> str:
         return DASH
     least, _, median, _, most = side["quartiles"]
     return f"{least} to {most}, median {median}"
+
+
+def _decimals(value: float | None, places: int) -> str:
+    return DASH if value is None else f"{value:.{places}f}"
 
 
 def _number(value: int | None) -> str:

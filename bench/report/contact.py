@@ -11,7 +11,7 @@ from PIL import Image, ImageDraw
 
 from bench.data.decode import decode
 from bench.data.degrade import degrade, upsample
-from bench.data.sources import Reader, list_sources
+from bench.data.sources import Entry, Reader, list_sources
 from bench.data.store import FaceRow, FaceStore
 from bench.errors import UserError
 from bench.report.faces import Strip, Tile, compose
@@ -55,11 +55,15 @@ def _strips(store: FaceStore, rows: Sequence[FaceRow], faces: np.ndarray, lr: np
 
 def _photos(store: FaceStore, rows: Sequence[FaceRow]) -> list[np.ndarray | None]:
     """Return the photos of some rows, uint8 [H, W, 3]; None where one is no longer in the sources."""
-    sources = [Path(source) for source in store.card.get("sources", ())]
-    there = [source for source in sources if source.exists()]
-    for source in set(sources) - set(there):
-        log.warning("%s is no longer there; its photos are left blank", source)
-    entries = {entry.where: entry for entry in list_sources(there).photos} if there else {}
+    entries: dict[str, Entry] = {}
+    for source in map(Path, store.card.get("sources", ())):
+        try:
+            entries |= {entry.where: entry for entry in list_sources([source]).photos}
+        except UserError as error:  # gone, emptied or damaged since
+            log.warning("%s; its photos are left blank", error)
+    missing = sum(row.source not in entries for row in rows)
+    if missing:
+        log.warning("%s: %d of %d photos are no longer in their sources", store.path, missing, len(rows))
     with Reader() as reader:
         return [decode(reader.read(entries[row.source])).pixels if row.source in entries else None for row in rows]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import csv
 import inspect
-import io
 import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -23,8 +23,8 @@ from bench.data.manifest import read_manifest
 from bench.data.photoset import Wish, _recipe
 from bench.data.scan import How
 from bench.data.store import FaceRow, FaceStore, open_split, prepared_datasets, write_store
-from bench.files import read_csv, read_json, write_json
-from bench.prepare import prepare
+from bench.files import read_json, write_json
+from bench.prepare import prepare, write_audit
 from bench.report.published import ledger
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack, picture, save
@@ -204,7 +204,7 @@ def test_planted_leaks_across_sets_and_splits(root: Path) -> None:
 
     photos = {
         "lfw/A_B/A_B_0001.jpg": training["000001.jpg"],
-        "lfw/C_D/C_D_0001.jpg": jpeg(2, quality=60),
+        "lfw/C_D/C_D_0001.jpg": jpeg(2, quality=15),
         "lfw/E_F/E_F_0001.jpg": jpeg(3, mirrored=True),
         "lfw/G_H/G_H_0001.jpg": jpeg(30),
     }
@@ -220,11 +220,16 @@ def test_planted_leaks_across_sets_and_splits(root: Path) -> None:
         ("near", "000002", "C_D_0001"),
         ("near", "000003", "E_F_0001"),
     ]
+    assert [one["bits"] == 0 for one in other["pairs"]][:2] == [True, False]
     assert all(0 <= one["bits"] <= 38 for one in other["pairs"])
     lfw = audit("lfw")
     assert lfw["leakage"] == [other], "pairs of other sets are not lfw's"
     assert lfw["sets"] == again["sets"]
 
+    write_audit("celeba")
+    shutil.rmtree(paths.prepared() / "lfw")
+    assert audit("celeba")["leakage"] == [own], "what was found in a set that is gone is gone"
+    made("lfw", root / "lfw.tar", photos)
     made("celeba", root / "a.tar", {**training, **tests})  # without identities
     checks = {one["test"]: one["identity_check"] for one in audit("celeba")["leakage"]}
     assert checks == {"celeba/test": "not known", "lfw/test": "not known"}
@@ -272,7 +277,11 @@ def test_the_card_of_a_set_of_ones_own(root: Path) -> None:
     (own,) = made("folder", root / "a.tar", {"a.jpg": jpeg(1)}, name="mine")
     (named,) = made("celeba", root / "b.tar", {"000001.jpg": jpeg(1)}, name="mine2")
     bare = write_store(paths.prepared() / "bare" / "test", [FaceRow("a")], enumerate(smooth_faces(1, 0)), {})
-    assert [card_of(store).title for store in (own, named, bare)] == ["A folder of photos", "CelebA", "A folder of photos"]
+    assert [card_of(store).title for store in (own, named, bare)] == [
+        "A folder of photos",
+        "CelebA",
+        "A folder of photos",
+    ]
     assert audit("mine2")["paper"] and audit("mine2")["dataset"] == "mine2"
 
 
@@ -323,7 +332,7 @@ def test_what_a_killed_preparation_left_is_no_data_set(root: Path) -> None:
 def test_the_views_that_are_hashed_are_the_detectors_boxes(root: Path) -> None:
     pixels = np.asarray(image(1, (200, 200)))
     rows = [
-        FaceRow("box", sha256="1", box="50.0 60.0 150.0 160.0", square="0 10 200"),
+        FaceRow("box", sha256="1", box="80.0 60.0 180.0 160.0", square="30 10 200"),
         FaceRow("at the edge", sha256="2", box="-40.0 0.0 60.0 80.0", square="0 0 200"),
         FaceRow("no box", sha256="3"),
     ]

@@ -13,13 +13,18 @@ import time
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import paths, registry
 from bench.cli import main
-from bench.data.store import FaceRow, write_store
+from bench.data.degrade import DEGRADATIONS, degrade
+from bench.data.store import FaceRow, open_split, write_store
+from bench.weights import save
 from tests.bench.conftest import TINY, smooth_faces
+from tests.bench.data.pictures import pack, picture
 
 EXPERIMENT = """
 title = "Small"
@@ -305,3 +310,116 @@ def test_a_disk_that_cannot_be_written_is_one_line(
     assert main(["run", *job]) == 2
     err = capsys.readouterr().err.strip().splitlines()
     assert os.strerror(number) in err[-1] and "Traceback" not in "".join(err)
+
+
+def bicubic_means(dataset: str, degradation: str, scale: int) -> dict[str, float]:
+    """Score bicubic enlargement of a set's test faces with other code than the command's."""
+    from skimage.metrics import structural_similarity
+
+    faces = np.asarray(open_split(dataset, "test").faces)
+    scores: dict[str, list[float]] = {"psnr": [], "ssim": []}
+    for face, small in zip(faces, degrade(faces, scale, degradation), strict=True):
+        large = np.asarray(Image.fromarray(small).resize((128, 128), Image.Resampling.BICUBIC))
+        weights = np.array([65481, 128553, 24966])
+        x, y = (((one.astype(np.int64) @ weights + 16 * 255000) // 255000).astype(float) for one in (large, face))
+        scores["psnr"].append(10 * np.log10(255**2 / ((x - y) ** 2).mean()))
+        how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+        scores["ssim"].append(structural_similarity(x, y, **how))
+    return {name: float(np.mean(values)) for name, values in scores.items()}
+
+
+@pytest.mark.parametrize(
+    ("degradation", "scale"), [("pil-bicubic", 8), ("pil-bicubic", 4), ("area", 8), ("real-world", 8), ("area", 2)]
+)
+def test_score_degrades_as_asked(
+    job: list[str], degradation: str, scale: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = ["score", "bicubic", "--data", "mine", "--degradation", degradation, "--scale", str(scale)]
+    found = run_json(command, capsys)
+    assert (found["degradation"], found["scale"], found["protocol"]) == (degradation, scale, "sparnet")
+    assert found["fingerprint"] == open_split("mine", "test").fingerprint
+    means = {one["metric"]: one["mean"] for one in found["metrics"]}
+    assert means == {
+        name: pytest.approx(mean, abs=2e-3) for name, mean in bicubic_means("mine", degradation, scale).items()
+    }
+    assert run_json(command, capsys) == found, "what is drawn at random is drawn again"
+    if (degradation, scale) == ("pil-bicubic", 8):
+        assert run_json(["score", "bicubic", "--data", "mine"], capsys) == found, "the default"
+
+
+def test_degradations_differ(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    found = {
+        name: run_json(["score", "bicubic", "--data", "mine", "--degradation", name], capsys)["metrics"][0]["mean"]
+        for name in DEGRADATIONS
+    }
+    assert len(set(found.values())) == len(found) == 6
+
+
+@pytest.mark.parametrize(
+    ("more", "message"),
+    [
+        (["--degradation", "aera"], "unknown degradation 'aera': did you mean 'area'"),
+        (["--scale", "3"], "--scale 3: method 'bicubic' supports [2, 4, 8, 16]"),
+        (["--split", "tset"], "unknown split 'tset': did you mean 'test'"),
+    ],
+)
+def test_score_says_what_it_cannot_do(
+    job: list[str], more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in error_of(["score", "bicubic", "--data", "mine", *more], capsys)
+
+
+def test_a_trained_methods_scale_is_that_of_its_weights(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    registry.add_plugin(TINY)
+    weights, options = results() / "weights.safetensors", registry.options("tiny", {"scale": 8})
+    save(weights, registry.build("tiny", options).state_dict())
+    record = {"layout": 1, "config": {"method": "tiny", "options": options, "seed": 0}}
+    (results() / "run.json").write_text(json.dumps(record))
+    command = ["score", "tiny", "--weights", str(weights), "--data", "mine", "--plugin", str(TINY)]
+    assert f"--scale 4: {weights} was trained for scale 8" in error_of([*command, "--scale", "4"], capsys)
+    plain, area = (run_json([*command, *more], capsys) for more in (["--scale", "8"], ["--degradation", "area"]))
+    assert plain == run_json(command, capsys)
+    assert area["images"] != plain["images"] and area["degradation"] == "area"
+
+
+def test_a_real_world_set_has_no_scores(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = paths.prepared() / "web" / "test"
+    write_store(path, [FaceRow("a", sha256="x")], enumerate(smooth_faces(1, 0, 16)), {"kind": "real-world"}, size=16)
+    message = error_of(["score", "bicubic", "--data", "web"], capsys)
+    assert "web has no ground truth: psnr and ssim cannot be had" in message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "celeba", "--split", "tets"], "--split: unknown value 'tets': did you mean 'test'"),
+        (["prepare", "celeba", "--detector", "mtcn"], "--detector: unknown value 'mtcn': did you mean 'mtcnn'"),
+        (["prepare", "celeba", "--val", "3"], "--val: the size of celeba is that of its sources"),
+        (["prepare", "celeba"], "no source given: fsr prepare celeba --source"),
+        (["prepare", "synthfaces", "--source", "a.tar"], "synthfaces is made from seeds"),
+        (["prepare", "folder", "--source", "a.tar"], "--name is missing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_preparing_is_one_line(
+    arguments: list[str], message: str, job: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in error_of(arguments, capsys)
+
+
+def test_prepare_drops_leaks_and_says_where_the_audit_is(
+    job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo, other = (picture(seed, size=(90, 90)) for seed in (1, 2))
+    source = str(pack(tmp_path / "a.tar", {"000001.png": photo, "000002.png": other, "200000.png": photo}))
+    command = ["prepare", "celeba", "--source", source, "--detector", "center", "--processes", "1"]
+    whole = run_json(command, capsys)
+    assert {one["split"]: one["faces"] for one in whole} == {"train": 2, "test": 1}
+    assert [one["counts"]["photos"] for one in whole] == [1, 2]
+    found = run_json([*command, "--drop-leaks"], capsys)
+    assert {one["split"]: one["faces"] for one in found} == {"train": 1, "test": 1}
+    assert main([*command, "--drop-leaks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{paths.prepared() / 'celeba' / 'test'}: 1 faces, fingerprint ")
+    assert lines[-1] == f"audit: {paths.prepared() / 'celeba' / 'audit.md'}"
+    assert (paths.prepared() / "celeba" / "audit.md").exists()

@@ -14,8 +14,9 @@ from PIL import Image
 
 from bench import paths
 from bench.audit import audit
+from bench.data import scan, synthfaces
 from bench.data import store as stores
-from bench.data import synthfaces
+from bench.data.detect import Face
 from bench.data.photoset import Wish
 from bench.data.scan import How
 from bench.data.store import FaceStore, check_disjoint, open_split
@@ -125,18 +126,72 @@ def test_a_second_call_gives_the_same_and_without_the_flag_all_are_back(root: Pa
     assert left_out(open_split("celeba", "train")) == {}
 
 
-def test_many_leaks_are_counted_and_a_few_named(root: Path) -> None:
+def test_many_leaks_are_all_named_in_the_card(root: Path) -> None:
     small = {number: save(Image.fromarray(faces), "PNG") for number, faces in enumerate(noise(23), 1)}
     files = {f"{number:06d}.png": content for number, content in small.items()}
     files |= {f"{200000 + number}.png": content for number, content in small.items()}
     files["000099.jpg"] = jpeg(99)
     made = prepare("celeba", wish(pack(root / "a.tar", files), drop_leaks=True))
     (one,) = left_out(next(store for store in made if store.split == "train")).values()
-    assert one["count"] == 23 and one["files"] == [f"{number:06d}" for number in range(1, 21)]
+    assert one["count"] == 23 and one["files"] == [f"{number:06d}" for number in range(1, 24)]
+    page = (paths.prepared() / "celeba" / "audit.md").read_text(encoding="utf-8")
+    assert "23 left out, a leak: the same as celeba/test: 000001, 000002, 000003, ...\n" in page
 
 
 def noise(count: int) -> np.ndarray:
     return np.random.default_rng(5).integers(0, 256, (count, 70, 70, 3), np.uint8)
+
+
+class Middle:
+    """A detector that sees the middle of each photo, and counts how often it is asked."""
+
+    version = "middle 1"
+    calls = 0
+
+    def detect(self, photos: list[np.ndarray], points: list[bytes]) -> list[list[Face]]:
+        Middle.calls += len(photos)
+        return [[Face((30.0, 50.0, 150.0, 170.0), (), 0.99)] for _ in photos]
+
+
+@pytest.fixture
+def middle(monkeypatch: pytest.MonkeyPatch) -> type[Middle]:
+    monkeypatch.setattr(Middle, "calls", 0)
+    monkeypatch.setattr(scan, "_detector", lambda *_: Middle())
+    return Middle
+
+
+def test_what_was_detected_before_serves_again_but_not_who_it_was(root: Path, middle: type[Middle]) -> None:
+    files = {"000001.jpg": jpeg(1), "000002.jpg": jpeg(1), "000003.jpg": jpeg(3), "200000.jpg": jpeg(3)}
+    given = dataclasses.replace(wish(pack(root / "a.tar", files)), detector=None)
+    prepare("celeba", given)
+    assert middle.calls == 4
+    (root / "identity.txt").write_text("000001.jpg 7\n000002.jpg 8\n")
+    named = {
+        store.split: store for store in prepare("celeba", dataclasses.replace(given, identities=root / "identity.txt"))
+    }
+    assert [(row.name, row.identity) for row in named["train"].rows] == [
+        ("000001", "7"),
+        ("000002", "8"),
+        ("000003", ""),
+    ]
+    assert named["test"].names == ["200000"]
+    prepare("celeba", given)
+    assert [row.identity for row in open_split("celeba", "train").rows] == ["", "", ""]
+    assert audit("celeba")["leakage"][0]["identity_check"] == "not known"
+    assert middle.calls == 4, "the detector was asked once a photo"
+
+
+def test_landmarks_that_have_changed_are_read_again(root: Path) -> None:
+    def points(*corners: tuple[int, int]) -> bytes:
+        return ("version: 1\n{\n" + "\n".join(f"{x} {y}" for x, y in corners) + "\n}\n").encode()
+
+    def box(pts: bytes) -> str:
+        source = pack(root / "helen.tar", {"testset/1.jpg": jpeg(1), "testset/1.pts": pts})
+        given = dataclasses.replace(wish(source), detector="landmarks")
+        return prepare("helen", given)[0].rows[0].box
+
+    assert box(points((31, 41), (131, 61), (81, 141))) == "30.0 40.0 130.0 140.0"
+    assert box(points((41, 41), (141, 61), (81, 141))) == "40.0 40.0 140.0 140.0"
 
 
 @pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(28, "No space left on device")])
@@ -183,7 +238,8 @@ def test_no_face_left_is_told_and_the_store_stays(root: Path) -> None:
         ("celeba", wish(Path("a.tar")), {"val": 3}, "--val: the size of celeba is that of its sources"),
         ("celeba", wish(), {"train": None}, "no source given: fsr prepare celeba --source"),
         ("celeba", None, {}, "no source given: fsr prepare celeba --source"),
-        ("synthfaces", wish(Path("a.tar")), {}, r"--source a\.tar: synthfaces is made from seeds"),
+        ("synthfaces", wish(Path("a.tar")), {}, "--source: synthfaces is made from seeds"),
+        ("synthfaces", Wish((), drop_leaks=True), {}, "--drop-leaks: synthfaces is made from seeds"),
         ("folder", wish(Path("a.tar")), {}, "--name is missing"),
     ],
 )
@@ -223,7 +279,11 @@ def test_leaks_need_no_more_than_the_store(root: Path) -> None:
     """What leaves a store are rows and faces in their order, whatever their places."""
     files = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 7)}
     files |= {"200002.jpg": files["000002.jpg"], "200004.jpg": files["000004.jpg"]}
-    made = prepare("celeba", wish(pack(root / "a.tar", files), drop_leaks=True))
+    given = wish(pack(root / "a.tar", files))
+    prepare("celeba", given)
+    whole = np.array(open_split("celeba", "train").faces)
+    made = prepare("celeba", dataclasses.replace(given, drop_leaks=True))
     train = next(store for store in made if store.split == "train")
+    assert np.array_equal(train.faces, whole[[0, 2, 4, 5]])
     with (train.path / "faces.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["000001", "000003", "000005", "000006"]

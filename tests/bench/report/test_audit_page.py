@@ -1,0 +1,211 @@
+"""The audit as a page: every number of it is there, names cannot break it, and reports carry it."""
+
+from __future__ import annotations
+
+import copy
+import re
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.report.audit import audit_page, audit_section
+from bench.report.build import build_report
+from bench.report.table import DASH
+from tests.bench.report.fabricate import fabricate, rows_of_table_1
+
+RECIPE = {
+    "detector": "mtcnn",
+    "min_face": 41,
+    "least_probability": 0.95,
+    "choose": "centre",
+    "margin": 1.39,
+    "border": "shift",
+    "least_side": 64,
+    "most_side": 0,
+    "size": 128,
+    "resample": "PIL bicubic",
+}
+NAMES = ("photos", "corrupt", "no face", "several faces", "too small", "grey", "faces")
+
+
+def split(start: int, letter: str) -> dict[str, Any]:
+    """Return the audit of one split with made-up numbers, all different, from `start` on."""
+    return {
+        "faces": start + 6,
+        "size": 128,
+        "fingerprint": letter * 64,
+        "recipe": RECIPE,
+        "counts": {
+            **{name: start + place for place, name in enumerate(NAMES)},
+            "left out": {"no face": {"count": start + 7, "files": ["a.jpg", "b.jpg", "c.jpg", "d.jpg"]}},
+        },
+        "side": {"quartiles": [start + 8, 1, start + 9, 2, start + 10], "enlarged": start + 11},
+        "bicubic": {
+            "scale": 8,
+            "protocol": "sparnet",
+            "faces": start + 12,
+            "psnr": start / 100 + 0.1234,
+            "ssim": 0.61234,
+        },
+    }
+
+
+def audited() -> dict[str, Any]:
+    return {
+        "dataset": "mine",
+        "title": "My faces",
+        "kind": "reference",
+        "stands_for": "Not the paper's photos.",
+        "paper": {"psnr": 23.5, "ssim": 0.6},
+        "splits": {"train": split(1000, "a"), "val": split(2000, "b"), "test": split(3000, "c")},
+        "sets": {"mine/train": "a" * 64},
+        "leakage": [
+            {
+                "train": "mine/train",
+                "test": "mine/test",
+                "exact": 1501,
+                "near": 1502,
+                "identities": 1503,
+                "identity_check": "compared",
+                "pairs": [{"kind": "near", "train": "t1", "test": "t2", "bits": 37}],
+            },
+            {
+                "train": "mine/train",
+                "test": "web/test",
+                "exact": 0,
+                "near": None,
+                "identities": None,
+                "identity_check": "not comparable",
+                "pairs": [],
+            },
+        ],
+    }
+
+
+def cells(text: str, first: str) -> list[list[str]]:
+    """Return the rows of the tables that begin with the cell `first`."""
+    rows = [re.split(r"(?<!\\)\|", line)[1:-1] for line in text.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in row] for row in rows if row[0].strip() == first]
+
+
+def test_every_number_is_shown() -> None:
+    text = audit_page(audited())
+    assert text.startswith("# Audit of My faces\n\nNot the paper's photos.\n\n| Split ")
+    head = ["Split", "Photos", "Corrupt", "No face", "Several faces", "Too small", "Grey", "Faces"]
+    assert cells(text, "Split") == [[*head, "Side in the photo (px)", "Enlarged", "Fingerprint"]]
+    for name, start, letter in (("train", 1000, "a"), ("val", 2000, "b"), ("test", 3000, "c")):
+        counts, row = cells(text, name)
+        sides = f"{start + 8} to {start + 10}, median {start + 9}"
+        assert counts == [name, *(f"{start + n:,}" for n in range(7)), sides, f"{start + 11:,}", f"`{letter * 12}`"]
+        assert row == [name, f"{start + 12:,}", f"{start / 100 + 0.123:.3f}", "0.6123"]
+        assert f"- {name}: {start + 7:,} left out, no face: a.jpg, b.jpg, c.jpg, ...\n" in text
+    assert cells(text, "the paper, on its own photos")[0][1:] == [DASH, "23.500", "0.600"]
+    assert cells(text, "test less the paper")[0][1:] == ["", "+6.623", "+0.0123"]
+    assert text.count("Recipe") == 1
+    assert (
+        "Recipe: detector mtcnn (faces of at least 41 px, probability at least 0.95), face chosen: centre, margin 1.39,"
+        " border shift, squares of at least 64 px, PIL bicubic to 128x128.\n"
+    ) in text
+    assert cells(text, "mine/train") == [
+        ["mine/train", "mine/test", "1,501", "1,502", "1,503"],
+        ["mine/train", "web/test", "0", "not looked for: too small", "not comparable"],
+    ]
+    assert text.endswith("\n\n- near: mine/train/t1 = mine/test/t2 (37 of 256 bits differ)\n")
+
+
+def test_names_cannot_break_the_page() -> None:
+    found = audited()
+    found |= {"title": "A *title* | _so_", "stands_for": "For | `all`."}
+    one = found["splits"]["train"]
+    one["counts"]["left out"] = {"a | reason": {"count": 1, "files": ["_a_|b.jpg"]}}
+    pair = found["leakage"][0]
+    pair |= {"train": "_my_|set/train", "test": "_my_|set/test"}
+    pair["pairs"] = [{"kind": "exact", "train": "__a__|b", "test": "<b>", "bits": 0}]
+    text = audit_page(found)
+    assert text.startswith("# Audit of A \\*title\\* \\| \\_so\\_\n\nFor \\| \\`all\\`.\n")
+    assert "- train: 1 left out, a \\| reason: \\_a\\_\\|b.jpg\n" in text
+    assert cells(text, "\\_my\\_\\|set/train")[0][:3] == ["\\_my\\_\\|set/train", "\\_my\\_\\|set/test", "1,501"]
+    assert "- exact: \\_my\\_\\|set/train/\\_\\_a\\_\\_\\|b = \\_my\\_\\|set/test/\\<b> (0 of 256 bits differ)" in text
+    widths = {len(re.findall(r"(?<!\\)\|", line)) for line in text.splitlines() if line.startswith("|")}
+    assert widths == {12, 5, 6}
+
+
+def test_several_recipes_say_whose_they_are() -> None:
+    found = audited()
+    found["splits"]["test"]["recipe"] = RECIPE | {
+        "margin": 1.0,
+        "least_side": 0,
+        "most_side": 18,
+        "resample": "none",
+        "size": 16,
+    }
+    text = audit_section(found)
+    assert "Recipe of train and val: detector mtcnn" in text and "margin 1.39" in text
+    assert "Recipe of test: detector mtcnn" in text
+    assert "margin 1, border shift, squares of any size and at most 18 px, not resampled, 16x16." in text
+
+
+def test_a_real_world_set_says_that_it_has_no_ground_truth() -> None:
+    found = audited() | {"kind": "real-world", "paper": {}, "leakage": []}
+    for one in found["splits"].values():
+        one["bicubic"] = None
+    text = audit_section(found)
+    assert "There is no ground truth: only no-reference metrics apply." in text
+    for word in ("Bicubic x8", "fingerprint of the crop", "Leakage", "the paper, on"):
+        assert word not in text
+    assert len(cells(text, "test")) == 1
+    assert "There is no ground truth" not in audit_section(audited())
+
+
+def test_generated_faces_have_no_photos_to_count() -> None:
+    found = audited() | {"stands_for": "", "paper": {}, "leakage": []}
+    for one in found["splits"].values():
+        one |= {"side": None, "counts": {"read": 1006}, "recipe": {"generator": "Made up", "psi": 0.8}}
+    text = audit_section(found)
+    assert cells(text, "Split") == [["Split", "Faces", "Fingerprint"]]
+    assert cells(text, "train")[0] == ["train", "1,006", "`aaaaaaaaaaaa`"]
+    assert text.startswith("| Split") and "Recipe" not in text and "left out" not in text
+    assert cells(text, "val")[1] == ["val", "2,012", "20.123", "0.6123"]
+
+
+def test_a_mean_that_is_infinite_is_a_dash() -> None:
+    found = audited()
+    found["splits"]["test"]["bicubic"]["psnr"] = None
+    text = audit_section(found)
+    assert cells(text, "test")[1] == ["test", "3,012", DASH, "0.6123"]
+    assert "test less the paper" not in text and "the paper, on its own photos" in text
+
+
+def test_a_paper_without_test_faces_and_counts_that_are_not_known() -> None:
+    found = audited()
+    del found["splits"]["test"], found["splits"]["train"]["counts"]["grey"]
+    text = audit_section(found)
+    assert "the paper, on its own photos" in text and "test less the paper" not in text
+    assert cells(text, "train")[0][6] == DASH
+    assert cells(audit_section(audited() | {"paper": {}}), "the paper, on its own photos") == []
+
+
+def test_so_many_leaks_are_listed() -> None:
+    found = audited()
+    found["leakage"][0]["pairs"] = [{"kind": "near", "train": f"t{n}", "test": "x", "bits": n} for n in range(13)]
+    listed = re.findall(r"- near: mine/train/t(\d+) = ", audit_section(found))
+    assert listed == [str(n) for n in range(10)]
+
+
+@pytest.mark.parametrize("audits", [None, [], [audited()]])
+def test_a_report_carries_the_audits_that_its_results_have(tmp_path: Path, audits: list[dict[str, Any]] | None) -> None:
+    rows = [row for row in rows_of_table_1() if row["method"] in ("bicubic", "msfnet-8")]
+    old = fabricate(tmp_path / "a" / "results", rows=rows, images=("a",))
+    changes = {} if audits is None else {"audits": [*audits, *copy.deepcopy(audits)]}
+    new = fabricate(tmp_path / "b" / "results", rows=rows, images=("a",), **changes)
+    pages = []
+    for folder in (old, new):
+        build_report(folder, folder.parent / "report")
+        pages.append((folder.parent / "report" / "index.md").read_text(encoding="utf-8"))
+    if not audits:
+        assert pages[0] == pages[1] and "## Data" not in pages[0]
+        return
+    section = f"## Data: My faces\n\n{audit_section(audits[0])}\n\n"
+    assert pages[1] == pages[0].replace("## Where the numbers", f"{section}{section}## Where the numbers")
+    assert pages[0] != pages[1]
