@@ -9,7 +9,7 @@ from typing import Any
 
 from bench import audit, paths
 from bench.data.cards import ANY_FOLDER, card_names
-from bench.data.photoset import Wish, prepare_photos
+from bench.data.photoset import Wish, alone, prepare_photos
 from bench.data.store import FaceStore, read_faces, write_store
 from bench.data.synthfaces import prepare_synthfaces
 from bench.errors import UserError, suggest
@@ -48,7 +48,8 @@ def prepare(
             raise UserError(f"no source given: fsr prepare {dataset} --source FILE.tar or --source DIR")
         stores = prepare_photos(dataset, wish)
         if wish.drop_leaks:
-            stores = [_without_leaks(store) for store in stores]
+            with alone(stores[0].path.parent):
+                stores = [_without_leaks(store) for store in stores]
     write_audit(stores[0].dataset)
     return stores
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -163,7 +164,8 @@ def crop_faces(
         by_entry.setdefault(id(entries[crop.row.file]), []).append(crop)
     wanted = {crop.row.file: entries[crop.row.file] for crop in crops}
     ordered = reading_order(list(wanted.values()))
-    with Reader() as reader, Bar("crop", len(crops), quiet=quiet) as bar:
+    # Decoding changes the filters of warnings, which threads share: here they are put back when all are done.
+    with warnings.catch_warnings(), Reader() as reader, Bar("crop", len(crops), quiet=quiet) as bar:
         groups = (
             [(entry.where, reader.read(entry), by_entry[id(entry)]) for entry in ordered[start : start + _GROUP]]
             for start in range(0, len(ordered), _GROUP)

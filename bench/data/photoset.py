@@ -69,7 +69,7 @@ def prepare_photos(card_name: str, wish: Wish) -> list[FaceStore]:
     listing = list_sources(wish.sources)
     splits, skipped = _place(card_name, card, listing, wish)
     folder = paths.prepared() / name
-    with _alone(folder):
+    with alone(folder):
         points = listing.sidecars.values() if recipe.detector == "landmarks" else ()
         inputs = {split: _inputs(card_name, photos, points, recipe, wish) for split, photos in splits.items()}
         # What leaks depends on the other sets too, so leaks are looked for among all faces each time.
@@ -297,7 +297,7 @@ def _unchanged(path: Path, inputs: Mapping[str, str]) -> bool:
 
 
 @contextmanager
-def _alone(folder: Path) -> Iterator[None]:
+def alone(folder: Path) -> Iterator[None]:
     """Hold the data set `folder` against other processes, and clear what a killed one left half-written in it."""
     from filelock import FileLock, Timeout
 
