@@ -109,13 +109,13 @@ def bicubic_row(store: FaceStore, faces: int = FACES) -> dict[str, Any]:
     """
     import torch
 
-    from bench.evaluate import score_pictures
+    from bench.evaluate import score_pictures, to_tensor
 
     values: dict[str, list[float]] = {}
     count = min(faces, len(store))
     for start in range(0, count, 50):
         hr = np.array(store.faces[start : min(start + 50, count)])
-        sr = torch.from_numpy(upsample(degrade(hr, SCALE), SCALE)).permute(0, 3, 1, 2).float() / 255
+        sr = to_tensor(upsample(degrade(hr, SCALE), SCALE), torch.device("cpu"))
         for name, scores in score_pictures(sr, hr, PROTOCOL).items():
             values.setdefault(name, []).extend(scores)
     exact = {name: float(np.mean(scores)) for name, scores in values.items()}

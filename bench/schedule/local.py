@@ -17,6 +17,7 @@ from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
+from bench.data.pool import cores
 from bench.progress import Bar
 from bench.schedule.work import Outcome, complete
 from bench.stop import Interrupted, Stop
@@ -34,8 +35,7 @@ _MOST = 8
 
 def choose_jobs(wanted: int, runs: int, device: torch.device) -> int:
     """Return how many runs go on side by side: `wanted`, or for 0 one a core on a CPU and one on a GPU."""
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    best = min(cores, _MOST) if device.type == "cpu" else 1
+    best = min(cores(), _MOST) if device.type == "cpu" else 1
     return max(1, min(wanted or best, runs))
 
 

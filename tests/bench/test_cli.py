@@ -24,7 +24,6 @@ from bench.data.degrade import DEGRADATIONS, degrade
 from bench.data.store import FaceRow, open_split, write_store
 from bench.weights import save
 from tests.bench.conftest import TINY, smooth_faces
-from tests.bench.data.pictures import pack, picture
 
 EXPERIMENT = """
 title = "Small"
@@ -387,39 +386,3 @@ def test_a_real_world_set_has_no_scores(job: list[str], capsys: pytest.CaptureFi
     write_store(path, [FaceRow("a", sha256="x")], enumerate(smooth_faces(1, 0, 16)), {"kind": "real-world"}, size=16)
     message = error_of(["score", "bicubic", "--data", "web"], capsys)
     assert "web has no ground truth: psnr and ssim cannot be had" in message
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["prepare", "celeba", "--split", "tets"], "--split: unknown value 'tets': did you mean 'test'"),
-        (["prepare", "celeba", "--detector", "mtcn"], "--detector: unknown value 'mtcn': did you mean 'mtcnn'"),
-        (["prepare", "celeba", "--val", "3"], "--val: the size of celeba is that of its sources"),
-        (["prepare", "celeba"], "no source given: fsr prepare celeba --source"),
-        (["prepare", "synthfaces", "--source", "a.tar"], "synthfaces is made from seeds"),
-        (["prepare", "folder", "--source", "a.tar"], "--name is missing"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_preparing_is_one_line(
-    arguments: list[str], message: str, job: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert message in error_of(arguments, capsys)
-
-
-def test_prepare_drops_leaks_and_says_where_the_audit_is(
-    job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    photo, other = (picture(seed, size=(90, 90)) for seed in (1, 2))
-    source = str(pack(tmp_path / "a.tar", {"000001.png": photo, "000002.png": other, "200000.png": photo}))
-    command = ["prepare", "celeba", "--source", source, "--detector", "center", "--processes", "1"]
-    whole = run_json(command, capsys)
-    assert {one["split"]: one["faces"] for one in whole} == {"train": 2, "test": 1}
-    assert [one["counts"]["photos"] for one in whole] == [1, 2]
-    found = run_json([*command, "--drop-leaks"], capsys)
-    assert {one["split"]: one["faces"] for one in found} == {"train": 1, "test": 1}
-    assert main([*command, "--drop-leaks"]) == 0
-    lines = capsys.readouterr().out.splitlines()
-    assert lines[0].startswith(f"{paths.prepared() / 'celeba' / 'test'}: 1 faces, fingerprint ")
-    assert lines[-1] == f"audit: {paths.prepared() / 'celeba' / 'audit.md'}"
-    assert (paths.prepared() / "celeba" / "audit.md").exists()

@@ -1,4 +1,4 @@
-"""`fsr prepare` from Python: leaving out leaks, and arguments that a data set has no use for."""
+"""`fsr prepare`: leaving out leaks, and arguments that a data set has no use for."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench import paths
 from bench.audit import audit
+from bench.cli import main
 from bench.data import scan, synthfaces
 from bench.data import store as stores
 from bench.data.detect import Face
@@ -23,7 +24,8 @@ from bench.data.store import FaceStore, check_disjoint, open_split
 from bench.errors import UserError
 from bench.files import read_json
 from bench.prepare import prepare, write_audit
-from tests.bench.data.pictures import pack, save
+from tests.bench.data.pictures import pack, picture, save
+from tests.bench.test_cli import error_of, run_json
 
 
 @pytest.fixture(autouse=True)
@@ -287,3 +289,35 @@ def test_leaks_need_no_more_than_the_store(root: Path) -> None:
     assert np.array_equal(train.faces, whole[[0, 2, 4, 5]])
     with (train.path / "faces.csv").open(newline="") as file:
         assert [row["name"] for row in csv.DictReader(file)] == ["000001", "000003", "000005", "000006"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "celeba", "--split", "tets"], "--split: unknown value 'tets': did you mean 'test'"),
+        (["prepare", "celeba", "--detector", "mtcn"], "--detector: unknown value 'mtcn': did you mean 'mtcnn'"),
+        (["prepare", "celeba", "--val", "3"], "--val: the size of celeba is that of its sources"),
+        (["prepare", "celeba"], "no source given: fsr prepare celeba --source"),
+        (["prepare", "synthfaces", "--source", "a.tar"], "synthfaces is made from seeds"),
+        (["prepare", "folder", "--source", "a.tar"], "--name is missing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_preparing_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in error_of(arguments, capsys)
+
+
+def test_prepare_drops_leaks_and_says_where_the_audit_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, other = (picture(seed, size=(90, 90)) for seed in (1, 2))
+    source = str(pack(tmp_path / "a.tar", {"000001.png": photo, "000002.png": other, "200000.png": photo}))
+    command = ["prepare", "celeba", "--source", source, "--detector", "center", "--processes", "1"]
+    whole = run_json(command, capsys)
+    assert {one["split"]: one["faces"] for one in whole} == {"train": 2, "test": 1}
+    assert [one["counts"]["photos"] for one in whole] == [1, 2]
+    found = run_json([*command, "--drop-leaks"], capsys)
+    assert {one["split"]: one["faces"] for one in found} == {"train": 1, "test": 1}
+    assert main([*command, "--drop-leaks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{paths.prepared() / 'celeba' / 'test'}: 1 faces, fingerprint ")
+    assert lines[-1] == f"audit: {paths.prepared() / 'celeba' / 'audit.md'}"
+    assert (paths.prepared() / "celeba" / "audit.md").exists()
