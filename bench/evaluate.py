@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,18 +16,20 @@ from PIL import Image
 from bench.data.degrade import DEFAULT, degrade
 from bench.errors import UserError
 from bench.files import write_bytes
+from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
+from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import get_protocol
-from bench.metrics.psnr import psnr
-from bench.metrics.ssim import ssim
+from bench.metrics.scoring import Scorer, Scores
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
     from bench.data.store import FaceStore
+    from bench.metrics.cache import ScoreCache
+    from bench.metrics.protocol import Protocol
     from bench.runs import Run
 
 BATCH = 16
-METRICS = {"psnr": psnr, "ssim": ssim}
 
 
 def low_resolution(hr: np.ndarray, scale: int, degradation: str = DEFAULT, seed: int = 0) -> np.ndarray:
@@ -34,7 +37,7 @@ def low_resolution(hr: np.ndarray, scale: int, degradation: str = DEFAULT, seed:
     return degrade(np.ascontiguousarray(hr), scale, degradation, seed)
 
 
-def to_tensor(faces: np.ndarray, device: torch.device) -> Tensor:
+def to_tensor(faces: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     """Turn uint8 [N, H, W, 3] into float32 [N, 3, H, W] in [0, 1], channels last in memory."""
     return torch.from_numpy(np.array(faces)).to(device).permute(0, 3, 1, 2).float() / 255
 
@@ -50,32 +53,39 @@ def super_resolve(model: nn.Module, lr: np.ndarray, device: torch.device) -> Ite
         yield model(to_tensor(lr[start : start + BATCH], device)).float()
 
 
-def score_pictures(sr: Tensor, hr: np.ndarray, protocol: str) -> dict[str, list[float]]:
+def score_pictures(
+    sr: Tensor, hr: np.ndarray, protocol: str, metrics: Sequence[str] = ("psnr", "ssim")
+) -> dict[str, list[float]]:
     """Score SR [b, 3, H, W] (float, [0, 1]) against HR uint8 [b, H, W, 3]: metric -> one value an image.
 
     Raises UserError when SR holds NaN or has another size.
     """
-    rule = get_protocol(protocol)
-    if not bool(torch.isfinite(sr).all()):
-        raise UserError("the network's output holds NaN or infinity")
-    truth = torch.from_numpy(np.array(hr)).to(sr.device).permute(0, 3, 1, 2)
-    if sr.shape != truth.shape:
-        raise UserError(f"the network's output has shape {list(sr.shape)}, expected {list(truth.shape)}")
-    x, y = rule.to_luma(rule.to_uint8(sr)), rule.to_luma(truth)
-    return {name: metric(x, y).tolist() for name, metric in METRICS.items()}
+    scorer = Scorer(get_metrics(metrics), [get_protocol(protocol)])
+    scorer.add(sr, hr)
+    return {metric: values.tolist() for (_, metric), values in scorer.finish().values.items()}
 
 
 def psnr_of(model: nn.Module, hr: np.ndarray, protocol: str, scale: int, device: torch.device) -> float:
     """Return the mean PSNR in dB of the model over uint8 [N, H, W, 3]; NaN when its output is not finite."""
-    rule, values = get_protocol(protocol), []
-    lr, start = low_resolution(hr, scale), 0
-    for sr in super_resolve(model, lr, device):
+    values: list[float] = []
+    for sr in super_resolve(model, low_resolution(hr, scale), device):
         if not bool(torch.isfinite(sr).all()):
             return math.nan
-        truth = torch.from_numpy(np.array(hr[start : start + len(sr)])).to(device).permute(0, 3, 1, 2)
-        values += psnr(rule.to_luma(rule.to_uint8(sr)), rule.to_luma(truth)).tolist()
-        start += len(sr)
+        values += score_pictures(sr, hr[len(values) : len(values) + len(sr)], protocol, ["psnr"])["psnr"]
     return float(np.mean(values))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one method on one face set.
+
+    `rows` are score rows (design: run, method, seed, dataset, fingerprint, image, metric, protocol, value), `pictures`
+    the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` tells why a metric has no score.
+    """
+
+    rows: list[dict[str, Any]]
+    pictures: np.ndarray
+    unavailable: Mapping[str, str]
 
 
 def evaluate(
@@ -84,44 +94,53 @@ def evaluate(
     store: FaceStore,
     count: int,
     device: torch.device,
+    *,
     samples: int = 0,
     degradation: str = DEFAULT,
-) -> tuple[list[dict[str, Any]], np.ndarray]:
-    """Score `model` on the first `count` faces of `store`.
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    protocols: Sequence[Protocol] = (),
+    cache: ScoreCache | None = None,
+) -> Evaluation:
+    """Score `model` on the first `count` faces of `store`, and keep the first `samples` super-resolved faces.
 
-    Returns score rows (design: run, method, seed, dataset, fingerprint, image, metric, protocol, value) and the first
-    `samples` super-resolved faces as uint8 [samples, H, W, 3]. Raises UserError for a real-world set, which has no
-    ground truth.
+    Every metric is scored under the run's protocol, and those that look at colour or border under each of `protocols`
+    too. A real-world set, which has no ground truth, is super-resolved as it is and takes no-reference metrics alone.
+    Raises UserError when none of the metrics can be had.
     """
-    if not store.has_truth:
-        raise UserError(
-            f"{store.dataset} has no ground truth: {' and '.join(METRICS)} cannot be had; it takes no-reference metrics"
-        )
-    config, rows, kept, start = run.config, [], [], 0
-    hr, fingerprint = store.faces[:count], store.fingerprint_of(count)
-    rule = get_protocol(config.protocol)
-    for sr in super_resolve(model, low_resolution(hr, config.scale, degradation), device):
-        scores = score_pictures(sr, hr[start : start + len(sr)], config.protocol)
-        for offset in range(len(sr)):
-            for metric, values in scores.items():
-                rows.append(
-                    {
-                        "run": config.name,
-                        "method": config.method,
-                        "seed": config.seed,
-                        "dataset": store.dataset,
-                        "fingerprint": fingerprint,
-                        "image": store.names[start + offset],
-                        "metric": metric,
-                        "protocol": config.protocol,
-                        "value": values[offset],
-                    }
-                )
+    config = run.config
+    rules = {rule.name: rule for rule in (get_protocol(config.protocol), *protocols)}
+    scorer = Scorer(
+        get_metrics(metrics), list(rules.values()), scale=config.scale, degradation=degradation, cache=cache
+    )
+    faces, kept, start = store.faces[:count], [], 0
+    lr = low_resolution(faces, config.scale, degradation) if store.has_truth else np.ascontiguousarray(faces)
+    for sr in super_resolve(model, lr, device):
+        end = start + len(sr)
+        scorer.add(sr, faces[start:end] if store.has_truth else None, lr[start:end])
         if start < samples:
-            kept.append(rule.to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
-        start += len(sr)
-    pictures = np.concatenate(kept)[:samples] if kept else np.empty((0, *hr.shape[1:]), np.uint8)
-    return rows, pictures
+            kept.append(rules[config.protocol].to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
+        start = end
+    scores = scorer.finish()
+    if not scores.values:
+        raise UserError(
+            f"{store.dataset}: no metric can be had: "
+            + "; ".join(f"{name} {why}" for name, why in scores.unavailable.items())
+        )
+    size = config.scale * lr.shape[1]
+    pictures = np.concatenate(kept)[:samples] if kept else np.empty((0, size, size, 3), np.uint8)
+    return Evaluation(_rows(run, store, count, scores), pictures, scores.unavailable)
+
+
+def _rows(run: Run, store: FaceStore, count: int, scores: Scores) -> list[dict[str, Any]]:
+    """Return a row an image, metric and protocol, image by image."""
+    config = run.config
+    head = {"run": config.name, "method": config.method, "seed": config.seed}
+    head |= {"dataset": store.dataset, "fingerprint": store.fingerprint_of(count)}
+    return [
+        {**head, "image": name, "metric": metric, "protocol": protocol, "value": float(values[place])}
+        for place, name in enumerate(store.names[:count])
+        for (protocol, metric), values in scores.values.items()
+    ]
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:

@@ -13,7 +13,9 @@ from bench import paths, registry
 from bench.config import DataRef, RunConfig, Training, from_dict, read_toml
 from bench.errors import UserError, suggest
 from bench.files import write_json
-from bench.metrics.protocol import get_protocol
+from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
+from bench.metrics.catalogue import get_metrics
+from bench.metrics.protocol import PROTOCOLS
 from bench.runs import LAYOUT, Run
 
 if TYPE_CHECKING:
@@ -87,6 +89,7 @@ class Experiment:
     rows: tuple[Row, ...]
     scale: int = 8
     protocol: str = "sparnet"
+    metrics: tuple[str, ...] = DEFAULT_METRICS
     factors: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -94,16 +97,21 @@ class Experiment:
             raise UserError("rows: none given")
         if self.scale < 2:
             raise UserError(f"scale: {self.scale} given, expected 2 or more")
-        get_protocol(self.protocol)
+        if self.protocol not in PROTOCOLS:
+            raise UserError(f"protocol: unknown preset '{self.protocol}': {suggest(self.protocol, PROTOCOLS)}")
+        if "psnr" not in self.metrics:
+            raise UserError("metrics: psnr is missing, which says whether a run is scored")
+        get_metrics(self.metrics)
 
 
 @dataclass(frozen=True)
 class Cell:
-    """One run of one row."""
+    """One run of one row, and the metrics that it is scored with."""
 
     row: Row
     label: str
     run: Run
+    metrics: tuple[str, ...] = DEFAULT_METRICS
 
 
 @dataclass(frozen=True)
@@ -138,16 +146,19 @@ def load_job(
     data: str = DEFAULT_DATA,
     extra_methods: Sequence[str] = (),
     overrides: Sequence[str] = (),
+    extra_metrics: Sequence[str] = (),
 ) -> Job:
     """Read an experiment and a profile, by name or as a TOML file, and put them together.
 
-    `extra_methods` become further rows; `overrides` are `key=value` for keys of the profile, e.g.
-    `training.iterations=50`. Its name says what differs from the default: `ablation`, `ablation-full-celeba`.
+    `extra_methods` become further rows, `extra_metrics` further scores; `overrides` are `key=value` for keys of the
+    profile, e.g. `training.iterations=50`. Its name says what differs from the default: `ablation-full-celeba`.
     Raises UserError for unknown names, keys and values.
     """
     experiment_path, profile_path = _find(experiment, EXPERIMENTS, "experiment"), _find(profile, PROFILES, "profile")
     what = from_dict(Experiment, read_toml(experiment_path), str(experiment_path.name))
-    what = dataclasses.replace(what, rows=what.rows + tuple(Row(method) for method in extra_methods))
+    metrics = tuple(metric.name for metric in get_metrics([*what.metrics, *extra_metrics]))
+    rows = what.rows + tuple(Row(method) for method in extra_methods)
+    what = dataclasses.replace(what, rows=rows, metrics=metrics)
     settings = read_toml(profile_path)
     for override in overrides:
         _override(settings, override)
@@ -204,7 +215,7 @@ def cells(job: Job, faces: Faces) -> list[Cell]:
         spec = registry.get(row.method)
         for seed in job.profile.seeds if spec.trainable else (0,):
             config = run_config(job, row, seed, faces)
-            found.append(Cell(row, row.label or spec.title, Run(job.folder, config)))
+            found.append(Cell(row, row.label or spec.title, Run(job.folder, config), job.experiment.metrics))
     return found
 
 
@@ -250,6 +261,7 @@ def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
             "kind": job.experiment.kind,
             "scale": job.experiment.scale,
             "protocol": job.experiment.protocol,
+            "metrics": list(job.experiment.metrics),
             "profile": job.profile_name,
             "profile_note": job.profile.note,
             "options": dict(job.profile.options),

@@ -24,3 +24,12 @@ def results() -> Path:
 def reports() -> Path:
     """Return the folder of rendered tables and figures."""
     return root() / "reports"
+
+
+def cache() -> Path:
+    """Return the folder of what can be had again: scores by content, converted weights.
+
+    `$FSR_CACHE`, else `fsr-bench` in the user's cache folder; it may be deleted at any time.
+    """
+    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(os.environ.get("FSR_CACHE") or Path(home) / "fsr-bench")

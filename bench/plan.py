@@ -100,7 +100,7 @@ def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, 
     config = cell.run.config
     total = config.training.iterations if config.training else 0
     state: State
-    if is_complete(cell.run, faces):
+    if is_complete(cell, faces):
         state, left = "cached", 0
     elif cell.run.trained:
         state, left = "score", 0

@@ -14,6 +14,7 @@ import dataclasses
 import io
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -87,9 +88,10 @@ class Run:
         return read_csv(path, SCORE) if path.exists() else []
 
     def add_scores(self, rows: list[dict[str, Any]]) -> None:
-        """Add score rows; those of the same face set and protocol are replaced."""
-        new = {(row["fingerprint"], row["protocol"]) for row in rows}
-        kept = [row for row in self.scores() if (row["fingerprint"], row["protocol"]) not in new]
+        """Add score rows; those of the same face set, protocol and metric are replaced."""
+        what = itemgetter("fingerprint", "protocol", "metric")
+        new = set(map(what, rows))
+        kept = [row for row in self.scores() if what(row) not in new]
         write_csv(self.folder / "scores.csv", SCORE, [*kept, *rows])
 
     def save_state(self, state: Mapping[str, Any]) -> None:

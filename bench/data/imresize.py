@@ -33,7 +33,7 @@ def imresize(pictures: np.ndarray, target: float | tuple[int, int]) -> np.ndarra
         raise UserError(f"imresize: found {pictures.dtype} {list(pictures.shape)}, expected uint8 [N, H, W, C]")
     lengths = (pictures.shape[1], pictures.shape[2])
     size, factors = _plan(lengths, target)
-    weights = [_weights(lengths[axis], size[axis], factors[axis]) for axis in (0, 1)]
+    weights = [resize_weights(lengths[axis], size[axis], factors[axis]) for axis in (0, 1)]
     out = np.empty((len(pictures), *size, pictures.shape[3]), np.uint8)
     for place, picture in zip(out, pictures, strict=True):
         for axis in sorted((0, 1), key=lambda axis: factors[axis]):
@@ -62,7 +62,7 @@ def _pass(picture: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:
 
 
 @functools.lru_cache(maxsize=32)
-def _weights(length: int, out: int, factor: float) -> np.ndarray:
+def resize_weights(length: int, out: int, factor: float) -> np.ndarray:
     """Return float64 [out, length]: row i weighs the pixels of the picture for pixel i of the result."""
     stretch = min(factor, 1.0)
     centre = ((np.arange(out) + 0.5) / factor - 0.5)[:, None]

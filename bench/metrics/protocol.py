@@ -6,64 +6,228 @@ that papers report, so every score carries the name of its protocol.
 
 from __future__ import annotations
 
+import dataclasses
+import hashlib
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
+from bench.config import canonical_json, from_dict, read_toml
+from bench.data.degrade import DEFAULT, DEGRADATIONS
 from bench.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from torch import Tensor
+
+Rounding = Literal["truncate", "round", "none"]
+Weights = tuple[float, float, float]
+MATLAB = (65.481, 128.553, 24.966)  # BT.601, "studio" range: black is 16, white 235
+YIQ = (76.245, 149.685, 29.07)  # 0.299, 0.587, 0.114 of 255
 
 # Half a thousandth of a grey level: k / 255 * 255 may come out a hair below k in float32, and must still truncate to k.
 _HAIR = 5e-4
 
 
 @dataclass(frozen=True)
+class Channel:
+    """What is compared: RGB, or luma, the sum of `weights` x R, G, B in [0, 1] plus `offset`, and how it is rounded."""
+
+    space: Literal["rgb", "luma"] = "rgb"
+    weights: Weights = MATLAB
+    offset: float = 16.0
+    rounding: Rounding = "none"
+
+
+@dataclass(frozen=True)
+class Window:
+    """SSIM's window: Gaussian of 11 pixels and sigma 1.5 or uniform of 7; over N or N - 1 pixels (`covariance`).
+
+    `clip` takes a negative contrast-structure term as 0.
+    """
+
+    kind: Literal["gaussian", "uniform"] = "gaussian"
+    size: int = 11
+    sigma: float = 1.5
+    covariance: Literal["population", "sample"] = "population"
+    clip: bool = False
+
+    def __post_init__(self) -> None:
+        if self.size < 3 or self.size % 2 == 0:
+            raise UserError(f"size: {self.size} given, expected an odd number of at least 3")
+
+
+@dataclass(frozen=True)
 class Protocol:
     """How SR and HR are brought to the numbers that PSNR and SSIM compare.
 
-    `quantise` is how a picture in [0, 1] becomes uint8 and how its luma does; `luma` weighs R, G, B in [0, 255] and
-    `offset` is added; `border` pixels are cut from each side.
+    `quantise` is how SR in [0, 1] becomes 8-bit levels ("none": it stays float, clamped or not), `border` pixels are
+    cut from each side, `epsilon` is added to the mean squared error in [0, 1], and `resampler` is the degradation (see
+    bench.data.degrade) by which the reference made LR.
     """
 
     name: str
-    quantise: Literal["truncate", "round"]
-    luma: tuple[float, float, float]
-    offset: float
-    border: int
     source: str
+    quantise: Rounding
+    psnr: Channel
+    ssim: Channel
+    window: Window = Window()
+    border: int = 0
+    clamp: bool = True
+    epsilon: float = 0.0
+    resampler: str = DEFAULT
+
+    def __post_init__(self) -> None:
+        if self.border < 0:
+            raise UserError(f"border: {self.border} given, expected 0 or more")
+        if self.resampler not in DEGRADATIONS:
+            raise UserError(
+                f"resampler: unknown degradation '{self.resampler}': {suggest(self.resampler, DEGRADATIONS)}"
+            )
+
+    @property
+    def digest(self) -> str:
+        """A hash of all that decides a score: everything but the source."""
+        values = {key: value for key, value in dataclasses.asdict(self).items() if key not in ("source", "name")}
+        return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:12]
 
     def to_uint8(self, image: Tensor) -> Tensor:
-        """Clamp a picture in [0, 1] (any shape, float) and bring it to uint8 as the protocol says."""
+        """Bring a picture in [0, 1] (any shape, float) to uint8, as it is saved; what is kept float is rounded."""
         import torch
 
         levels = image.double().clamp(0, 1) * 255
-        levels = levels.round() if self.quantise == "round" else (levels + _HAIR).floor()
+        levels = (levels + _HAIR).floor() if self.quantise == "truncate" else levels.round()
         return levels.to(torch.uint8)
 
-    def to_luma(self, image: Tensor) -> Tensor:
-        """Turn uint8 RGB [B, 3, H, W] into the compared channel: float64 [B, H', W'], whole numbers in [0, 255]."""
-        red, green, blue = image.double().unbind(1)
-        luma = self.offset + (self.luma[0] * red + self.luma[1] * green + self.luma[2] * blue) / 255
-        # Rounding away the last float64 digits keeps a luma that is a whole number from truncating to the one below.
-        luma = luma.round() if self.quantise == "round" else (luma + 1e-9).floor()
-        return luma[:, self.border : luma.shape[1] - self.border, self.border : luma.shape[2] - self.border]
+    def quantise_sr(self, sr: Tensor) -> Tensor:
+        """Return SR [B, 3, H, W] as it is compared: 8-bit levels / 255, or the floats (float32, clamped or not)."""
+        if self.quantise != "none":
+            return self.to_uint8(sr).float() / 255
+        return sr.float().clamp(0, 1) if self.clamp else sr.float()
 
+    def compared(self, image: Tensor, channel: Channel) -> Tensor:
+        """Return what is compared of pictures [B, 3, H, W] (levels / 255): float64 [B, C, H', W'], white about 255.
+
+        Raises UserError when nothing is left within the border.
+        """
+        levels = image.double() * 255
+        if self.quantise != "none":
+            levels = levels.round()  # float32 has moved whole levels by a hair
+        if channel.space == "luma":
+            red, green, blue = (levels / 255).unbind(1)
+            luma = channel.offset + channel.weights[0] * red + channel.weights[1] * green + channel.weights[2] * blue
+            levels = _round(luma, channel.rounding).unsqueeze(1)
+        height, width = levels.shape[-2:]
+        if min(height, width) <= 2 * self.border:
+            raise UserError(f"protocol {self.name} cuts {self.border} pixels from each side of {width}x{height}")
+        return levels[..., self.border : height - self.border, self.border : width - self.border]
+
+
+def _round(values: Tensor, how: Rounding) -> Tensor:
+    """Round float64 values; its last digits must not keep a whole number from truncating to itself."""
+    if how == "none":
+        return values
+    return values.round() if how == "round" else (values + 1e-9).floor()
+
+
+_FLOOR_Y = Channel("luma", rounding="truncate")
+_ROUND_Y = Channel("luma", rounding="round")
+_FLOAT_Y = Channel("luma")
+_UNIFORM = Window("uniform", 7, covariance="sample")
 
 PROTOCOLS = {
-    "sparnet": Protocol(
-        name="sparnet",
-        quantise="truncate",
-        luma=(65.481, 128.553, 24.966),
-        offset=16.0,
-        border=0,
-        source="SPARNet's released evaluation: MATLAB (BT.601) luma truncated to uint8, no border crop",
+    one.name: one
+    for one in (
+        Protocol(
+            "sparnet",
+            "SPARNet's released evaluation: MATLAB (BT.601) luma truncated to uint8, no border crop",
+            "truncate",
+            _FLOOR_Y,
+            _FLOOR_Y,
+        ),
+        Protocol(
+            "dic",
+            "DIC's released evaluation: MATLAB luma rounded to uint8, 8 pixels cut from each side, Gaussian SSIM (its "
+            "SSIM wraps around the border, which moves it by less than 1e-4 and is not imitated)",
+            "round",
+            _ROUND_Y,
+            _ROUND_Y,
+            border=8,
+        ),
+        Protocol(
+            "sfmnet",
+            "SFMNet's released evaluation: MATLAB luma of unclamped floats, not rounded, 8 pixels cut from each side, "
+            "SSIM with a uniform 7x7 window",
+            "none",
+            _FLOAT_Y,
+            _FLOAT_Y,
+            _UNIFORM,
+            border=8,
+            clamp=False,
+        ),
+        Protocol(
+            "mmagic",
+            "mmagic's DIC: uint8 RGB, 8 pixels cut from each side, Gaussian SSIM averaged over channels",
+            "round",
+            Channel(),
+            Channel(),
+            border=8,
+        ),
+        Protocol(
+            "rgb",
+            "uint8 RGB, no border crop, Gaussian SSIM averaged over channels",
+            "round",
+            Channel(),
+            Channel(),
+        ),
+        Protocol(
+            "pyiqa",
+            "pyiqa's defaults: PSNR of RGB with 1e-8 added to the error (identical pictures: 80 dB), SSIM of rounded "
+            "full-range luma (YIQ), negative contrast-structure taken as 0",
+            "round",
+            Channel(),
+            Channel("luma", YIQ, 0.0, "round"),
+            Window(clip=True),
+            epsilon=1e-8,
+        ),
+        Protocol(
+            "skimage",
+            "scikit-image's defaults on uint8 RGB: SSIM with a uniform 7x7 window and sample covariance",
+            "round",
+            Channel(),
+            Channel(),
+            _UNIFORM,
+        ),
     )
 }
 
 
 def get_protocol(name: str) -> Protocol:
-    """Return the protocol `name`; raise UserError with the nearest name when there is none."""
+    """Return the preset `name`, or the protocol of a TOML file; raise UserError when there is none.
+
+    A file gives `name` and whatever differs from its `base` (default: sparnet).
+    """
+    if name.endswith(".toml"):
+        return _read(Path(name))
     if name not in PROTOCOLS:
-        raise UserError(f"unknown protocol '{name}': {suggest(name, PROTOCOLS)}")
+        raise UserError(f"unknown protocol '{name}': {suggest(name, PROTOCOLS)}; one's own is a file NAME.toml")
     return PROTOCOLS[name]
+
+
+def get_protocols(name: str) -> list[Protocol]:
+    """Return all presets for `all`, the default first; else the one of get_protocol."""
+    return list(PROTOCOLS.values()) if name == "all" else [get_protocol(name)]
+
+
+def _read(path: Path) -> Protocol:
+    given = read_toml(path)
+    base = given.pop("base", "sparnet")
+    if base not in PROTOCOLS:
+        raise UserError(f"{path}: base: unknown protocol '{base}': {suggest(str(base), PROTOCOLS)}")
+    merged = {**dataclasses.asdict(PROTOCOLS[base]), "name": "", "source": f"{path.name}, on top of {base}"}
+    for key, value in given.items():
+        inner = merged.get(key)
+        merged[key] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
+    found = from_dict(Protocol, merged, str(path))
+    if not found.name or found.name in PROTOCOLS:
+        raise UserError(f"{path}: name: '{found.name}' given, expected a name that no preset has")
+    return found

@@ -2,44 +2,84 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 from bench.errors import UserError
+from bench.metrics.protocol import Window
+from bench.metrics.spec import Batch, Pairwise
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-WINDOW = 11
-SIGMA = 1.5
 
+def ssim(sr: Tensor, hr: Tensor, peak: float = 255.0, window: Window = Window()) -> Tensor:  # noqa: B008 - frozen
+    """Return the SSIM of each pair with K 0.01 and 0.03: the mean over all places where the window fits.
 
-def ssim(sr: Tensor, hr: Tensor, peak: float = 255.0) -> Tensor:
-    """Return the SSIM of each pair: Gaussian window 11x11, sigma 1.5, population covariance, K 0.01 and 0.03.
-
-    `sr` and `hr` are [B, H, W] in [0, peak], at least 11 pixels a side (else UserError); the result is float64 [B],
-    the mean over all places where the window fits. Source: Wang et al. 2004; the paper's equation 15 lacks the factor
-    2 of the covariance, without which equal pictures would score about 0.5, and is not followed there.
+    `sr` and `hr` are [B, H, W] or [B, C, H, W] in [0, peak], no side smaller than the window (else UserError); the
+    result is float64 [B], the mean over channels. Two equal pictures have 1, flat ones too. Source: Wang et al. 2004;
+    the paper's equation 15 lacks the factor 2 of the covariance, without which equal pictures would score about 0.5,
+    and is not followed there.
     """
-    if min(sr.shape[-2:]) < WINDOW:
-        raise UserError(f"SSIM needs pictures of at least {WINDOW}x{WINDOW} pixels, {tuple(sr.shape[-2:])} given")
-    x, y = sr.double(), hr.double()
-    mean_x, mean_y = _blur(x), _blur(y)
-    var_x = _blur(x * x) - mean_x.square()
-    var_y = _blur(y * y) - mean_y.square()
-    covariance = _blur(x * y) - mean_x * mean_y
-    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
-    likeness = (2 * mean_x * mean_y + c1) * (2 * covariance + c2)
-    norm = (mean_x.square() + mean_y.square() + c1) * (var_x + var_y + c2)
-    return (likeness / norm).mean(dim=(-2, -1))
+    similarity, _ = ssim_terms(sr, hr, peak, window)
+    return similarity
 
 
-def _blur(image: Tensor) -> Tensor:
-    """Blur [B, H, W] by the Gaussian window, keeping only places where it fits: [B, H - 10, W - 10]."""
+def ssim_terms(sr: Tensor, hr: Tensor, peak: float, window: Window) -> tuple[Tensor, Tensor]:
+    """Return SSIM and its contrast-structure part of each pair, float64 [B] each; see `ssim`."""
     import torch
-    import torch.nn.functional as F
 
-    place = torch.arange(WINDOW, dtype=image.dtype, device=image.device) - WINDOW // 2
-    weight = torch.exp(-0.5 * (place / SIGMA).square())
-    weight = weight / weight.sum()
-    image = F.conv2d(image.unsqueeze(1), weight.view(1, 1, WINDOW, 1))
-    return F.conv2d(image, weight.view(1, 1, 1, WINDOW)).squeeze(1)
+    if sr.shape != hr.shape:
+        raise UserError(f"SSIM of pictures of different sizes: {list(sr.shape)} and {list(hr.shape)}")
+    if min(sr.shape[-2:]) < window.size:
+        raise UserError(f"SSIM needs at least {window.size}x{window.size} pixels, {list(sr.shape[-2:])} given")
+    x, y = sr.double().flatten(1, -3) if sr.ndim > 3 else sr.double(), hr.double()
+    y = y.flatten(1, -3) if hr.ndim > 3 else y
+    # Sum and difference need four blurs where the pictures themselves need five.
+    mean_sum, mean_difference, square_sum, square_difference = _blur(
+        torch.stack([x + y, x - y, (x + y).square(), (x - y).square()]), window
+    )
+    unbiased = window.size**2 / (window.size**2 - 1) if window.covariance == "sample" else 1.0
+    means, products = (
+        (mean_sum.square() + mean_difference.square()) / 2,
+        (mean_sum.square() - mean_difference.square()) / 2,
+    )
+    variances = ((square_sum + square_difference) / 2 - means) * unbiased
+    covariances = ((square_sum - square_difference) / 2 - products) * unbiased
+    c1, c2 = (0.01 * peak) ** 2, (0.03 * peak) ** 2
+    structure = (covariances + c2) / (variances + c2)
+    if window.clip:
+        structure = structure.clamp(min=0)
+    likeness = structure * (products + c1) / (means + c1)
+    return likeness.flatten(1).mean(1), structure.flatten(1).mean(1)
+
+
+def _blur(images: Tensor, window: Window) -> Tensor:
+    """Weigh [..., H, W] by the window at each place where it fits: [..., H - size + 1, W - size + 1]."""
+    height, width = images.shape[-2:]
+    rows = _band(height, window).to(images.device)
+    columns = _band(width, window).to(images.device)
+    return rows @ images @ columns.T
+
+
+@functools.lru_cache(maxsize=16)
+def _band(side: int, window: Window) -> Tensor:
+    """Return the matrix [side - size + 1, side] whose rows are the window's weights, each a pixel further."""
+    import torch
+
+    place = torch.arange(window.size, dtype=torch.float64) - window.size // 2
+    weight = torch.exp(-0.5 * (place / window.sigma).square()) if window.kind == "gaussian" else torch.ones_like(place)
+    band = torch.zeros(side - window.size + 1, side, dtype=torch.float64)
+    for row in range(len(band)):
+        band[row, row : row + window.size] = weight / weight.sum()
+    return band
+
+
+def _compute(batch: Batch) -> Tensor:
+    rule = batch.protocol
+    assert batch.hr is not None
+    sr, hr = (rule.compared(one, rule.ssim) for one in (batch.sr, batch.hr))
+    return ssim(sr, hr, window=rule.window)
+
+
+METRICS = (Pairwise("ssim", "SSIM", "", True, 4, ("hr",), "Wang et al. 2004", colour=True, compute=_compute),)

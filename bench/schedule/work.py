@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
@@ -38,13 +39,13 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_
     Raises Interrupted when asked to stop and OSError when the disk can't be written: those concern every run.
     """
     run = cell.run
-    if is_complete(run, faces):
+    if is_complete(cell, faces):
         return Outcome(run.config.name, "cached")
     title = cell.label if run.config.seed == 0 else f"{cell.label}, seed {run.config.seed}"
     try:
         if not run.trained:
             _train(run, faces, device, title, make_bar)
-        _score(run, faces, device, samples)
+        _score(cell, faces, device, samples)
     except (Interrupted, OSError):
         raise
     except Exception as error:
@@ -56,17 +57,19 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_
     return Outcome(run.config.name, "finished")
 
 
-def is_complete(run: Run, faces: Faces) -> bool:
-    """Tell whether a run is trained and all of the test faces are scored."""
+def is_complete(cell: Cell, faces: Faces) -> bool:
+    """Tell whether a run is trained and scored: every metric that could be had, on all of the test faces."""
+    run = cell.run
     if not run.trained:
         return False
     fingerprint = faces.test.fingerprint_of(faces.sizes.test)
-    scored = {
-        row["image"]
+    found = Counter(
+        row["metric"]
         for row in run.scores()
         if row["fingerprint"] == fingerprint and row["protocol"] == run.config.protocol
-    }
-    return len(scored) == faces.sizes.test
+    )
+    wanted = set(cell.metrics) - set(run.record().get("unavailable", {}))
+    return all(found[metric] == faces.sizes.test for metric in wanted)
 
 
 def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: MakeBar) -> None:
@@ -78,14 +81,27 @@ def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: M
         train(run, faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val], device, bar)
 
 
-def _score(run: Run, faces: Faces, device: torch.device, samples: int) -> None:
+def _score(cell: Cell, faces: Faces, device: torch.device, samples: int) -> None:
     from bench import cost
     from bench.evaluate import evaluate, low_resolution, to_tensor
+    from bench.metrics.protocol import PROTOCOLS
+    from bench.metrics.scoring import shared_cache
     from bench.provenance import code_of, describe_device, environment, now
 
+    run = cell.run
     model = load_model(run, device)
-    rows, pictures = evaluate(run, model, faces.test, faces.sizes.test, device, samples)
-    write_samples(run, faces.test.names, pictures)
+    found = evaluate(
+        run,
+        model,
+        faces.test,
+        faces.sizes.test,
+        device,
+        samples=samples,
+        metrics=cell.metrics,
+        protocols=list(PROTOCOLS.values()),
+        cache=shared_cache(),
+    )
+    write_samples(run, faces.test.names, found.pictures)
     lr = to_tensor(low_resolution(faces.test.faces[:1], run.config.scale), device)
     count = cost.count_multiply_adds(model, lr)
     about: dict[str, Any] = {
@@ -93,11 +109,12 @@ def _score(run: Run, faces: Faces, device: torch.device, samples: int) -> None:
         "multiply_adds": count.published,
         "multiply_adds_executed": count.executed,
         "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
+        "unavailable": dict(found.unavailable),
     }
     if run.config.training is None:
         about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
     run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)
-    run.add_scores(rows)  # last: they make the run complete
+    run.add_scores(found.rows)  # last: they make the run complete
 
 
 def load_model(run: Run, device: torch.device) -> nn.Module:

@@ -14,6 +14,12 @@ needs_photos = pytest.mark.skipif(not REAL.is_dir(), reason="the real photograph
 TINY = Path(__file__).parents[1] / "tiny_method.py"
 
 
+@pytest.fixture(autouse=True)
+def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep scores and weights in a folder of the test, away from the user's."""
+    monkeypatch.setenv("FSR_CACHE", str(tmp_path / "cache"))
+
+
 @pytest.fixture
 def tiny(monkeypatch: pytest.MonkeyPatch) -> None:
     """Register the tests' own method."""

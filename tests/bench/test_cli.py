@@ -22,6 +22,7 @@ from bench import paths, registry
 from bench.cli import main
 from bench.data.degrade import DEGRADATIONS, degrade
 from bench.data.store import FaceRow, open_split, write_store
+from bench.metrics.protocol import PROTOCOLS
 from bench.weights import save
 from tests.bench.conftest import TINY, smooth_faces
 
@@ -111,15 +112,14 @@ def test_score_rows_say_what_they_are(job: list[str], capsys: pytest.CaptureFixt
     run = run_json(["run", *job], capsys)["runs"][2]["run"]
     with (results() / run / "scores.csv").open() as file:
         rows = list(csv.DictReader(file))
-    assert len(rows) == 3 * 2
-    assert {(row["method"], row["dataset"], row["protocol"], row["run"]) for row in rows} == {
-        ("tiny", "mine", "sparnet", run)
-    }
+    assert len(rows) == 3 * (2 * len(PROTOCOLS) + 1), "NIQE does not depend on the protocol's colour"
+    assert {(row["method"], row["dataset"], row["run"]) for row in rows} == {("tiny", "mine", run)}
+    assert {row["protocol"] for row in rows} == set(PROTOCOLS)
     assert {row["image"] for row in rows} == {"test-0", "test-1", "test-2"}
     weights = str(results() / run / "weights.safetensors")
     scored = run_json(["score", "tiny", "--weights", weights, "--data", "mine", "--plugin", str(TINY)], capsys)
     assert {(one["image"], one["metric"], one["value"]) for one in scored["images"]} == {
-        (row["image"], row["metric"], float(row["value"])) for row in rows
+        (row["image"], row["metric"], float(row["value"])) for row in rows if row["protocol"] == "sparnet"
     }
     record = json.loads((results() / run / "run.json").read_text())
     assert record["status"] == "finished" and record["parameters"] > 0 and record["multiply_adds"] > 0
@@ -337,7 +337,7 @@ def test_score_degrades_as_asked(
     found = run_json(command, capsys)
     assert (found["degradation"], found["scale"], found["protocol"]) == (degradation, scale, "sparnet")
     assert found["fingerprint"] == open_split("mine", "test").fingerprint
-    means = {one["metric"]: one["mean"] for one in found["metrics"]}
+    means = {name: found["metrics"][name]["mean"] for name in ("psnr", "ssim")}
     assert means == {
         name: pytest.approx(mean, abs=2e-3) for name, mean in bicubic_means("mine", degradation, scale).items()
     }
@@ -348,7 +348,7 @@ def test_score_degrades_as_asked(
 
 def test_degradations_differ(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     found = {
-        name: run_json(["score", "bicubic", "--data", "mine", "--degradation", name], capsys)["metrics"][0]["mean"]
+        name: run_json(["score", "bicubic", "--data", "mine", "--degradation", name], capsys)["metrics"]["psnr"]["mean"]
         for name in DEGRADATIONS
     }
     assert len(set(found.values())) == len(found) == 6
@@ -381,8 +381,12 @@ def test_a_trained_methods_scale_is_that_of_its_weights(job: list[str], capsys: 
     assert area["images"] != plain["images"] and area["degradation"] == "area"
 
 
-def test_a_real_world_set_has_no_scores(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_a_real_world_set_is_scored_without_reference(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     path = paths.prepared() / "web" / "test"
-    write_store(path, [FaceRow("a", sha256="x")], enumerate(smooth_faces(1, 0, 16)), {"kind": "real-world"}, size=16)
-    message = error_of(["score", "bicubic", "--data", "web"], capsys)
-    assert "web has no ground truth: psnr and ssim cannot be had" in message
+    rows = [FaceRow(name, sha256=name) for name in "ab"]
+    write_store(path, rows, enumerate(smooth_faces(2, 0, 16)), {"kind": "real-world"}, size=16)
+    found = run_json(["score", "bicubic", "--data", "web"], capsys)
+    assert set(found["metrics"]) == {"niqe-pooled"} and found["degradation"] is None
+    assert found["unavailable"] == {"psnr": "needs ground truth", "ssim": "needs ground truth"}
+    message = error_of(["score", "bicubic", "--data", "web", "--metric", "psnr"], capsys)
+    assert "web: no metric can be had: psnr needs ground truth" in message

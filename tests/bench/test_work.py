@@ -51,7 +51,7 @@ def run(cell: Cell, faces: Faces) -> Outcome:
     return complete(cell, faces, CPU, 1, lambda title, total: Bar(title, total, quiet=True))
 
 
-def fail(*_: Any) -> Any:
+def fail(*_: Any, **__: Any) -> Any:
     raise RuntimeError("out of luck")
 
 
@@ -74,17 +74,17 @@ def test_a_run_is_complete_only_with_its_record(cell: Cell, faces: Faces, monkey
     with monkeypatch.context() as patch:
         patch.setattr(Run, "add_scores", fail)
         run(cell, faces)
-    assert not is_complete(cell.run, faces)
+    assert not is_complete(cell, faces)
     run(cell, faces)
     record = cell.run.record()
-    assert is_complete(cell.run, faces) and record["parameters"] > 0 and record["seconds_per_image"] > 0
+    assert is_complete(cell, faces) and record["parameters"] > 0 and record["seconds_per_image"] > 0
 
 
 def test_a_truncated_scores_file_names_itself(cell: Cell, faces: Faces) -> None:
     run(cell, faces)
     scores = cell.run.folder / "scores.csv"
     scores.write_bytes(scores.read_bytes()[:-40])
-    with pytest.raises(UserError, match=rf"{scores}: 5 fields in line 7, expected 9; delete it"):
+    with pytest.raises(UserError, match=rf"{scores}: 6 fields in line 46, expected 9; delete it"):
         run(cell, faces)
 
 

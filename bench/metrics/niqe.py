@@ -1,0 +1,315 @@
+"""NIQE, the distance of a picture's local statistics from those of pristine pictures, honest for small faces.
+
+The features of a block are 36 numbers: parameters of asymmetric generalised Gaussians fitted to the locally normalised
+luma and to its products with four shifted copies, at full and half size. NIQE is the distance between the Gaussian of
+a picture's blocks and that of pristine pictures. A face of 128x128 holds a single block of the standard 96x96, and one
+block has no covariance, so three conventions are told apart:
+
+- `niqe-pooled`: one Gaussian over all blocks of the whole test set, four overlapping blocks a face. Defined, and the
+  default in tables.
+- `niqe`: the standard blocks, a single block's covariance taken as 0, as published values of such faces must have been
+  made. It sees 56% of a face of 128x128.
+- `niqe-tiled`: blocks of 32x32, of which a face has sixteen. The pristine Gaussian was made of larger blocks.
+
+Source: Mittal, Soundararajan and Bovik, "Making a completely blind image quality analyzer", 2013.
+"""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.data.imresize import resize_weights
+from bench.errors import UserError
+from bench.files import read_json, write_json
+from bench.metrics.spec import Described, Description
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+FEATURES = 36
+PARAMETERS = Path(__file__).with_name("niqe_parameters.json")
+_LUMA = (0.299, 0.587, 0.114)
+_SHAPES = (0.2, 10.0, 0.001)  # from, to, step of the shape parameters that are tried
+_FLAT = 1e-9  # levels: what arithmetic leaves of nothing must not count as a positive or negative value
+_SHARP = 0.75  # pristine blocks are those sharper than this part of the sharpest
+
+
+@dataclass(frozen=True)
+class Pristine:
+    """The Gaussian of pristine blocks: `mean` [36], `covariance` [36, 36]; `digest` names the file it is from."""
+
+    mean: np.ndarray
+    covariance: np.ndarray
+    digest: str
+
+
+@functools.cache
+def pristine(path: Path = PARAMETERS) -> Pristine:
+    """Read a pristine Gaussian; raise UserError for a file of another kind."""
+    given = read_json(path)
+    try:
+        mean, covariance = (np.array(given[key], np.float64) for key in ("mean", "covariance"))
+    except (KeyError, TypeError, ValueError):
+        mean = covariance = np.empty(0)
+    if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
+        raise UserError(f"{path}: not NIQE parameters: expected a mean of 36 numbers and a covariance of 36x36")
+    return Pristine(mean, covariance, hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+
+
+def fit(pictures: np.ndarray, path: Path, block: int = 96) -> Pristine:
+    """Fit a pristine Gaussian to uint8 [N, H, W, 3] and write it to `path`.
+
+    Of each picture the blocks count that are sharper (mean local deviation) than 0.75 of its sharpest. Raises
+    UserError when fewer than 37 are left: their covariance would be singular.
+    """
+    found = _blocks_of(describe(pictures, block, block))
+    luma = _luma(pictures)
+    _, deviation = _normalise(_crop(luma, block, block))
+    sharp = _cut(deviation, block, block).mean(dim=(-2, -1)).numpy()
+    kept = found[sharp > _SHARP * sharp.max(axis=1, keepdims=True)]
+    kept = kept[np.isfinite(kept).all(axis=1)]
+    if len(kept) <= FEATURES:
+        raise UserError(f"only {len(kept)} sharp blocks in {len(pictures)} pictures: more than {FEATURES} are needed")
+    mean, covariance = kept.mean(axis=0), np.cov(kept, rowvar=False)
+    source = f"{len(kept)} blocks of {block}x{block} of {len(pictures)} pictures"
+    write_json(path, {"source": source, "mean": mean.tolist(), "covariance": covariance.tolist()})
+    pristine.cache_clear()
+    return pristine(path)
+
+
+def describe(pictures: np.ndarray, block: int, stride: int) -> np.ndarray:
+    """Return the features of all blocks of uint8 [B, H, W, 3]: float64 [B, blocks * 36], NaN for flat blocks.
+
+    Raises UserError when a picture is smaller than a block.
+    """
+    import torch
+
+    luma = _crop(_luma(pictures), block, stride)
+    found = []
+    for scale in (1, 2):
+        normal, _ = _normalise(luma)
+        found.append(_features(_cut(normal, block // scale, stride // scale)))
+        if scale == 1:
+            luma = _halve(luma)
+    return torch.cat(found, -1).flatten(1).numpy()
+
+
+def _luma(pictures: np.ndarray) -> Tensor:
+    """Return full-range luma, rounded: float64 [B, H, W] in [0, 255]."""
+    import torch
+
+    return torch.from_numpy((pictures @ np.array(_LUMA) + 1e-9).round())
+
+
+def _crop(luma: Tensor, block: int, stride: int) -> Tensor:
+    """Cut off what no block covers, right and at the bottom."""
+    height, width = luma.shape[-2:]
+    if min(height, width) < block:
+        raise UserError(f"NIQE with blocks of {block}x{block} needs larger pictures than {width}x{height}")
+    rows, columns = ((side - block) // stride * stride + block for side in (height, width))
+    return luma[..., :rows, :columns]
+
+
+def _cut(values: Tensor, block: int, stride: int) -> Tensor:
+    """Return the blocks of [B, H, W]: [B, blocks, block, block], row by row."""
+    return values.unfold(1, block, stride).unfold(2, block, stride).flatten(1, 2)
+
+
+def _normalise(luma: Tensor) -> tuple[Tensor, Tensor]:
+    """Return luma less its local mean, over its local deviation + 1, and that deviation.
+
+    Local is a Gaussian window of 7x7 pixels and sigma 7/6; beyond the border the picture's last pixels go on.
+    """
+    rows, columns = (_window(side) for side in luma.shape[-2:])
+    mean = rows @ luma @ columns.T
+    deviation = (rows @ luma.square() @ columns.T - mean.square()).abs().sqrt()
+    off = luma - mean
+    off = off.masked_fill(off.abs() < _FLAT, 0)
+    return off / (deviation + 1), deviation
+
+
+@functools.lru_cache(maxsize=16)
+def _window(side: int) -> Tensor:
+    """Return the blur of one direction as a matrix [side, side]."""
+    import torch
+
+    offsets = np.arange(-3, 4)
+    weight = np.exp(-0.5 * (offsets / (7 / 6)) ** 2)
+    matrix = np.zeros((side, side))
+    for row in range(side):
+        np.add.at(matrix[row], (row + offsets).clip(0, side - 1), weight / weight.sum())
+    return torch.from_numpy(matrix)
+
+
+def _halve(luma: Tensor) -> Tensor:
+    """Shrink [B, H, W] to half by bicubic interpolation with antialiasing, unrounded, as MATLAB does."""
+    import torch
+
+    rows, columns = (torch.from_numpy(resize_weights(side, side // 2, 0.5).copy()) for side in luma.shape[-2:])
+    return rows @ luma @ columns.T
+
+
+def _features(blocks: Tensor) -> Tensor:
+    """Return 18 features of each block [..., h, w]: of the block and of its products with four shifted copies."""
+    import torch
+
+    shape, left, right, _ = _fit_gaussian(blocks)
+    found = [shape, (left + right) / 2]
+    for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
+        shape, left, right, mean = _fit_gaussian(blocks * torch.roll(blocks, shift, dims=(-2, -1)))
+        found += [shape, mean, left, right]
+    return torch.stack(found, -1)
+
+
+def _fit_gaussian(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fit an asymmetric generalised Gaussian by moments to each [..., h, w].
+
+    Returns its shape, the scales of its left and right half, and its mean; NaN for values that are all 0.
+    """
+    import torch
+
+    ratios, shapes, scales, means = _table()
+    above, below = values.clamp(min=0), values.clamp(max=0)
+    both = [(half.square().sum((-2, -1)), half.count_nonzero((-2, -1))) for half in (below, above)]
+    left, right = ((squares / count).sqrt() for squares, count in both)
+    absolute = (above - below).mean((-2, -1))
+    squares = (both[0][0] + both[1][0]) / (values.shape[-1] * values.shape[-2])
+    skew = left / right
+    ratio = absolute.square() / squares * (skew**3 + 1) * (skew + 1) / (skew.square() + 1).square()
+    place = torch.searchsorted(ratios, ratio.nan_to_num(0)).clamp(1, len(ratios) - 1)
+    place = torch.where(ratio - ratios[place - 1] <= ratios[place] - ratio, place - 1, place)
+    undefined = ratio.isnan()
+    shape, scale = shapes[place].masked_fill(undefined, torch.nan), scales[place]
+    left, right = left * scale, right * scale
+    return shape, left, right, (right - left) * means[place]
+
+
+@functools.cache
+def _table() -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Return, for every shape tried, the ratio of moments it has (rising), the shape, and what scale and mean take."""
+    import torch
+
+    start, end, step = _SHAPES
+    shapes = torch.arange(round((end - start) / step) + 1, dtype=torch.float64) * step + start
+    one, two, three = (torch.lgamma(k / shapes) for k in (1, 2, 3))
+    return (2 * two - one - three).exp(), shapes, ((one - three) / 2).exp(), (two - one).exp()
+
+
+def _blocks_of(features: np.ndarray) -> np.ndarray:
+    return features.reshape(len(features), -1, FEATURES)
+
+
+def distances(features: np.ndarray, reference: Pristine) -> np.ndarray:
+    """Return NIQE of each picture [N, blocks * 36]: float64 [N], NaN without a block that is not flat.
+
+    A picture of one block has a covariance of 0.
+    """
+    found = np.full(len(features), np.nan)
+    for place, blocks in enumerate(_blocks_of(features)):
+        blocks = blocks[np.isfinite(blocks).all(axis=1)]
+        if len(blocks):
+            covariance = np.cov(blocks, rowvar=False) if len(blocks) > 1 else 0.0
+            precision, off = _difference(blocks.mean(axis=0), covariance, reference)
+            found[place] = np.sqrt(off @ precision @ off)
+    return found
+
+
+def pooled(features: np.ndarray, reference: Pristine) -> np.ndarray:
+    """Return each picture's part in the NIQE of the whole set [N, blocks * 36]: float64 [N], whose mean is that NIQE.
+
+    A part is the set's value plus the picture's influence on it (the derivative by the weight of its blocks), so that
+    intervals over pictures hold for the set's value to first order. Pictures of flat blocks alone have NaN, and so has
+    everything when fewer than two blocks are left.
+    """
+    blocks = _blocks_of(features)
+    whole = np.isfinite(blocks).all(axis=2)
+    every = blocks[whole]
+    if len(every) < 2:
+        return np.full(len(features), np.nan)
+    mean, covariance = every.mean(axis=0), np.cov(every, rowvar=False)
+    precision, off = _difference(mean, covariance, reference)
+    value = float(np.sqrt(off @ precision @ off))
+    direction = precision @ off
+    along = (blocks - mean) @ direction
+    influence = (-2 * along - 0.5 * (along**2 - direction @ covariance @ direction)) / (2 * value)
+    counts = whole.sum(axis=1)
+    parts = np.where(whole, influence, 0).sum(axis=1) * (counts > 0).sum() / len(every)
+    parts = np.where(counts > 0, parts, np.nan)
+    return np.asarray(value + parts - np.nanmean(parts))
+
+
+def _difference(mean: np.ndarray, covariance: Any, reference: Pristine) -> tuple[np.ndarray, np.ndarray]:
+    """Return the inverse of the mean covariance, and how far the means are apart."""
+    precision = np.linalg.pinv((reference.covariance + covariance) / 2, hermitian=True)
+    return precision, reference.mean - mean
+
+
+def _length(block: int, stride: int, height: int, width: int) -> int:
+    return ((height - block) // stride + 1) * ((width - block) // stride + 1) * FEATURES
+
+
+def _parameters(block: int, stride: int, covariance: str, path: Path) -> Mapping[str, Any]:
+    return {
+        "block": block,
+        "stride": stride,
+        "blocks_at_128x128": _length(block, stride, 128, 128) // FEATURES,
+        "covariance": covariance,
+        "pristine": pristine(path).digest,
+    }
+
+
+def niqe_metrics(path: Path = PARAMETERS) -> tuple[Described, ...]:
+    """Return the three metrics with the pristine Gaussian of `path`."""
+
+    def make(name: str, title: str, block: int, stride: int, covariance: str, caution: str) -> Described:
+        whole = covariance == "of all blocks of the set"
+        function = pooled if whole else distances
+        return Described(
+            name,
+            title,
+            "",
+            False,
+            3,
+            (),
+            "Mittal, Soundararajan and Bovik 2013",
+            partial(_parameters, block, stride, covariance, path),
+            caution,
+            description=Description(
+                f"niqe-{block}-{stride}",
+                partial(_length, block, stride),
+                partial(describe, block=block, stride=stride),
+            ),
+            compare=lambda sr, _: function(sr, pristine(path)),
+            over_set=whole,
+        )
+
+    return (
+        make("niqe-pooled", "NIQE (pooled)", 96, 32, "of all blocks of the set", ""),
+        make(
+            "niqe",
+            "NIQE (one block)",
+            96,
+            96,
+            "of a picture's blocks, 0 for one block",
+            "one block of 96x96 in a face of 128x128: no covariance, and 44% of the face is not seen",
+        ),
+        make(
+            "niqe-tiled",
+            "NIQE (tiled)",
+            32,
+            32,
+            "of a picture's blocks",
+            "blocks of 32x32 against a pristine Gaussian of 96x96",
+        ),
+    )
+
+
+METRICS = niqe_metrics()

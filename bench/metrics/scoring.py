@@ -1,0 +1,173 @@
+"""Scores of pictures under metrics and protocols, computed once for each content."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+
+from bench import paths
+from bench.data.degrade import DEFAULT
+from bench.errors import UserError
+from bench.metrics.cache import ScoreCache, content, key_of
+from bench.metrics.spec import Batch, Described, Description, Metric, Pairwise, UnavailableError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from bench.metrics.protocol import Protocol
+
+log = logging.getLogger("fsr")
+_NEEDS = {"hr": "ground truth", "lr": "the low-resolution input"}
+
+
+@dataclass(frozen=True)
+class Scores:
+    """What a Scorer found: (protocol, metric) -> one value a picture, and why metrics have none."""
+
+    values: Mapping[tuple[str, str], np.ndarray]
+    unavailable: Mapping[str, str]
+
+
+def shared_cache() -> ScoreCache:
+    """Return the cache that all commands of this user share."""
+    return ScoreCache(paths.cache() / "scores.sqlite")
+
+
+class Scorer:
+    """Takes pictures batch by batch, then tells their scores.
+
+    The first of `protocols` scores every metric; the others those that depend on colour space, border or window. A
+    metric that cannot run is told once in the log and left out. `scale` and `degradation` are how LR was made.
+    """
+
+    def __init__(
+        self,
+        metrics: Sequence[Metric],
+        protocols: Sequence[Protocol],
+        *,
+        scale: int = 8,
+        degradation: str = DEFAULT,
+        cache: ScoreCache | None = None,
+    ) -> None:
+        self.metrics, self.protocols = tuple(metrics), tuple(protocols)
+        self.scale, self.degradation = scale, degradation
+        self._cache = cache or ScoreCache(None)
+        self._parts: dict[tuple[str, str], list[np.ndarray]] = {}
+        self._descriptions: dict[tuple[str, str], list[np.ndarray]] = {}  # (description, "sr" or "hr") -> rows
+        self.unavailable: dict[str, str] = {}
+
+    def add(self, sr: Tensor, hr: np.ndarray | None = None, lr: np.ndarray | None = None) -> None:
+        """Score SR [b, 3, H, W] (float; [0, 1] is black to white) with HR and LR, uint8 [b, ., ., 3], where there are.
+
+        Raises UserError when SR holds NaN or infinity, or has another size than HR.
+        """
+        if not bool(torch.isfinite(sr).all()):
+            raise UserError("the network's output holds NaN or infinity")
+        if hr is not None and tuple(sr.shape) != (len(hr), 3, *hr.shape[1:3]):
+            expected = [len(hr), 3, *hr.shape[1:3]]
+            raise UserError(f"the network's output has shape {list(sr.shape)}, expected {expected}")
+        given = {"hr": hr, "lr": lr}
+        for metric in self.metrics:
+            if missing := [_NEEDS[need] for need in metric.needs if given[need] is None]:
+                self.unavailable[metric.name] = f"needs {' and '.join(missing)}"
+        contents = {name: _contents(pictures) for name, pictures in given.items() if pictures is not None}
+        for protocol in self.protocols:
+            compared = protocol.quantise_sr(sr)
+            contents["sr"] = _contents(compared.cpu().numpy())
+            batch = Batch(compared, _unit(hr, sr), _unit(lr, sr), protocol, self.scale, self.degradation)
+            for metric in self.metrics:
+                if isinstance(metric, Pairwise) and (metric.colour or protocol is self.protocols[0]):
+                    self._attempt([metric], partial(self._compare, metric, batch, contents))
+        self._describe_all(self.protocols[0].to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy(), hr)
+
+    def finish(self) -> Scores:
+        """Return the scores of all pictures added, in their order."""
+        for metric in self.metrics:
+            if isinstance(metric, Described):
+                self._attempt([metric], partial(self._compare_described, metric))
+        values = {key: np.concatenate(parts) for key, parts in self._parts.items() if key[1] not in self.unavailable}
+        return Scores(values, dict(self.unavailable))
+
+    def _compare(self, metric: Pairwise, batch: Batch, contents: Mapping[str, Sequence[bytes]]) -> None:
+        what: dict[str, object] = {"metric": metric.name, "parameters": dict(metric.parameters())}
+        if metric.colour:
+            what["protocol"] = batch.protocol.digest
+        if "lr" in metric.needs:
+            what |= {"scale": self.scale, "degradation": self.degradation}
+        pairs = zip(*(contents[name] for name in ("sr", *metric.needs)), strict=True)
+        found = self._cached(
+            [key_of(what, pair) for pair in pairs],
+            lambda wanted: metric.compute(_some(batch, wanted)).double().cpu().numpy()[:, None],
+        )
+        self._parts.setdefault((batch.protocol.name, metric.name), []).append(found[:, 0])
+
+    def _compare_described(self, metric: Described) -> None:
+        sr, hr = (self._descriptions.get((metric.description.name, side)) for side in ("sr", "hr"))
+        if sr is not None:
+            truth = np.concatenate(hr) if hr is not None and "hr" in metric.needs else None
+            self._parts[self.protocols[0].name, metric.name] = [metric.compare(np.concatenate(sr), truth)]
+
+    def _describe_all(self, sr: np.ndarray, hr: np.ndarray | None) -> None:
+        """Describe each picture once for all the metrics that share a description."""
+        described = [metric for metric in self.metrics if isinstance(metric, Described)]
+        for name in dict.fromkeys(metric.description.name for metric in described):
+            sharing = [metric for metric in described if metric.description.name == name]
+            sides = {"sr": sr} | ({"hr": hr} if any("hr" in metric.needs for metric in sharing) else {})
+            for side, pictures in sides.items():
+                if pictures is not None:
+                    self._attempt(sharing, partial(self._describe, sharing[0].description, side, pictures))
+
+    def _describe(self, description: Description, side: str, pictures: np.ndarray) -> None:
+        what = {"description": description.name, "parameters": dict(description.parameters())}
+        found = self._cached(
+            [key_of(what, [one]) for one in _contents(pictures)], lambda wanted: description.describe(pictures[wanted])
+        )
+        self._descriptions.setdefault((description.name, side), []).append(found)
+
+    def _cached(self, keys: Sequence[bytes], compute: Callable[[list[int]], np.ndarray]) -> np.ndarray:
+        """Return a row for each key: from the cache, else from `compute`, given the places of the missing ones."""
+        found = self._cache.find(keys)
+        missing = [place for place, key in enumerate(keys) if key not in found]
+        if missing:
+            new = dict(zip((keys[place] for place in missing), compute(missing), strict=True))
+            self._cache.add(new)
+            found |= new
+        return np.stack([found[key] for key in keys])
+
+    def _attempt(self, metrics: Sequence[Metric], step: Callable[[], None]) -> None:
+        """Take a step for metrics that are still to be had; where they cannot run they are dropped."""
+        left = [metric for metric in metrics if metric.name not in self.unavailable]
+        if not left:
+            return
+        try:
+            step()
+        except UnavailableError as error:
+            for metric in left:
+                self.unavailable[metric.name] = str(error)
+                log.warning("%s: not scored: %s", metric.name, error)
+
+
+def _contents(pictures: np.ndarray) -> list[bytes]:
+    return [content(one) for one in pictures]
+
+
+def _unit(pictures: np.ndarray | None, like: Tensor) -> Tensor | None:
+    """Turn uint8 [b, h, w, 3] into float32 [b, 3, h, w] in [0, 1] on the device of `like`."""
+    if pictures is None:
+        return None
+    return torch.from_numpy(np.array(pictures)).to(like.device).permute(0, 3, 1, 2).float() / 255
+
+
+def _some(batch: Batch, places: list[int]) -> Batch:
+    """Return the pictures at `places`."""
+    if len(places) == len(batch.sr):
+        return batch
+    sides = {side: getattr(batch, side) for side in ("sr", "hr", "lr")}
+    return dataclasses.replace(batch, **{side: one[places] for side, one in sides.items() if one is not None})

@@ -1,0 +1,100 @@
+"""What a metric is: a name, what it needs, and one of two ways to its values.
+
+Most metrics compare SR with HR pair by pair (`Pairwise`). Others first describe each picture on its own, by the
+statistics of its blocks or by the place of its eyes, and then compare descriptions (`Described`); a description is made
+once a picture, so that the ground truth of a face set is described once for all methods.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.errors import UserError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from torch import Tensor
+
+    from bench.metrics.protocol import Protocol
+
+Need = Literal["hr", "lr"]
+
+
+class UnavailableError(UserError):
+    """A metric cannot run here: a package, a weight file or the network is missing. Says what and the way out."""
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Pictures as a pairwise metric gets them: float [B, 3, H, W] on one device, all of one size.
+
+    `sr` is the picture in [0, 1] that the protocol compares: uint8 levels / 255 unless the protocol keeps floats. `hr`
+    and `lr` are uint8 levels / 255, or None where there are none.
+    """
+
+    sr: Tensor
+    hr: Tensor | None
+    lr: Tensor | None
+    protocol: Protocol
+    scale: int = 8
+    degradation: str = "pil-bicubic"
+
+
+@dataclass(frozen=True)
+class Spec:
+    """What is common to all metrics.
+
+    `parameters` returns what else decides a value (block size, hash of the weights); it goes into the cache's key and
+    beside the value. `caution` is what a reader must know next to a number. `colour` tells whether the protocol's
+    colour space, border and window apply (PSNR, SSIM), or its rounding alone.
+    """
+
+    name: str
+    title: str
+    unit: str
+    higher_is_better: bool
+    decimals: int
+    needs: tuple[Need, ...]
+    source: str
+    parameters: Callable[[], Mapping[str, Any]] = dict
+    caution: str = ""
+    colour: bool = False
+    extra: str = ""  # the extra of pyproject.toml that it takes, "" where none
+
+
+@dataclass(frozen=True)
+class Pairwise(Spec):
+    """A metric of each picture with its reference: `compute(batch)` returns float64 [B], NaN where undefined."""
+
+    compute: Callable[[Batch], Tensor] = field(kw_only=True)
+
+
+@dataclass(frozen=True)
+class Description:
+    """A description of single pictures, shared by several metrics and cached by the pictures' content.
+
+    `describe` maps uint8 [B, H, W, 3] to float64 [B, length], NaN where there is nothing (no face found).
+    """
+
+    name: str
+    length: Callable[[int, int], int]  # height, width -> numbers a picture
+    describe: Callable[[np.ndarray], np.ndarray]
+    parameters: Callable[[], Mapping[str, Any]] = dict
+
+
+@dataclass(frozen=True)
+class Described(Spec):
+    """A metric of descriptions: `compare(sr, hr)` maps [N, length] (hr None where not needed) to float64 [N].
+
+    It sees all N pictures of a face set at once. With `over_set` the value belongs to the set: the N values are each
+    picture's part in it, their mean is the set's value, and a part alone means nothing.
+    """
+
+    description: Description = field(kw_only=True)
+    compare: Callable[[np.ndarray, np.ndarray | None], np.ndarray] = field(kw_only=True)
+    over_set: bool = False
+
+
+Metric = Pairwise | Described

@@ -1,0 +1,125 @@
+"""Scores are computed once for each content, whatever asks for them, and what cannot be had is told."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.data.degrade import degrade, upsample
+from bench.errors import UserError
+from bench.evaluate import to_tensor
+from bench.metrics.cache import ScoreCache, content, key_of
+from bench.metrics.catalogue import get_metric, get_metrics
+from bench.metrics.protocol import PROTOCOLS
+from bench.metrics.scoring import Scorer, Scores
+from bench.metrics.spec import Batch, Metric, Pairwise, UnavailableError
+from tests.bench.conftest import smooth_faces
+
+FIRST = [PROTOCOLS["sparnet"]]
+
+
+def score(metrics: list[Metric], cache: ScoreCache | None = None, count: int = 5, batch: int = 2) -> Scores:
+    """Score Bicubic on `count` faces, `batch` at a time."""
+    hr = smooth_faces(count, 0)
+    lr = degrade(hr, 8)
+    sr = to_tensor(upsample(lr, 8))
+    scorer = Scorer(metrics, FIRST, cache=cache)
+    for start in range(0, count, batch):
+        some = slice(start, start + batch)
+        scorer.add(sr[some], hr[some], lr[some])
+    return scorer.finish()
+
+
+def counting(name: str, calls: list[int]) -> Pairwise:
+    metric = get_metric(name)
+    assert isinstance(metric, Pairwise)
+
+    def compute(batch: Batch) -> torch.Tensor:
+        calls.append(len(batch.sr))
+        return metric.compute(batch)
+
+    return dataclasses.replace(metric, compute=compute)
+
+
+def test_nothing_is_computed_twice(tmp_path: Path) -> None:
+    calls: list[int] = []
+    metrics: list[Metric] = [counting("psnr", calls), get_metric("niqe-pooled"), get_metric("lr-psnr")]
+    bare = score(metrics)
+    first = score(metrics, ScoreCache(tmp_path / "a" / "scores.sqlite"), count=3)
+    assert calls == [2, 2, 1, 2, 1]
+    again = score(metrics, ScoreCache(tmp_path / "a" / "scores.sqlite"))
+    assert calls == [2, 2, 1, 2, 1, 1, 1], "two of the five were not known"
+    assert set(bare.values) == set(again.values) == {("sparnet", metric.name) for metric in metrics}
+    for key, values in bare.values.items():
+        assert np.array_equal(values, again.values[key]) or key[1] == "lr-psnr"
+    assert np.array_equal(first.values["sparnet", "psnr"], bare.values["sparnet", "psnr"][:3])
+
+
+def test_a_key_tells_everything_apart() -> None:
+    one, other = np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8)
+    assert content(one) != content(other) and content(one) != content(one.astype(np.int8))
+    what = {"metric": "psnr", "protocol": "x"}
+    keys = {
+        key_of(what, [b"a", b"b"]),
+        key_of(what, [b"b", b"a"]),
+        key_of({**what, "protocol": "y"}, [b"a", b"b"]),
+        key_of({**what, "metric": "ssim"}, [b"a", b"b"]),
+    }
+    assert len(keys) == 4 and key_of(what, [b"a", b"b"]) in keys
+
+
+def test_protocols_do_not_share_values(tmp_path: Path) -> None:
+    hr = smooth_faces(2, 1)
+    sr = to_tensor(upsample(degrade(hr, 8), 8))
+    cache = ScoreCache(tmp_path / "scores.sqlite")
+    for _ in range(2):
+        scorer = Scorer(get_metrics(["psnr", "ssim", "niqe"]), list(PROTOCOLS.values()), cache=cache)
+        scorer.add(sr, hr)
+        found = scorer.finish().values
+        assert len({float(found[name, "psnr"][0]) for name in PROTOCOLS}) >= 6
+        assert [key for key in found if key[1] == "niqe"] == [("sparnet", "niqe")]
+
+
+def test_a_damaged_cache_costs_time_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "scores.sqlite").write_text("no database" * 200)
+    found = score(get_metrics(["psnr"]), ScoreCache(tmp_path / "scores.sqlite"))  # type: ignore[arg-type]
+    assert len(found.values["sparnet", "psnr"]) == 5
+    assert "scores are not kept" in caplog.text and "scores.sqlite" in caplog.text
+
+
+def test_what_cannot_run_is_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    def compute(_: Batch) -> torch.Tensor:
+        raise UnavailableError("no weights; run `fsr fetch it`")
+
+    broken = dataclasses.replace(get_metric("psnr"), name="broken", compute=compute)
+    found = score([broken, get_metric("psnr"), get_metric("ms-ssim")])
+    assert set(found.values) == {("sparnet", "psnr")}
+    assert found.unavailable["broken"] == "no weights; run `fsr fetch it`"
+    assert "not defined for 128x128" in found.unavailable["ms-ssim"]
+    assert caplog.text.count("no weights") == 1
+
+
+def test_without_ground_truth_only_what_needs_none_is_scored() -> None:
+    scorer = Scorer(get_metrics(["psnr", "lr-psnr", "niqe"]), FIRST)
+    scorer.add(to_tensor(smooth_faces(2, 2)))
+    found = scorer.finish()
+    assert set(found.values) == {("sparnet", "niqe")}
+    assert found.unavailable == {"psnr": "needs ground truth", "lr-psnr": "needs the low-resolution input"}
+
+
+@pytest.mark.parametrize(
+    ("sr", "message"),
+    [
+        (torch.full((1, 3, 128, 128), torch.nan), "NaN or infinity"),
+        (torch.full((1, 3, 128, 128), torch.inf), "NaN or infinity"),
+        (torch.zeros(1, 3, 64, 64), r"shape \[1, 3, 64, 64\], expected \[1, 3, 128, 128\]"),
+        (torch.zeros(2, 3, 128, 128), r"shape \[2, 3, 128, 128\]"),
+    ],
+)
+def test_pictures_that_cannot_be_scored(sr: torch.Tensor, message: str) -> None:
+    with pytest.raises(UserError, match=message):
+        Scorer(get_metrics(["psnr"]), FIRST).add(sr, smooth_faces(1, 0))
