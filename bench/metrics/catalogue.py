@@ -11,7 +11,7 @@ from bench.errors import UserError, suggest
 from bench.metrics.spec import Metric
 
 # In the order of tables. What a module needs beside numpy it imports when a value is computed.
-MODULES = ("psnr", "ssim", "ms_ssim", "niqe", "consistency")
+MODULES = ("psnr", "ssim", "ms_ssim", "niqe", "identity", "landmarks", "detection", "consistency")
 PYIQA = "pyiqa:"
 DEFAULT = ("psnr", "ssim", "niqe-pooled")
 
