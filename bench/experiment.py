@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -30,11 +31,16 @@ SAMPLES = 6
 
 @dataclass(frozen=True)
 class Row:
-    """One row of a table: a method, its options on top of its own, and its label (default: the method's title)."""
+    """One row of a table: a method, its options on top of its own, and its label (default: the method's title).
+
+    With `match`, the id of another method, `width` is chosen so that the row has about as many parameters as that one:
+    the control that tells what size alone gives.
+    """
 
     method: str
     label: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    match: str = ""
 
 
 @dataclass(frozen=True)
@@ -82,7 +88,11 @@ class Profile:
 
 @dataclass(frozen=True)
 class Experiment:
-    """What is compared: the rows, the scale, the protocol and the kind of table."""
+    """What is compared: the rows, the scale, the protocol and the kind of table.
+
+    Gains are told over `baseline`, the id of a row's method; "" tells none. `factors` are the modules of a factorial:
+    the heading of a column -> the option that it shows.
+    """
 
     title: str
     kind: str
@@ -91,10 +101,14 @@ class Experiment:
     protocol: str = "sparnet"
     metrics: tuple[str, ...] = DEFAULT_METRICS
     factors: Mapping[str, str] = field(default_factory=dict)
+    baseline: str = ""
 
     def __post_init__(self) -> None:
         if not self.rows:
             raise UserError("rows: none given")
+        methods = [row.method for row in self.rows]
+        if self.baseline and self.baseline not in methods:
+            raise UserError(f"baseline: no row of method '{self.baseline}': {suggest(self.baseline, methods)}")
         if self.scale < 2:
             raise UserError(f"scale: {self.scale} given, expected 2 or more")
         if self.protocol not in PROTOCOLS:
@@ -115,24 +129,49 @@ class Cell:
 
 
 @dataclass(frozen=True)
+class TestSet:
+    """The first `count` faces of a test split."""
+
+    __test__ = False  # no test case, whatever pytest makes of its name
+
+    store: FaceStore
+    count: int
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What names exactly these faces."""
+        return self.store.fingerprint_of(self.count)
+
+
+@dataclass(frozen=True)
 class Faces:
-    """The three face sets of an experiment and how many faces of each are used."""
+    """The face sets of an experiment and how many faces of each are used; `others` are tested on besides `test`."""
 
     train: FaceStore
     val: FaceStore
     test: FaceStore
     sizes: Sizes
+    others: tuple[TestSet, ...] = ()
+
+    @functools.cached_property
+    def tests(self) -> tuple[TestSet, ...]:
+        """All sets that runs are tested on."""
+        return TestSet(self.test, self.sizes.test), *self.others
 
 
 @dataclass(frozen=True)
 class Job:
-    """An experiment under a profile on a data set: everything needed to plan, run and report it."""
+    """An experiment under a profile on a data set: everything needed to plan, run and report it.
+
+    Trained and tested on `data`, and tested on the data sets `tests` as well.
+    """
 
     name: str
     experiment: Experiment
     profile_name: str
     profile: Profile
     data: str
+    tests: tuple[str, ...] = ()
 
     @property
     def folder(self) -> Path:
@@ -147,22 +186,27 @@ def load_job(
     extra_methods: Sequence[str] = (),
     overrides: Sequence[str] = (),
     extra_metrics: Sequence[str] = (),
+    tests: Sequence[str] = (),
 ) -> Job:
     """Read an experiment and a profile, by name or as a TOML file, and put them together.
 
     `extra_methods` become further rows, `extra_metrics` further scores; `overrides` are `key=value` for keys of the
-    profile, e.g. `training.iterations=50`. Its name says what differs from the default: `ablation-full-celeba`.
+    profile, e.g. `training.iterations=50`. Its name says what differs from the default: `ablation-full-celeba`. `tests`
+    are further data sets that every row is tested on.
     Raises UserError for unknown names, keys and values.
     """
     experiment_path, profile_path = _find(experiment, EXPERIMENTS, "experiment"), _find(profile, PROFILES, "profile")
     what = from_dict(Experiment, read_toml(experiment_path), str(experiment_path.name))
     metrics = tuple(metric.name for metric in get_metrics([*what.metrics, *extra_metrics]))
     rows = what.rows + tuple(Row(method) for method in extra_methods)
-    what = dataclasses.replace(what, rows=rows, metrics=metrics)
+    for row in rows:
+        registry.get(row.method)
     settings = read_toml(profile_path)
     for override in overrides:
         _override(settings, override)
     budget = from_dict(Profile, settings, str(profile_path.name))
+    what = dataclasses.replace(what, rows=rows, metrics=metrics)
+    what = dataclasses.replace(what, rows=tuple(_matched(what, budget, row) for row in rows))
     for row in what.rows:
         spec = registry.get(row.method)
         if what.scale not in spec.scales:
@@ -173,7 +217,19 @@ def load_job(
     parts = [experiment_path.stem]
     parts += [profile_path.stem] if profile_path.stem != DEFAULT_PROFILE else []
     parts += [data] if data != DEFAULT_DATA else []
-    return Job("-".join(parts), what, profile_path.stem, budget, data)
+    others = tuple(name for name in dict.fromkeys(tests) if name != data)
+    return Job("-".join(parts), what, profile_path.stem, budget, data, others)
+
+
+def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
+    """Return the row with the width at which its size matches that of `row.match`, if it asks for one."""
+    from bench.capacity import count_parameters, match_width
+
+    if not row.match:
+        return row
+    size = count_parameters(row.match, resolve_row(experiment, profile, Row(row.match)))
+    width = match_width(row.method, resolve_row(experiment, profile, row), size)
+    return dataclasses.replace(row, options={**row.options, "width": width})
 
 
 def _check_options(experiment: Experiment, profile: Profile, where: str) -> None:
@@ -195,9 +251,10 @@ def open_faces(job: Job) -> Faces:
     from bench.data.store import check_disjoint, open_split
 
     train, val, test = (open_split(job.data, split) for split in ("train", "val", "test"))
-    for store in (train, val, test):
+    others = [open_split(name, "test") for name in job.tests]
+    for store in (train, val, test, *others):
         store.verify()
-    for store in (val, test):
+    for store in (val, test, *others):
         check_disjoint(train, store)
     generated = job.data == DEFAULT_DATA  # grows on demand: a profile uses what it asks for, not what others left
     sizes = Sizes(
@@ -205,7 +262,8 @@ def open_faces(job: Job) -> Faces:
         val=min(len(val), job.profile.limit.val, job.profile.generate.val if generated else len(val)),
         test=min(len(test), job.profile.limit.test, job.profile.generate.test if generated else len(test)),
     )
-    return Faces(train, val, test, sizes)
+    limited = tuple(TestSet(store, min(len(store), job.profile.limit.test)) for store in others)
+    return Faces(train, val, test, sizes, limited)
 
 
 def cells(job: Job, faces: Faces) -> list[Cell]:
@@ -269,12 +327,13 @@ def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
             "iterations": training.iterations,
             "batch": training.batch,
             "seeds": list(job.profile.seeds),
+            "baseline": job.experiment.baseline,
             "rows": [_describe_row(job, row, planned) for row in job.experiment.rows],
             "train": _described(faces.train, used.train),
             "val": _described(faces.val, used.val),
-            "test": [_described(faces.test, used.test)],
+            "test": [{**_described(one.store, one.count), "truth": one.store.has_truth} for one in faces.tests],
             "samples": faces.test.names[:count],
-            "audits": [audit(name) for name in dict.fromkeys(store.dataset for store in (faces.train, faces.test))],
+            "audits": [audit(name) for name in dict.fromkeys([job.data, *job.tests])],
         },
     )
 
@@ -288,6 +347,8 @@ def _describe_row(job: Job, row: Row, planned: Sequence[Cell]) -> dict[str, Any]
         "method": row.method,
         "runs": [cell.run.config.name for cell in own],
     }
+    if row.match:
+        about["match"] = row.match
     if all(option in options for option in job.experiment.factors.values()):
         about["modules"] = {column: bool(options[option]) for column, option in job.experiment.factors.items()}
     return about

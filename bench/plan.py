@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.schedule.local import threads_each
-from bench.schedule.work import is_complete
+from bench.schedule.work import unscored
 
 if TYPE_CHECKING:
     import torch
@@ -100,10 +100,9 @@ def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, 
     config = cell.run.config
     total = config.training.iterations if config.training else 0
     state: State
-    if is_complete(cell, faces):
-        state, left = "cached", 0
-    elif cell.run.trained:
-        state, left = "score", 0
+    missing = unscored(cell, faces)
+    if cell.run.trained:
+        state, left = "score" if missing else "cached", 0
     else:
         left = total - _done(cell)
         state = "resume" if left < total else "to do"
@@ -114,7 +113,7 @@ def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, 
             speeds[key] = _measure(cell, faces, device)
         step, forward = speeds[key]
     validations = left // config.training.validate_every if config.training else 0
-    scored = faces.sizes.test if state != "cached" else 0
+    scored = sum(test.count for test in missing)
     seconds = left * step + forward * (validations * faces.sizes.val + scored)
     return PlannedRun(
         cell.label, config.method, config.seed, config.name, state, left, round(step, 4), round(seconds, 1)

@@ -85,7 +85,9 @@ def _open_job(options: argparse.Namespace) -> tuple[Job, Faces]:
     from bench.experiment import DEFAULT_DATA, load_job, open_faces
     from bench.prepare import prepare
 
-    job = load_job(options.experiment, options.profile, options.data, options.add, options.set, options.metric)
+    job = load_job(
+        options.experiment, options.profile, options.data, options.add, options.set, options.metric, options.test
+    )
     if options.source:
         prepare(job.data, wish_of(options), quiet=options.json)
     elif job.data == DEFAULT_DATA:
@@ -104,6 +106,9 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", help="an experiment's name, e.g. ablation, or a TOML file")
     parser.add_argument("--profile", default="quick", help="quick, full, paper or a TOML file (default: quick)")
     parser.add_argument("--data", default="synthfaces", help="a prepared data set (default: synthfaces)")
+    parser.add_argument(
+        "--test", action="append", default=[], metavar="NAME", help="test on this prepared data set too"
+    )
     add_source(parser, "prepare --data from these photos first")
     parser.add_argument("--add", action="append", default=[], metavar="METHOD", help="one more row")
     parser.add_argument(

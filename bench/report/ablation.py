@@ -2,62 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
 from typing import Literal
 
 from bench.errors import UserError
+from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
+from bench.report.claims import covers_training, emphasis, gain
 from bench.report.means import measured_cell, problems, row_status
-from bench.report.published import Ledger, ledger
+from bench.report.published import ledger
 from bench.report.results import FaceSet, Results, RowResult
-from bench.report.table import Cell, Column, Row, Table, check_cell, emphasise, number_cell
+from bench.report.table import Cell, Column, Row, Table, check_cell, emphasise, gain_cell, number_cell
 
 PUBLISHED = ("Table 1", "Table 2")  # Models 1-8 stand in Table 1, SPARNet and Bicubic in Table 2
 PUBLISHED_ON = "helen"
 SHORT = 8  # digits of a fingerprint that a caption shows
 
 
-@dataclass(frozen=True)
-class _Metric:
-    key: str
-    title: str
-    unit: str
-    decimals: int
-
-
-METRICS = (_Metric("psnr", "PSNR", "dB", 3), _Metric("ssim", "SSIM", "", 4))
+METRICS = ("psnr", "ssim", "niqe-pooled")  # the columns of Table 1; all others are in the table of gains
+_PUBLISHED_METRICS = ("psnr", "ssim")
 
 
 def ablation_table(results: Results) -> Table:
     """Build Table 1 (paper, section 4.3) from an experiment's results."""
     footnotes: list[str] = []
+    columns = tuple(_columns(results))
     rows: tuple[Row, ...] = tuple(_row(results, row, footnotes) for row in results.rows)
-    columns = _columns(results)
-    decimals = {metric.key: metric.decimals for metric in METRICS}
-    for index, column in enumerate(columns):
-        if column.dataset:
-            rows = emphasise(rows, index, decimals[column.key])
+    places = [place for place, column in enumerate(columns) if column.dataset and column.key in METRICS]
+    for place, (test, metric) in zip(places, _measured(results), strict=True):
+        rows = emphasise(rows, place, emphasis(results, test, metric))
     return Table("table1", results.title, caption(results), columns, rows, notes(results), tuple(footnotes))
 
 
-def _columns(results: Results) -> tuple[Column, ...]:
-    on = f"Published, {ledger().datasets[PUBLISHED_ON]}"
+def _measured(results: Results) -> list[tuple[FaceSet, str]]:
+    """Return test set and metric of each measured column; without a truth only metrics that need none are shown."""
+    return [
+        (test, metric)
+        for test in results.test
+        for metric in METRICS
+        if metric in results.metrics and (test.truth or not get_metric(metric).needs)
+    ]
+
+
+def _columns(results: Results) -> Iterator[Column]:
     # Left, so that the points stand in line whether or not a standard deviation follows.
     align: Literal["left", "right"] = "left" if len(results.seeds) > 1 else "right"
-    return (
-        Column("model", "Model", align="left"),
-        *(Column(name, name, align="center") for name in results.modules),
-        *(
-            Column(metric.key, metric.title, metric.unit, _group(results, test), align, test.dataset)
-            for test in results.test
-            for metric in METRICS
-        ),
-        *(Column(f"published_{metric.key}", metric.title, metric.unit, on) for metric in METRICS),
-        Column("parameters", "Params", "M"),
-        Column("multiply_adds", "Mult-adds", "G"),
-        Column("seconds_per_image", "Time", "s/image"),
-    )
+    yield Column("model", "Model", align="left")
+    for name in results.modules:
+        yield Column(name, name, align="center")
+    for test, metric in _measured(results):
+        spec, group = get_metric(metric), _group(results, test)
+        yield Column(metric, spec.title, spec.unit, group, align, test.dataset)
+        if metric == "psnr" and results.base:
+            yield Column("psnr_gain", f"Gain over {results.base.label}", spec.unit, group, align, test.dataset)
+    for metric in _PUBLISHED_METRICS:
+        spec = get_metric(metric)
+        yield Column(f"published_{metric}", spec.title, spec.unit, f"Published, {ledger().datasets[PUBLISHED_ON]}")
+    yield Column("parameters", "Params", "M")
+    yield Column("multiply_adds", "Mult-adds", "G")
+    yield Column("seconds_per_image", "Time", "s/image")
 
 
 def _group(results: Results, test: FaceSet) -> str:
@@ -67,24 +70,27 @@ def _group(results: Results, test: FaceSet) -> str:
 def _row(results: Results, row: RowResult, footnotes: list[str]) -> Row:
     status, troubles = row_status(row, results), problems(row, results)
     footnotes += [text for text in troubles if text not in footnotes]
-    known = ledger()
     text = row.label if status in ("finished", "partial") else f"{row.label} ({status})"
     cells = (
         Cell(row.label, text),
         *(check_cell(row.modules.get(name)) for name in results.modules),
-        *(
-            measured_cell(results, row, test, metric.key, metric.decimals)
-            for test in results.test
-            for metric in METRICS
-        ),
-        *(_published(known, row.method, metric.key) for metric in METRICS),
+        *(cell for test, metric in _measured(results) for cell in _scores(results, row, test, metric)),
+        *(_published(row, metric) for metric in _PUBLISHED_METRICS),
         *_cost(row),
     )
     return Row(cells, row.method, status, " ".join(troubles), tuple(footnotes.index(text) for text in troubles))
 
 
-def _published(known: Ledger, method: str, metric: str) -> Cell:
-    found = known.find(method, metric, PUBLISHED_ON, PUBLISHED)
+def _scores(results: Results, row: RowResult, test: FaceSet, metric: str) -> Iterator[Cell]:
+    """Yield a measured cell and, for PSNR, the gain over the baseline."""
+    yield measured_cell(results, row, test, metric, get_metric(metric).decimals)
+    if metric == "psnr" and results.base:
+        found = gain(results, row, results.base, test, metric)
+        yield Cell(text="") if row is results.base else gain_cell(found, get_metric(metric).decimals)
+
+
+def _published(row: RowResult, metric: str) -> Cell:
+    found = None if row.match else ledger().find(row.method, metric, PUBLISHED_ON, PUBLISHED)
     return number_cell(found.value, found.decimals) if found else Cell()
 
 
@@ -124,8 +130,8 @@ def notes(results: Results) -> tuple[str, ...]:
     on = ledger().datasets[PUBLISHED_ON]
     methods = {row.method for row in results.rows if row_status(row, results) in ("finished", "partial")}
     lines = [
-        f"Measured: mean over images{_spread_note(results)}; best bold, second-best underlined. "
-        f"{_protocol_note(results.protocol)}",
+        f"Measured: mean over images{_spread_note(results)}. {_protocol_note(results.protocol)}",
+        claim_note(results),
         f"Published: on {on} with the authors' training, so not comparable cell by cell. "
         "Models 1-8 are from the paper's Table 1, SPARNet and Bicubic from its Table 2.",
     ]
@@ -135,9 +141,38 @@ def notes(results: Results) -> tuple[str, ...]:
                 f"{erratum.text} Our two rows are two trainings of that network from different first weights: "
                 "their difference shows run-to-run noise."
             )
+    lines += [
+        f"{row.label}: {row.method}, widened to the size of {_label(results, row.match)}."
+        for row in results.rows
+        if row.match
+    ]
+    lines += [
+        f"{get_metric(m).title}: {get_metric(m).caution}."
+        for m in METRICS
+        if m in results.metrics and get_metric(m).caution
+    ]
     if len(devices(results)) > 1:
         lines.append("Rows were timed on different devices: their times are not comparable.")
     return tuple(lines)
+
+
+def claim_note(results: Results) -> str:
+    """Say what bold and underlined mean, and what the intervals cover."""
+    told = "95% intervals of paired differences"
+    if all(covers_training(results, test) for test in results.test):
+        return (
+            "Bold: better than every other row. Underlined, where no row is: the best mean and those that cannot be "
+            f"told from it. {told} are over images and seeds; a claim takes one without 0 and Wilcoxon's p below 0.05 "
+            "after Holm's correction."
+        )
+    return (
+        "Nothing is bold, for one training a row says nothing about other trainings of it. Underlined: the best mean "
+        f"and those that cannot be told from it, by {told} over images and Wilcoxon's test with Holm's correction."
+    )
+
+
+def _label(results: Results, method: str) -> str:
+    return next((row.label for row in results.rows if row.method == method), method)
 
 
 def devices(results: Results) -> list[str]:

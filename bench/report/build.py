@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,20 +11,30 @@ from bench.errors import UserError, suggest
 from bench.files import sweep, write_bytes
 from bench.report import csv_file, latex, markdown
 from bench.report.ablation import ablation_table
-from bench.report.page import render_page
+from bench.report.capacity import capacity_page
+from bench.report.factorial import factorial_page
+from bench.report.gains import metrics_page
+from bench.report.page import render_page, render_subpage
 from bench.report.results import Results, read_results
+from bench.report.sensitivity import sensitivity_page
+from bench.report.subpage import Page
 from bench.report.table import Table
 
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of experiment: how its table is built and which published table stands beside it."""
+    """A kind of experiment: how its table is built, which published table stands beside it, and its further pages."""
 
     table: Callable[[Results], Table]
     published: str
+    pages: tuple[Callable[[Results], Page | None], ...]
 
 
-KINDS = {"ablation": Kind(ablation_table, "Table 1")}
+KINDS = {
+    "ablation": Kind(ablation_table, "Table 1", (metrics_page, factorial_page, capacity_page, sensitivity_page)),
+}
+# What pages are made of, with the test set at the end of the name where there are several.
+_OWN = re.compile(r"(metrics|means|gains|factorial|effects|capacity|sensitivity)(-.+)?\.(md|tex|csv|png|pdf)")
 RENDERERS: dict[str, Callable[[Table], str]] = {
     "md": markdown.render,
     "tex": latex.render,
@@ -32,8 +43,9 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 
 
 def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
-    """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.png and index.md into `out_dir`; return the files written.
+    """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.png, index.md and further pages; return the files written.
 
+    The pages (all metrics, factorial effects, capacity, protocol sensitivity) have tables and pictures of their own.
     Reads `results_dir` only, so it can be repeated at any time: the same results give the same bytes. Rows without
     results are shown as such; a picture with nothing to show is not written. Raises UserError for results that are
     missing, damaged or of another layout, and OSError when a file cannot be written.
@@ -45,13 +57,30 @@ def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
         )
     kind = KINDS[results.kind]
     table = kind.table(results)
-    contents: dict[str, bytes | None] = {
-        f"{table.name}.{ending}": render(table).encode() for ending, render in RENDERERS.items()
-    }
-    contents |= _pictures(results)
+    contents = _rendered(table) | _pictures(results)
+    pages = [page for build in kind.pages if (page := build(results)) is not None]
     drawn = [name for name, content in contents.items() if content is not None]
-    contents["index.md"] = render_page(results, table, drawn, kind.published).encode()
+    contents["index.md"] = render_page(results, table, drawn, kind.published, pages).encode()
+    for page in pages:
+        contents |= _page(results, page)
     return _write(out_dir, contents)
+
+
+def _rendered(table: Table) -> dict[str, bytes | None]:
+    return {f"{table.name}.{ending}": render(table).encode() for ending, render in RENDERERS.items()}
+
+
+def _page(results: Results, page: Page) -> dict[str, bytes | None]:
+    """Return file name -> content of a page, its tables and its pictures."""
+    from bench.report.curves import figure_bytes
+
+    contents: dict[str, bytes | None] = {f"{page.name}.md": render_subpage(results, page).encode()}
+    for table in page.tables:
+        contents |= _rendered(table)
+    for name, picture in page.pictures.items():
+        figure = picture.draw()
+        contents |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in ("png", "pdf")}
+    return contents
 
 
 def _pictures(results: Results) -> dict[str, bytes | None]:
@@ -71,6 +100,9 @@ def _write(folder: Path, contents: dict[str, bytes | None]) -> list[Path]:
     """Write what there is and remove what an earlier report left of what there is not."""
     written = []
     sweep(folder)
+    for path in folder.iterdir() if folder.is_dir() else ():
+        if _OWN.fullmatch(path.name) and path.name not in contents:
+            path.unlink()
     for name, content in contents.items():
         if content is None:
             (folder / name).unlink(missing_ok=True)

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
-from bench.report.table import Row, Table, Value
+from bench.report.table import Cell, Row, Table, Value
 
 
 def render(table: Table) -> str:
     """Return the table as CSV: every digit of a float, true or false, nothing where there is no number.
 
-    Columns that were measured on a test set are followed by their standard deviation over seeds (`psnr_std`), and each
-    test set has a row of its own: `dataset`, `fingerprint`, `protocol`, `images`, `seeds` and `runs` say where its
-    numbers come from.
+    Columns that were measured on a test set are followed by what their cells have besides a number: the standard
+    deviation over seeds (`psnr_std`), the ends of the 95% interval (`psnr_low`, `psnr_high`) and p (`psnr_p`). Each
+    test set has a row of its own; where cells can say where they come from, `dataset`, `fingerprint`, `protocol`,
+    `images`, `seeds` and `runs` do.
     """
     rows = [line for row in table.rows for line in _lines(table, row)]
     out = io.StringIO()
@@ -27,29 +28,45 @@ def render(table: Table) -> str:
 def _lines(table: Table, row: Row) -> Iterator[dict[str, str]]:
     """Yield a record a test set."""
     for dataset in dict.fromkeys(column.dataset for column in table.columns if column.dataset):
-        chosen = [
-            (column, cell)
-            for column, cell in zip(table.columns, row.cells, strict=True)
-            if column.dataset in ("", dataset)
-        ]
         record: dict[str, Value] = {}
-        for column, cell in chosen:
-            record[column.key] = cell.value
-            if column.dataset:
-                record[f"{column.key}_std"] = cell.spread
-        source = next((cell.provenance for _, cell in chosen if cell.provenance), None)
-        record |= {
-            "method": row.method,
-            "status": row.status,
-            "dataset": dataset,
-            "fingerprint": source.fingerprint if source else None,
-            "protocol": source.protocol if source else None,
-            "images": source.images if source else 0,
-            "seeds": source.seeds if source else 0,
-            "runs": " ".join(source.runs) if source else None,
-            "problem": row.problem or None,
-        }
+        chosen: list[Cell] = []
+        for place, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
+            if column.dataset in ("", dataset):
+                chosen.append(cell)
+                record[column.key] = cell.value
+            if column.dataset == dataset:
+                record |= _more(column.key, cell, [one.cells[place] for one in table.rows])
+        record |= {"dataset": dataset, **_source(table, row, chosen)}
         yield {key: _text(value) for key, value in record.items()}
+
+
+def _more(key: str, cell: Cell, column: Sequence[Cell]) -> dict[str, Value]:
+    """Return what a cell has besides its number, of all that any cell of its column has."""
+    record: dict[str, Value] = {}
+    if any(one.provenance for one in column):
+        record[f"{key}_std"] = cell.spread
+    if any(one.interval for one in column):
+        record[f"{key}_low"], record[f"{key}_high"] = cell.interval or (None, None)
+    if any(one.p is not None for one in column):
+        record[f"{key}_p"] = cell.p
+    return record
+
+
+def _source(table: Table, row: Row, chosen: Sequence[Cell]) -> dict[str, Value]:
+    """Return where the numbers of a record come from, for tables whose cells tell it."""
+    if not any(cell.provenance for one in table.rows for cell in one.cells):
+        return {}
+    source = next((cell.provenance for cell in chosen if cell.provenance), None)
+    return {
+        "method": row.method,
+        "status": row.status,
+        "fingerprint": source.fingerprint if source else None,
+        "protocol": source.protocol if source else None,
+        "images": source.images if source else 0,
+        "seeds": source.seeds if source else 0,
+        "runs": " ".join(source.runs) if source else None,
+        "problem": row.problem or None,
+    }
 
 
 def _text(value: Value) -> str:

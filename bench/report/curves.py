@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 SIZE = (4.8, 3.7)  # inches: the text width of a plain article
 DPI = 200
 # Okabe and Ito's colours, safe for the colour-blind; the first four also differ as greys.
-_OKABE_ITO = ("#000000", "#56B4E9", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
-_REFERENCE = "#7F7F7F"
+OKABE_ITO = ("#000000", "#56B4E9", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
+REFERENCE = "#7F7F7F"
 _MARKERS = "osD^vPX<>phd"
 _DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.2, 1, 1.2))
 _SETTINGS = {
@@ -67,7 +67,7 @@ def draw_curves(results: Results) -> Figure | None:
     if not styled:
         return None
     curves = [_points(row) for row, _ in styled]
-    with _settings():
+    with settings():
         figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
@@ -79,7 +79,7 @@ def draw_curves(results: Results) -> Figure | None:
         axes.set_xlim(0, 1.015 * last or 1)
         axes.xaxis.set_major_formatter(FuncFormatter(_thousands if last >= 10_000 else _plain))
         axes.grid(axis="y", linewidth=0.4, color="#DDDDDD")
-        _legend(figure, styled)
+        row_legend(figure, styled)
         sns.despine(ax=axes)
     return figure
 
@@ -88,7 +88,7 @@ def figure_bytes(figure: Figure, kind: str) -> bytes:
     """Return a figure as "png" or "pdf" without dates or versions: the same figure gives the same bytes."""
     drop = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
     out = io.BytesIO()
-    with _settings():
+    with settings():
         figure.savefig(out, format=kind, dpi=DPI, metadata=drop[kind])
     return out.getvalue()
 
@@ -106,13 +106,13 @@ def choose_styles(rows: Sequence[RowResult], modules: Sequence[str]) -> list[Sty
         marker = _MARKERS[index % len(_MARKERS)]
         if row.modules and modules:
             others = tuple(row.modules.get(name, False) for name in modules[1:])
-            color = _OKABE_ITO[sets.setdefault(others, len(sets)) % len(_OKABE_ITO)]
+            color = OKABE_ITO[sets.setdefault(others, len(sets)) % len(OKABE_ITO)]
             styles.append(Style(color, _DASHES[0] if row.modules.get(modules[0]) else _DASHES[1], marker))
         elif modules:
-            styles.append(Style(_REFERENCE, _DASHES[2 + plain % 2], marker, width=1.0))
+            styles.append(Style(REFERENCE, _DASHES[2 + plain % 2], marker, width=1.0))
             plain += 1
         else:
-            styles.append(Style(_OKABE_ITO[index % len(_OKABE_ITO)], _DASHES[index % len(_DASHES)], marker))
+            styles.append(Style(OKABE_ITO[index % len(OKABE_ITO)], _DASHES[index % len(_DASHES)], marker))
     return styles
 
 
@@ -130,7 +130,7 @@ def psnr_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, f
     return bottom - margin, top + margin
 
 
-def _settings() -> AbstractContextManager[None]:
+def settings() -> AbstractContextManager[None]:
     """Set matplotlib's defaults with our sizes for as long as we draw, whatever the caller has set."""
     settings: dict[Any, Any] = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
     return matplotlib.rc_context(settings | dict(sns.axes_style("ticks")) | _SETTINGS)
@@ -171,14 +171,14 @@ def _draw_row(axes: Axes, row: RowResult, style: Style, index: int) -> None:
     )
 
 
-def _legend(figure: Figure, styled: Sequence[tuple[RowResult, Style]]) -> None:
-    """Put the legend below the axes, where no curve can run into it."""
+def row_legend(figure: Figure, styled: Sequence[tuple[RowResult, Style]], lines: bool = True) -> None:
+    """Put the legend below the axes, where no curve can run into it; without `lines` it shows markers alone."""
     handles = [
         Line2D(
             [],
             [],
             color=style.color,
-            linewidth=style.width,
+            linewidth=style.width if lines else 0,
             linestyle=(0, style.dashes) if style.dashes else "-",
             marker=style.marker,
             markersize=4,

@@ -63,7 +63,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    r"""Return the table as LaTeX: best in bold, second-best underlined, footnotes and notes below it."""
+    r"""Return the table as LaTeX: the best bold, what cannot be told from it underlined, notes below it."""
     columns = "".join(column.align[0] for column in table.columns)
     lines = [
         _HEAD.format(name=table.name) + r"\begin{table}[t]",
@@ -117,9 +117,10 @@ def _row(row: Row) -> str:
 
 def _cell(cell: Cell) -> str:
     text = escape(cell.text).replace(r" \ensuremath{\pm} ", r"\,\ensuremath{\pm}\,")
+    text = re.sub(r"(?<![\w-])-(?=\d)", r"\\ensuremath{-}", text)  # a minus, not a hyphen
     if cell.emphasis == "best":
         return rf"\textbf{{{text}}}"
-    return rf"\underline{{{text}}}" if cell.emphasis == "second" else text
+    return rf"\underline{{{text}}}" if cell.emphasis == "tie" else text
 
 
 def _line(cells: Sequence[str]) -> str:

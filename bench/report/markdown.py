@@ -18,7 +18,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    """Return caption, table, footnotes and notes; the best is bold, the second-best underlined."""
+    """Return caption, table, footnotes and notes; the best is bold, what cannot be told from it underlined."""
     body = [[_cell(cell) for cell in row.cells] for row in table.rows]
     for line, row in zip(body, table.rows, strict=True):
         line[0] += _marks(row)
@@ -45,7 +45,7 @@ def _cell(cell: Cell) -> str:
     text = escape(cell.text)
     if cell.emphasis == "best":
         return f"**{text}**"
-    return f"<ins>{text}</ins>" if cell.emphasis == "second" else text
+    return f"<ins>{text}</ins>" if cell.emphasis == "tie" else text
 
 
 def _marks(row: Row) -> str:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import statistics
 from collections.abc import Sequence
 
+from bench.report.claims import scores_of
 from bench.report.results import FaceSet, Results, RowResult, RunResult
 from bench.report.table import Cell, Provenance, number_cell
+from bench.statistics.intervals import estimate
 
 
 def mean_score(run: RunResult, test: FaceSet, protocol: str, metric: str) -> float | None:
@@ -20,7 +23,7 @@ def measured_cell(results: Results, row: RowResult, test: FaceSet, metric: str, 
     """Return the mean over seeds of the mean over images, with the sample standard deviation over seeds.
 
     Only runs that have finished and scored every face count; with none of them the cell is a dash. One seed has no
-    standard deviation.
+    standard deviation. The cell's interval (95%, over images and seeds) is not part of its text.
     """
     runs = row.scored_runs(test, results.protocol)
     found = [(run, mean_score(run, test, results.protocol, metric)) for run in runs]
@@ -31,7 +34,11 @@ def measured_cell(results: Results, row: RowResult, test: FaceSet, metric: str, 
     finite = all(map(math.isfinite, values))
     spread = statistics.stdev(values) if len(values) > 1 and finite else None
     source = Provenance(tuple(means), test.dataset, test.fingerprint, test.faces, len(values), results.protocol)
-    return number_cell(_mean(values), decimals, spread, source)
+    cell = number_cell(_mean(values), decimals, spread, source)
+    scores = scores_of(results, row, test, metric)
+    assert scores is not None  # there are means
+    told = estimate(scores)
+    return dataclasses.replace(cell, interval=(told.low, told.high)) if finite and math.isfinite(told.low) else cell
 
 
 def row_status(row: RowResult, results: Results) -> str:
@@ -68,7 +75,7 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
         return ["Not run yet; run the experiment again to train what is missing."]
     lines = []
     for test in results.test:
-        count = len(run.values(test, results.protocol, "psnr"))
+        count = run.scored_faces(test, results.protocol)
         if count != test.faces:
             lines.append(f"{run.name} is scored on {count} of the {test.faces} faces of {test.dataset}.")
     return lines

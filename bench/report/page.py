@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 
 from tabulate import tabulate
 
@@ -11,13 +11,15 @@ from bench.report.audit import audit_section
 from bench.report.means import row_status
 from bench.report.published import ledger
 from bench.report.results import Results, RunResult
+from bench.report.subpage import Page
 from bench.report.table import DASH, Table
 
 
-def render_page(results: Results, table: Table, files: Collection[str], errata: str) -> str:
+def render_page(results: Results, table: Table, files: Collection[str], errata: str, pages: Sequence[Page]) -> str:
     """Return index.md: the table, the pictures among `files`, provenance and the errata of the published `errata`."""
-    parts = [f"# {markdown.escape(results.title)}", markdown.render(table).rstrip()]
-    parts.append(f"As files: [LaTeX]({table.name}.tex), [CSV]({table.name}.csv), [Markdown]({table.name}.md).")
+    parts = [f"# {markdown.escape(results.title)}", markdown.render(table).rstrip(), _files_of(table)]
+    if pages:
+        parts.append("More: " + ", ".join(f"[{page.title}]({page.name}.md)" for page in pages) + ".")
     if "fig6.png" in files:
         parts += ["## Training curves", f"![Validation PSNR against iterations](fig6.png)\n\n{_about_curves(results)}"]
     if "faces.png" in files:
@@ -27,6 +29,20 @@ def render_page(results: Results, table: Table, files: Collection[str], errata: 
     parts += ["## Where the numbers come from", _provenance(results)]
     parts += [f"## The published numbers ({errata})", _errata(errata)]
     return "\n\n".join(parts) + "\n"
+
+
+def render_subpage(results: Results, page: Page) -> str:
+    """Return a page beside the first: its text, tables and pictures."""
+    parts = [f"# {page.title}: {markdown.escape(results.title)}", *map(markdown.escape, page.text)]
+    for name, picture in page.pictures.items():
+        parts.append(f"![{picture.alt}]({name}.png)\n\n{markdown.escape(picture.about)} [PDF]({name}.pdf)")
+    for table in page.tables:
+        parts += [markdown.render(table).rstrip(), _files_of(table)]
+    return "\n\n".join([*parts, "[Back to the report](index.md)"]) + "\n"
+
+
+def _files_of(table: Table) -> str:
+    return f"As files: [LaTeX]({table.name}.tex), [CSV]({table.name}.csv), [Markdown]({table.name}.md)."
 
 
 def _about_curves(results: Results) -> str:

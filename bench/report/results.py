@@ -25,11 +25,12 @@ _T = TypeVar("_T")
 
 @dataclass(frozen=True)
 class FaceSet:
-    """The first `faces` faces of a data set's split, named by their fingerprint."""
+    """The first `faces` faces of a data set's split, named by their fingerprint; `truth`: they have an original."""
 
     dataset: str
     faces: int
     fingerprint: str
+    truth: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,7 @@ class RunResult:
     status: Status
     error: str = ""
     seed: int = 0
+    trained: bool = True
     parameters: int | None = None
     multiply_adds: int | None = None
     seconds_per_image: float | None = None
@@ -61,19 +63,28 @@ class RunResult:
         """Return image -> score on exactly the faces of `test`; empty when the run was not scored on them."""
         return self.scores.get((test.dataset, test.fingerprint, protocol, metric), {})
 
+    def scored_faces(self, test: FaceSet, protocol: str) -> int:
+        """Return how many faces of `test` are scored: by PSNR, or by any metric where there is no original."""
+        metrics = ["psnr"] if test.truth else [metric for *_, metric in self.scores]
+        return max((len(self.values(test, protocol, metric)) for metric in metrics), default=0)
+
     def scored(self, test: FaceSet, protocol: str) -> bool:
         """Tell whether the run has finished and every face of `test` is scored."""
-        return self.status == "finished" and len(self.values(test, protocol, "psnr")) == test.faces
+        return self.status == "finished" and self.scored_faces(test, protocol) == test.faces
 
 
 @dataclass(frozen=True)
 class RowResult:
-    """One row: a method, which modules it has (empty: the question does not arise) and a run a seed."""
+    """One row: a method, a run a seed, and which modules it has (empty: the question does not arise).
+
+    `match` names the method whose size this row's network was widened to.
+    """
 
     label: str
     method: str
     runs: tuple[RunResult, ...]
     modules: Mapping[str, bool] = field(default_factory=dict)
+    match: str = ""
 
     def scored_runs(self, test: FaceSet, protocol: str) -> tuple[RunResult, ...]:
         """Return the runs whose scores on `test` are complete."""
@@ -99,7 +110,14 @@ class Results:
     val: FaceSet
     test: tuple[FaceSet, ...]
     rows: tuple[RowResult, ...]
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    baseline: str = ""
     audits: tuple[Mapping[str, Any], ...] = ()
+
+    @property
+    def base(self) -> RowResult | None:
+        """The row that gains are told over."""
+        return next((row for row in self.rows if row.method == self.baseline and not row.match), None)
 
     @property
     def modules(self) -> tuple[str, ...]:
@@ -121,6 +139,8 @@ class _Head:
     seeds: tuple[int, ...]
     profile_note: str = ""
     samples: tuple[str, ...] = ()
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    baseline: str = ""
 
 
 @dataclass(frozen=True)
@@ -129,6 +149,7 @@ class _Row:
     method: str
     runs: tuple[str, ...]
     modules: Mapping[str, Any] = field(default_factory=dict)
+    match: str = ""
 
 
 @dataclass(frozen=True)
@@ -171,7 +192,7 @@ def _read_row(folder: Path, given: Any, where: str) -> RowResult:
     row = _pick(_Row, given, where)
     modules = {name: bool(has) for name, has in row.modules.items()}
     label = " ".join(row.label.split())
-    return RowResult(label, row.method, tuple(_read_run(folder / name) for name in row.runs), modules)
+    return RowResult(label, row.method, tuple(_read_run(folder / name) for name in row.runs), modules, row.match)
 
 
 def _read_run(folder: Path) -> RunResult:
@@ -188,6 +209,7 @@ def _read_run(folder: Path) -> RunResult:
         status=record.status,
         error=" ".join((record.error or "").split()),
         seed=seed if isinstance(seed, int) else 0,
+        trained=record.config.get("training") is not None,
         parameters=record.parameters,
         multiply_adds=record.multiply_adds,
         seconds_per_image=record.seconds_per_image,

@@ -8,12 +8,15 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
+
+if TYPE_CHECKING:
+    from bench.statistics.intervals import Estimate
 
 Value = bool | int | float | str | None
-Emphasis = Literal["", "best", "second"]
+Emphasis = Literal["", "best", "tie"]
 
 DASH = "–"  # noqa: RUF001 - the dash of an empty cell
 CHECK = "✓"
@@ -34,12 +37,17 @@ class Provenance:
 
 @dataclass(frozen=True)
 class Cell:
-    """One cell: the number as it is (None: there is none), its text, and the standard deviation over seeds."""
+    """One cell: the number as it is (None: there is none) and its text.
+
+    `spread` is the standard deviation over seeds, `interval` the 95% interval, `p` that of a difference, corrected.
+    """
 
     value: Value = None
     text: str = DASH
     emphasis: Emphasis = ""
     spread: float | None = None
+    interval: tuple[float, float] | None = None
+    p: float | None = None
     provenance: Provenance | None = None
 
 
@@ -135,29 +143,20 @@ def letter(index: int) -> str:
     return mark
 
 
-def emphasise(rows: Sequence[Row], column: int, decimals: int, higher_is_better: bool = True) -> tuple[Row, ...]:
-    """Mark the best and second-best measured numbers of a column.
-
-    Numbers that print alike count as equal: all of the best are marked best, and the next lower number second. A column
-    of fewer than two different numbers is left as it is: there is nothing to tell apart.
-    """
-    sign = 1 if higher_is_better else -1
-    shown = [_shown(row.cells[column], decimals) for row in rows]
-    ranks = sorted({sign * value for value in shown if value is not None}, reverse=True)
-    if len(ranks) < 2:
-        return tuple(rows)
-    marks: dict[float, Emphasis] = {sign * ranks[0]: "best", sign * ranks[1]: "second"}
-    return tuple(
-        _with_emphasis(row, column, marks.get(value, "") if value is not None else "")
-        for row, value in zip(rows, shown, strict=True)
-    )
+def gain_cell(found: Estimate | None, decimals: int) -> Cell:
+    """Return a signed difference with its 95% interval in brackets; None gives a dash."""
+    if found is None or not math.isfinite(found.mean):
+        return Cell()
+    shown = f"{found.mean:+.{decimals}f}"
+    if not math.isfinite(found.low):  # a single image
+        return Cell(found.mean, shown)
+    text = f"{shown} [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
+    return Cell(found.mean, text, interval=(found.low, found.high))
 
 
-def _shown(cell: Cell, decimals: int) -> float | None:
-    """Return a measured cell's number as it is printed."""
-    if cell.provenance is None or not isinstance(cell.value, int | float):
-        return None
-    return float(f"{cell.value:.{decimals}f}")
+def emphasise(rows: Sequence[Row], column: int, marks: Mapping[int, Emphasis]) -> tuple[Row, ...]:
+    """Mark cells of a column: place of the row -> what it is."""
+    return tuple(_with_emphasis(row, column, marks.get(place, "")) for place, row in enumerate(rows))
 
 
 def _with_emphasis(row: Row, column: int, emphasis: Emphasis) -> Row:

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from bench.experiment import Cell, Faces
+    from bench.evaluate import Evaluation
+    from bench.experiment import Cell, Faces, TestSet
     from bench.runs import Run
 
 log = logging.getLogger("fsr")
@@ -58,18 +59,24 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_
 
 
 def is_complete(cell: Cell, faces: Faces) -> bool:
-    """Tell whether a run is trained and scored: every metric that could be had, on all of the test faces."""
+    """Tell whether a run is trained and scored on every test set."""
+    return cell.run.trained and not unscored(cell, faces)
+
+
+def unscored(cell: Cell, faces: Faces) -> list[TestSet]:
+    """Return the test sets on whose faces a run lacks scores under its own protocol, of metrics that could be had."""
     run = cell.run
-    if not run.trained:
-        return False
-    fingerprint = faces.test.fingerprint_of(faces.sizes.test)
     found = Counter(
-        row["metric"]
-        for row in run.scores()
-        if row["fingerprint"] == fingerprint and row["protocol"] == run.config.protocol
+        (row["fingerprint"], row["metric"]) for row in run.scores() if row["protocol"] == run.config.protocol
     )
-    wanted = set(cell.metrics) - set(run.record().get("unavailable", {}))
-    return all(found[metric] == faces.sizes.test for metric in wanted)
+    known = run.record().get("unavailable", {})
+
+    def wanted(test: TestSet) -> set[str]:
+        return set(cell.metrics) - set(known.get(test.fingerprint, {}))
+
+    return [
+        test for test in faces.tests if any(found[test.fingerprint, metric] != test.count for metric in wanted(test))
+    ]
 
 
 def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: MakeBar) -> None:
@@ -82,39 +89,52 @@ def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: M
 
 
 def _score(cell: Cell, faces: Faces, device: torch.device, samples: int) -> None:
+    """Score a trained run on the test sets that it has not been scored on, and measure what it costs."""
     from bench import cost
-    from bench.evaluate import evaluate, low_resolution, to_tensor
-    from bench.metrics.protocol import PROTOCOLS
-    from bench.metrics.scoring import shared_cache
+    from bench.evaluate import low_resolution, to_tensor
     from bench.provenance import code_of, describe_device, environment, now
 
     run = cell.run
     model = load_model(run, device)
+    found = [
+        (test, _evaluate(cell, model, test, device, samples if test.store is faces.test else 0))
+        for test in unscored(cell, faces)
+    ]
+    lr = to_tensor(low_resolution(faces.test.faces[:1], run.config.scale), device)
+    count = cost.count_multiply_adds(model, lr)
+    unavailable = {test.fingerprint: dict(one.unavailable) for test, one in found}
+    about: dict[str, Any] = {
+        "parameters": cost.count_parameters(model),
+        "multiply_adds": count.published,
+        "multiply_adds_executed": count.executed,
+        "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
+        "unavailable": {**run.record().get("unavailable", {}), **unavailable},
+    }
+    if run.config.training is None:
+        about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
+    run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)
+    run.add_scores([row for _, one in found for row in one.rows])  # last: they make the run complete
+
+
+def _evaluate(cell: Cell, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
+    """Score on one test set under every preset, and write the first `samples` pictures."""
+    from bench.evaluate import evaluate
+    from bench.metrics.protocol import PROTOCOLS
+    from bench.metrics.scoring import shared_cache
+
     found = evaluate(
-        run,
+        cell.run,
         model,
-        faces.test,
-        faces.sizes.test,
+        test.store,
+        test.count,
         device,
         samples=samples,
         metrics=cell.metrics,
         protocols=list(PROTOCOLS.values()),
         cache=shared_cache(),
     )
-    write_samples(run, faces.test.names, found.pictures)
-    lr = to_tensor(low_resolution(faces.test.faces[:1], run.config.scale), device)
-    count = cost.count_multiply_adds(model, lr)
-    about: dict[str, Any] = {
-        "parameters": cost.count_parameters(model),
-        "multiply_adds": count.published,
-        "multiply_adds_executed": count.executed,
-        "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
-        "unavailable": dict(found.unavailable),
-    }
-    if run.config.training is None:
-        about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
-    run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)
-    run.add_scores(found.rows)  # last: they make the run complete
+    write_samples(cell.run, test.store.names, found.pictures)
+    return found
 
 
 def load_model(run: Run, device: torch.device) -> nn.Module:

@@ -16,7 +16,12 @@ from bench.files import read_json
 from bench.report.build import build_report
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
-FILES = {"table1.md", "table1.tex", "table1.csv", "fig6.png", "fig6.pdf", "faces.png", "index.md"}
+FIRST = {"table1.md", "table1.tex", "table1.csv", "fig6.png", "fig6.pdf", "faces.png"}
+KINDS = ("md", "tex", "csv")
+PAGES = {"metrics.md", "factorial.md", "capacity-control.md"}
+TABLES = {f"{name}.{ending}" for name in ("means", "gains", "effects", "capacity") for ending in KINDS}
+PICTURES = {f"{name}.{ending}" for name in ("effects", "capacity") for ending in ("png", "pdf")}
+FILES = {"index.md"} | FIRST | PAGES | TABLES | PICTURES
 RUN = run_name("msfnet-8")
 
 
@@ -58,7 +63,7 @@ def test_the_page_names_every_run_and_links_what_is_there(tmp_path: Path) -> Non
     runs = [name for row in read_json(folder / "experiment.json")["rows"] for name in row["runs"]]
     assert len(runs) == 19
     assert all(f"`{name}`" in text for name in runs)
-    assert links(text) == FILES - {"index.md"}
+    assert links(text) == FIRST | PAGES
     assert r"ran out of \<memory>" in text and "Model 8 [" in text
     assert (tmp_path / "report" / "table1.md").read_text(encoding="utf-8").strip() in text
 
@@ -66,12 +71,33 @@ def test_the_page_names_every_run_and_links_what_is_there(tmp_path: Path) -> Non
 def test_what_has_nothing_to_show_is_neither_written_nor_left(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "results", rows=few_rows(), images=("a",))
     build_report(folder, tmp_path / "report")
+    (tmp_path / "report" / "notes.md").write_text("a reader's own")
     (folder / RUN / "curve.csv").unlink()
     change(folder / "experiment.json", samples=[])
     written = build_report(folder, tmp_path / "report")
-    expected = {"table1.md", "table1.tex", "table1.csv", "index.md"}
-    assert {path.name for path in written} == set(contents(tmp_path / "report")) == expected
-    assert links((tmp_path / "report" / "index.md").read_text(encoding="utf-8")) == expected - {"index.md"}
+    expected = {"index.md", "metrics.md"} | {f"{name}.{kind}" for name in ("table1", "means") for kind in KINDS}
+    assert (
+        {path.name for path in written} | {"notes.md"} == set(contents(tmp_path / "report")) == expected | {"notes.md"}
+    )
+    linked = links((tmp_path / "report" / "index.md").read_text(encoding="utf-8"))
+    assert linked == {"table1.md", "table1.tex", "table1.csv", "metrics.md"}
+
+
+def test_pages_of_other_test_sets_do_not_stay(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "results", images=("a", "b"), tests=("celeba", "lfw"))
+    build_report(folder, tmp_path / "report")
+    assert {"effects-celeba.png", "effects-lfw.tex", "gains-lfw.csv"} <= set(contents(tmp_path / "report"))
+    build_report(fabricate(tmp_path / "results", images=("a", "b")), tmp_path / "report")
+    assert set(contents(tmp_path / "report")) == FILES
+
+
+def test_every_page_links_what_is_there(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "results", images=("a", "b"), protocols=("sparnet", "rgb"))
+    build_report(folder, tmp_path / "report")
+    there = set(contents(tmp_path / "report"))
+    pages = {path: links(path.read_text(encoding="utf-8")) for path in (tmp_path / "report").glob("*.md")}
+    assert all(linked <= there for linked in pages.values())
+    assert set().union(*pages.values()) == there
 
 
 def cut(path: Path) -> None:

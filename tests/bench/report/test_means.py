@@ -34,11 +34,6 @@ def footnotes_of(table: Table, method: str) -> list[str]:
     return [table.footnotes[index] for index in row_of(table, method).footnotes]
 
 
-def emphasis_of(table: Table, key: str) -> dict[str, str]:
-    cells = {row.method: cell_of(table, row.method, key) for row in table.rows}
-    return {method: cell.emphasis for method, cell in cells.items() if cell.emphasis}
-
-
 def test_mean_over_images_then_over_seeds(tmp_path: Path) -> None:
     # Means over images 21, 25 and 26: over seeds 24, and a standard deviation of sqrt((9 + 1 + 4) / 2).
     values = {0: (20.0, 22.0), 1: (24.0, 26.0), 2: (23.0, 29.0)}
@@ -109,24 +104,16 @@ def test_a_row_with_some_of_its_seeds_keeps_its_number(tmp_path: Path) -> None:
     assert footnotes_of(table, "msfnet-1") == [f"{run_name('msfnet-1', 1)} failed: no reason recorded."]
 
 
-def test_emphasis_passes_over_failed_rows_and_published_numbers(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path)
-    change(folder / run_name("msfnet-8") / "run.json", status="failed", error="stopped")
-    table = table_of(folder)
-    assert emphasis_of(table, "psnr") == {"msfnet-7": "best", "msfnet-6": "second"}
-    assert emphasis_of(table, "ssim") == {"msfnet-7": "best", "msfnet-6": "second"}
-    assert emphasis_of(table, "published_psnr") == emphasis_of(table, "parameters") == {}
-
-
 def test_published_numbers_and_costs_stand_in_their_rows(tmp_path: Path) -> None:
     table = table_of(fabricate(tmp_path))
     shown = {row.method: [cell.text for cell in row.cells] for row in table.rows}
-    #                     ESEM  PA  FEM  PSNR     SSIM     published        parameters, multiply-adds, time
-    assert shown["bicubic"][1:] == ["", "", "", "21.000", "0.4200", "24.138", "0.681", "0", "0", "<0.001"]
-    assert shown["sparnet"][1:4] + shown["sparnet"][6:8] == ["", "", "", "27.401", "0.818"]
-    assert shown["msfnet-6"] == (
-        ["Model 6", "✓", "", "✓", "37.000", "0.7400", "27.684", "0.828", "10.519", "7.130", "0.250"]
-    )
+    costs = ["10.519", "7.130", "0.250"]  # parameters, multiply-adds, time
+    gain = "-11.000 [-11.000, -11.000]"
+    assert shown["bicubic"][1:] == ["", "", "", "21.000", gain, "0.4200", "24.138", "0.681", "0", "0", "<0.001"]
+    assert shown["sparnet"][1:4] + shown["sparnet"][7:9] == ["", "", "", "27.401", "0.818"]
+    assert shown["msfnet-1"][4:7] == ["32.000", "", "0.6400"], "the baseline gains nothing over itself"
+    gain = "+5.000 [+5.000, +5.000]"
+    assert shown["msfnet-6"] == ["Model 6", "✓", "", "✓", "37.000", gain, "0.7400", "27.684", "0.828", *costs]
     assert cell_of(table, "msfnet-6", "parameters").value == 10_518_867
 
 

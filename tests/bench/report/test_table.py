@@ -6,17 +6,8 @@ import math
 
 import pytest
 
-from bench.report.table import Cell, Provenance, Row, emphasise, letter, number_cell
-
-SOURCE = Provenance(("run",), "synthfaces", "feed", 3, 1, "sparnet")
-
-
-def column(*values: float | None) -> list[Row]:
-    return [Row((number_cell(value, 3, provenance=SOURCE),), "method") for value in values]
-
-
-def marks(rows: list[Row], higher_is_better: bool = True) -> list[str]:
-    return [row.cells[0].emphasis for row in emphasise(rows, 0, 3, higher_is_better)]
+from bench.report.table import Cell, Row, emphasise, gain_cell, letter, number_cell
+from bench.statistics.intervals import Estimate
 
 
 @pytest.mark.parametrize(
@@ -37,16 +28,25 @@ def test_numbers_are_written_with_their_decimals(value: float | None, spread: fl
     assert number_cell(value, 3, spread).text == text
 
 
-def test_best_and_second_are_told_apart_as_printed() -> None:
-    assert marks(column(28.1, 30.0004, None, 29.9996, 27.0)) == ["second", "best", "", "best", ""]
-    assert marks(column(28.1, 30.0, 29.0), higher_is_better=False) == ["best", "", "second"]
-    assert marks(column(30.0001, 30.0004)) == ["", ""], "equal as printed: nothing to tell apart"
-    assert marks(column(30.0, None)) == ["", ""]
+@pytest.mark.parametrize(
+    ("told", "text"),
+    [
+        ((0.175, 0.1001, 0.2499), "+0.175 [+0.100, +0.250]"),
+        ((-0.0201, -0.05, 0.01), "-0.020 [-0.050, +0.010]"),
+        ((0.5, math.nan, math.nan), "+0.500"),
+        ((math.nan, math.nan, math.nan), "–"),  # noqa: RUF001
+    ],
+)
+def test_differences_have_a_sign_and_an_interval(told: tuple[float, float, float], text: str) -> None:
+    assert gain_cell(Estimate(*told, n=9, seeds=1, left_out=0), 3).text == text
+    assert gain_cell(None, 3).text == "–"  # noqa: RUF001
 
 
-def test_only_measured_numbers_compete() -> None:
-    published = Row((Cell(99.0, "99.000"),), "method")
-    assert marks([published, *column(30.0, 29.0)]) == ["", "best", "second"]
+def test_marks_go_to_their_cells() -> None:
+    rows = [Row((Cell(name, name), Cell(1.0, "1")), name) for name in "abc"]
+    marked = emphasise(rows, 1, {0: "tie", 2: "best"})
+    assert [row.cells[1].emphasis for row in marked] == ["tie", "", "best"]
+    assert all(row.cells[0].emphasis == "" for row in marked)
 
 
 def test_footnote_marks_do_not_run_out() -> None:

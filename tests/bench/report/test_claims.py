@@ -1,0 +1,186 @@
+"""What tables and pages claim: bold, ties, gains, effects and sizes, from scores made up to be told apart or not."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from bench.files import read_csv, read_json, write_csv
+from bench.report.ablation import ablation_table
+from bench.report.build import build_report
+from bench.report.capacity import capacity_page
+from bench.report.factorial import factorial_page
+from bench.report.gains import metrics_page
+from bench.report.results import Results, read_results
+from bench.report.sensitivity import sensitivity_page
+from bench.report.table import Cell, Table
+from bench.runs import SCORE
+from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
+
+IMAGES = tuple(f"face-{i:02}" for i in range(24))
+_FACTORS = {
+    1: (0, 0, 0),
+    2: (0, 0, 1),
+    3: (0, 1, 0),
+    4: (1, 0, 0),
+    5: (1, 1, 0),
+    6: (1, 0, 1),
+    7: (0, 1, 1),
+    8: (1, 1, 1),
+}
+
+
+def noise(*what: int) -> float:
+    return float(np.random.default_rng(what).normal())
+
+
+def psnr(
+    gains: Callable[[int], float], seed_noise: float = 0.0, own_noise: float = 0.05
+) -> Callable[[str, int, int], float]:
+    """Return PSNRs of models: the image's own, the model's gain, a little of both, and what the training adds."""
+
+    def value(method: str, seed: int, image: int) -> float:
+        model = {"bicubic": -9, "sparnet": 0}.get(method) if method in ("bicubic", "sparnet") else int(method[-1])
+        assert model is not None
+        gain = -2.0 if model == -9 else gains(model)
+        own = own_noise * noise(model + 10, image) + seed_noise * noise(model + 10, seed, 99)
+        return 26 + 1.5 * noise(image) + gain + own
+
+    return value
+
+
+def one_better(model: int) -> float:
+    return 1.0 if model == 8 else 0.0
+
+
+def marks(results: Results, key: str) -> dict[str, str]:
+    table = ablation_table(results)
+    place = [column.key for column in table.columns].index(key)
+    return {row.method: row.cells[place].emphasis for row in table.rows if row.cells[place].emphasis}
+
+
+def cells(table: Table) -> dict[str, dict[str, Cell]]:
+    keys = [column.key for column in table.columns]
+    return {row.cells[0].text: dict(zip(keys, row.cells, strict=True)) for row in table.rows}
+
+
+def results_of(folder: Path, **how: object) -> Results:
+    return read_results(fabricate(folder, images=IMAGES, **how))  # type: ignore[arg-type]
+
+
+def test_bold_is_what_is_better_than_all_others(tmp_path: Path) -> None:
+    results = results_of(tmp_path, seeds=(0, 1, 2), psnr=psnr(one_better, 0.01))
+    assert marks(results, "psnr") == marks(results, "ssim") == {"msfnet-8": "best"}
+    assert marks(results, "psnr_gain") == marks(results, "published_psnr") == {}
+    assert "Bold: better than every other row" in " ".join(ablation_table(results).notes)
+
+
+def test_one_training_is_never_bold(tmp_path: Path) -> None:
+    results = results_of(tmp_path, psnr=psnr(one_better))
+    assert marks(results, "psnr") == {"msfnet-8": "tie"}
+    assert "Nothing is bold" in " ".join(ablation_table(results).notes)
+
+
+def test_rows_that_cannot_be_told_apart_are_marked_alike(tmp_path: Path) -> None:
+    results = results_of(tmp_path, seeds=(0, 1, 2), psnr=psnr(lambda model: 1.0 * (model in (6, 8)), 0.02))
+    assert marks(results, "psnr") == {"msfnet-6": "tie", "msfnet-8": "tie"}
+
+
+def test_what_trainings_differ_by_is_no_claim(tmp_path: Path) -> None:
+    """A gain of 0.3 dB that every image shows, between networks whose trainings differ by 0.5 dB."""
+    results = results_of(tmp_path, seeds=(0, 1), psnr=psnr(lambda model: 0.3 * (model == 8), 0.5))
+    assert set(marks(results, "psnr").values()) == {"tie"}
+
+
+def test_failed_rows_do_not_compete(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, images=IMAGES, seeds=(0, 1), psnr=psnr(lambda model: 1.0 * model, 0.01))
+    for seed in (0, 1):
+        change(folder / run_name("msfnet-8", seed) / "run.json", status="failed", error="stopped")
+    assert marks(read_results(folder), "psnr") == {"msfnet-7": "best"}
+
+
+def test_gains_say_what_can_be_claimed(tmp_path: Path) -> None:
+    page = metrics_page(results_of(tmp_path, seeds=(0, 1, 2), psnr=psnr(one_better, 0.01)))
+    assert page is not None
+    means, gains = page.tables
+    found = cells(gains)
+    assert "Model 1" not in found and len(found) == 9
+    better = found["Model 8"]["psnr_gain"]
+    assert better.text.startswith("+1.0") and better.text.endswith("*") and better.p is not None and better.p < 0.01
+    same = found["Model 2"]["psnr_gain"]
+    assert not same.text.endswith("*") and same.p is not None and same.p > 0.05
+    assert same.interval is not None and same.interval[0] < 0 < same.interval[1]
+    low, high = cells(means)["Model 8"]["psnr"].interval or (math.nan, math.nan)
+    assert low < float(cells(means)["Model 8"]["psnr"].value or 0) < high
+
+
+def test_metrics_that_need_no_truth_are_all_that_is_shown_without(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, images=IMAGES, psnr=psnr(one_better), metrics=["psnr", "ssim", "niqe-pooled"])
+    for row in rows_of_table_1():
+        path = folder / run_name(row["method"]) / "scores.csv"
+        kept = [{**line, "metric": "niqe-pooled"} for line in read_csv(path, SCORE) if line["metric"] == "psnr"]
+        write_csv(path, SCORE, kept)
+    test = read_json(folder / "experiment.json")["test"]
+    change(folder / "experiment.json", test=[{**test[0], "truth": False}])
+    results = read_results(folder)
+    table = ablation_table(results)
+    assert [column.key for column in table.columns if column.dataset] == ["niqe-pooled"]
+    assert all(row.status == "finished" for row in table.rows)
+    assert marks(results, "niqe-pooled") == {"bicubic": "tie"}, "lower is better"
+    assert build_report(folder, tmp_path / "report")
+
+
+def test_effects_are_those_that_were_put_in(tmp_path: Path) -> None:
+    def gains(model: int) -> float:
+        esem, pa, fem = _FACTORS[model] if model else (0, 0, 0)
+        return 0.4 * esem + 0.1 * fem + 0.2 * esem * pa
+
+    page = factorial_page(results_of(tmp_path, seeds=(0, 1), psnr=psnr(gains, 0.001, 0.01)))
+    assert page is not None
+    found = cells(page.tables[0])
+    expected = {"ESEM": 0.5, "PA": 0.1, "FEM": 0.1, "ESEM × PA": 0.1, "ESEM × FEM": 0.0, "ESEM × PA × FEM": 0.0}  # noqa: RUF001
+    for name, effect in expected.items():
+        cell = found[name]["psnr"]
+        assert cell.value == pytest.approx(effect, abs=0.01)
+        assert cell.interval is not None and cell.interval[1] - cell.interval[0] < 0.02
+    published = {"ESEM": 0.175, "PA": 0.042, "FEM": 0.132}
+    assert {name: found[name]["published_psnr"].value for name in published} == pytest.approx(published, abs=5e-4)
+    assert found["ESEM"]["published_psnr"].text == "+0.175"
+    assert "single modules add up to +0.5" in " ".join(page.text) and "+0.376 and +0.355" in " ".join(page.text)
+
+
+def test_no_factorial_without_all_its_rows(tmp_path: Path) -> None:
+    rows = [row for row in rows_of_table_1() if row["method"] != "msfnet-5"]
+    assert factorial_page(results_of(tmp_path, rows=rows)) is None
+    assert factorial_page(results_of(tmp_path / "none", rows=rows_of_table_1()[:2])) is None
+
+
+def test_size_alone_has_a_row_of_its_own(tmp_path: Path) -> None:
+    rows = rows_of_table_1()
+    rows.insert(2, {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"})
+    folder = fabricate(tmp_path, images=IMAGES, rows=rows, psnr=psnr(one_better))
+    page = capacity_page(read_results(folder))
+    assert page is not None and "widened to the size of msfnet-8" in page.text[0]
+    table = cells(page.tables[0])
+    assert "Bicubic" not in table and table["SPARNet-wide"]["over_SPARNet-wide"].text == ""
+    assert table["Model 8"]["over_SPARNet-wide"].value == pytest.approx(1.0, abs=0.05)
+    assert (table["Model 8"]["published_gain"].text, table["SPARNet-wide"]["published_gain"].value) == ("+0.355", None)
+    first = cells(ablation_table(read_results(folder)))
+    assert first["SPARNet-wide"]["published_psnr"].value is None, "what is published is not of this size"
+    assert capacity_page(results_of(tmp_path / "other", baseline="")) is None
+
+
+def test_sensitivity_shows_what_a_protocol_moves(tmp_path: Path) -> None:
+    page = sensitivity_page(results_of(tmp_path, psnr=psnr(one_better), protocols=("sparnet", "rgb")))
+    assert page is not None
+    values, gains, *_ = page.tables
+    row = cells(values)["Model 8"]
+    assert float(row["sparnet"].value or 0) - float(row["rgb"].value or 0) == pytest.approx(1.0)
+    row = cells(gains)["Model 8"]
+    assert row["sparnet"].text == row["rgb"].text, "the same less in every row is no other gain"
+    assert "moves by up to 1.000 dB, its difference from Model 1 by up to 0.000 dB" in " ".join(page.text)
+    assert sensitivity_page(results_of(tmp_path / "one", psnr=psnr(one_better))) is None
