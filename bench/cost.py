@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import statistics
-import time
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
 from torch.utils.flop_counter import FlopCounterMode
+
+from bench.latency import latency
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -53,22 +53,6 @@ def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
     return MultiplyAdds(published=executed + sum(saved), executed=executed)
 
 
-@torch.no_grad()
 def seconds_per_image(model: nn.Module, lr: Tensor, least_seconds: float = 1.0) -> float:
-    """Return the median wall time of a forward pass of one image [1, 3, h, w], after a warm-up.
-
-    Passes are repeated for `least_seconds`, but five times at least.
-    """
-    times: list[float] = []
-    while len(times) < 6 or sum(times) < least_seconds:
-        _wait(lr.device)
-        start = time.perf_counter()
-        model(lr)
-        _wait(lr.device)
-        times.append(time.perf_counter() - start)
-    return statistics.median(times[1:])
-
-
-def _wait(device: torch.device) -> None:
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
+    """Return the median wall time of a forward pass of one image [1, 3, h, w]; see bench.latency, which measures it."""
+    return latency(model, lr, least_seconds=least_seconds).median

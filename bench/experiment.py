@@ -199,14 +199,11 @@ def load_job(
     what = from_dict(Experiment, read_toml(experiment_path), str(experiment_path.name))
     metrics = tuple(metric.name for metric in get_metrics([*what.metrics, *extra_metrics]))
     rows = what.rows + tuple(Row(method) for method in extra_methods)
-    for row in rows:
-        registry.get(row.method)
     settings = read_toml(profile_path)
     for override in overrides:
         _override(settings, override)
     budget = from_dict(Profile, settings, str(profile_path.name))
     what = dataclasses.replace(what, rows=rows, metrics=metrics)
-    what = dataclasses.replace(what, rows=tuple(_matched(what, budget, row) for row in rows))
     for row in what.rows:
         spec = registry.get(row.method)
         if what.scale not in spec.scales:
@@ -214,6 +211,7 @@ def load_job(
                 f"method '{row.method}' supports scales {list(spec.scales)}, the experiment asks {what.scale}"
             )
     _check_options(what, budget, str(profile_path.name))
+    what = dataclasses.replace(what, rows=tuple(_matched(what, budget, row) for row in rows))
     parts = [experiment_path.stem]
     parts += [profile_path.stem] if profile_path.stem != DEFAULT_PROFILE else []
     parts += [data] if data != DEFAULT_DATA else []

@@ -1,4 +1,5 @@
-"""All metrics by name. A metric is a file here with a tuple METRICS of specs; any of pyiqa's is `pyiqa:<name>`."""
+"""All metrics by name. A metric is a file here with a tuple METRICS of specs; any of pyiqa's is `pyiqa:<name>`, and
+NIQE with pristine pictures of one's own `niqe-pooled:FILE.json` (see bench.metrics.niqe_refit)."""
 
 from __future__ import annotations
 
@@ -11,7 +12,19 @@ from bench.errors import UserError, suggest
 from bench.metrics.spec import Metric
 
 # In the order of tables. What a module needs beside numpy it imports when a value is computed.
-MODULES = ("psnr", "ssim", "ms_ssim", "niqe", "identity", "landmarks", "detection", "consistency")
+MODULES = (
+    "psnr",
+    "ssim",
+    "ms_ssim",
+    "lpips",
+    "dists",
+    "niqe",
+    "identity",
+    "facenet",
+    "landmarks",
+    "detection",
+    "consistency",
+)
 PYIQA = "pyiqa:"
 DEFAULT = ("psnr", "ssim", "niqe-pooled")
 
@@ -30,6 +43,11 @@ def get_metric(name: str) -> Metric:
 
         return pyiqa_metric(name.removeprefix(PYIQA))
     known = catalogue()
+    convention, _, file = name.partition(":")
+    if file and convention.startswith("niqe") and convention in known:
+        from bench.metrics.niqe_refit import refitted_metric
+
+        return refitted_metric(convention, file)
     if name not in known:
         raise UserError(f"unknown metric '{name}': {suggest(name, known)}; any of pyiqa's is {PYIQA}<name>")
     return known[name]

@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -35,54 +35,85 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 FEATURES = 36
+BLOCK, STRIDE = 96, 32  # pixels; NIQE's own blocks, and how far apart niqe-pooled lays them
 PARAMETERS = Path(__file__).with_name("niqe_parameters.json")
 _LUMA = (0.299, 0.587, 0.114)
 _SHAPES = (0.2, 10.0, 0.001)  # from, to, step of the shape parameters that are tried
 _FLAT = 1e-9  # levels: what arithmetic leaves of nothing must not count as a positive or negative value
+_OTHER_BLOCK = "blocks of {0}x{0} against a pristine Gaussian of {1}x{1}"
+_REFITTED = "not the published pristine pictures: compares with values of the same file alone"
 _SHARP = 0.75  # pristine blocks are those sharper than this part of the sharpest
 
 
 @dataclass(frozen=True)
 class Pristine:
-    """The Gaussian of pristine blocks: `mean` [36], `covariance` [36, 36]; `digest` names the file it is from."""
+    """The Gaussian of pristine blocks: `mean` [36], `covariance` [36, 36]; `digest` names the file it is from.
+
+    `block` is the side of the blocks that it was fitted to.
+    """
 
     mean: np.ndarray
     covariance: np.ndarray
     digest: str
+    block: int = BLOCK
+
+
+def read_pristine(path: Path) -> Pristine:
+    """Read a pristine Gaussian; raise UserError for a file of another kind. Without `block` it is of 96x96."""
+    given = read_json(path)
+    try:
+        mean, covariance = (np.array(given[key], np.float64) for key in ("mean", "covariance"))
+        block = int(given.get("block", BLOCK))
+    except (AttributeError, KeyError, TypeError, ValueError):
+        mean = covariance = np.empty(0)
+    if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES) or not np.isfinite(covariance).all():
+        raise UserError(f"{path}: not NIQE parameters: expected a mean of 36 numbers and a covariance of 36x36")
+    return Pristine(mean, covariance, hashlib.sha256(path.read_bytes()).hexdigest()[:12], block)
 
 
 @functools.cache
 def pristine(path: Path = PARAMETERS) -> Pristine:
-    """Read a pristine Gaussian; raise UserError for a file of another kind."""
-    given = read_json(path)
-    try:
-        mean, covariance = (np.array(given[key], np.float64) for key in ("mean", "covariance"))
-    except (KeyError, TypeError, ValueError):
-        mean = covariance = np.empty(0)
-    if mean.shape != (FEATURES,) or covariance.shape != (FEATURES, FEATURES):
-        raise UserError(f"{path}: not NIQE parameters: expected a mean of 36 numbers and a covariance of 36x36")
-    return Pristine(mean, covariance, hashlib.sha256(path.read_bytes()).hexdigest()[:12])
+    """Return the pristine Gaussian of `path` (see `read_pristine`), read once."""
+    return read_pristine(path)
 
 
-def fit(pictures: np.ndarray, path: Path, block: int = 96) -> Pristine:
-    """Fit a pristine Gaussian to uint8 [N, H, W, 3] and write it to `path`.
+def fit(pictures: Iterable[np.ndarray], path: Path, block: int = BLOCK, stride: int | None = None) -> Pristine:
+    """Fit a pristine Gaussian to pictures, uint8 [H, W, 3] each, and write it to `path`.
 
-    Of each picture the blocks count that are sharper (mean local deviation) than 0.75 of its sharpest. Raises
-    UserError when fewer than 37 are left: their covariance would be singular.
+    Blocks lie `stride` pixels apart (default: side by side, as published). Of each picture those count that are
+    sharper (mean local deviation) than 0.75 of its sharpest. Raises UserError when fewer than 37 are left, whose
+    covariance would be singular, for a picture smaller than a block, and for sides that can't be halved.
     """
-    found = _blocks_of(describe(pictures, block, block))
-    luma = _luma(pictures)
-    _, deviation = _normalise(_crop(luma, block, block))
-    sharp = _cut(deviation, block, block).mean(dim=(-2, -1)).numpy()
-    kept = found[sharp > _SHARP * sharp.max(axis=1, keepdims=True)]
-    kept = kept[np.isfinite(kept).all(axis=1)]
+    stride = block if stride is None else stride
+    for name, value, least in (("block", block, 16), ("stride", stride, 2)):
+        if value < least or value % 2:
+            raise UserError(f"{name} {value}: expected an even number of pixels, at least {least}")
+    found = [_sharp_blocks(picture[None], block, stride) for picture in pictures]
+    kept, count = np.concatenate([np.empty((0, FEATURES)), *found]), len(found)
     if len(kept) <= FEATURES:
-        raise UserError(f"only {len(kept)} sharp blocks in {len(pictures)} pictures: more than {FEATURES} are needed")
-    mean, covariance = kept.mean(axis=0), np.cov(kept, rowvar=False)
-    source = f"{len(kept)} blocks of {block}x{block} of {len(pictures)} pictures"
-    write_json(path, {"source": source, "mean": mean.tolist(), "covariance": covariance.tolist()})
+        raise UserError(f"only {len(kept)} sharp blocks in {count} pictures: more than {FEATURES} are needed")
+    write_json(
+        path,
+        {
+            "source": f"{len(kept)} blocks of {block}x{block} of {count} pictures",
+            "block": block,
+            "stride": stride,
+            "blocks": len(kept),
+            "pictures": count,
+            "mean": kept.mean(axis=0).tolist(),
+            "covariance": np.cov(kept, rowvar=False).tolist(),
+        },
+    )
     pristine.cache_clear()
     return pristine(path)
+
+
+def _sharp_blocks(picture: np.ndarray, block: int, stride: int) -> np.ndarray:
+    """Return the features of the sharp blocks of one picture [1, H, W, 3]: float64 [n, 36]."""
+    features = _blocks_of(describe(picture, block, stride))[0]
+    _, deviation = _normalise(_crop(_luma(picture), block, stride))
+    sharp = _cut(deviation, block, stride).mean(dim=(-2, -1))[0].numpy()
+    return np.asarray(features[(sharp > _SHARP * sharp.max()) & np.isfinite(features).all(axis=1)])
 
 
 def describe(pictures: np.ndarray, block: int, stride: int) -> np.ndarray:
@@ -239,7 +270,9 @@ def pooled(features: np.ndarray, reference: Pristine) -> np.ndarray:
     value = float(np.sqrt(off @ precision @ off))
     direction = precision @ off
     along = (blocks - mean) @ direction
-    influence = (-2 * along - 0.5 * (along**2 - direction @ covariance @ direction)) / (2 * value)
+    influence = -2 * along - 0.5 * (along**2 - direction @ covariance @ direction)
+    if value:  # 0: the very blocks that the Gaussian was fitted to
+        influence = influence / (2 * value)
     counts = whole.sum(axis=1)
     parts = np.where(whole, influence, 0).sum(axis=1) * (counts > 0).sum() / len(every)
     parts = np.where(counts > 0, parts, np.nan)
@@ -256,59 +289,57 @@ def _length(block: int, stride: int, height: int, width: int) -> int:
     return ((height - block) // stride + 1) * ((width - block) // stride + 1) * FEATURES
 
 
-def _parameters(block: int, stride: int, covariance: str, path: Path) -> Mapping[str, Any]:
+def _parameters(block: int, stride: int, covariance: str, reference: Callable[[], Pristine]) -> Mapping[str, Any]:
+    known = reference()
     return {
         "block": block,
         "stride": stride,
         "blocks_at_128x128": _length(block, stride, 128, 128) // FEATURES,
         "covariance": covariance,
-        "pristine": pristine(path).digest,
+        "pristine": known.digest,
+        "pristine_block": known.block,
     }
 
 
 def niqe_metrics(path: Path = PARAMETERS) -> tuple[Described, ...]:
-    """Return the three metrics with the pristine Gaussian of `path`."""
+    """Return the three metrics with the pristine Gaussian of `path`, which is read when it is first needed."""
+    return make_metrics(lambda: pristine(path), BLOCK if path == PARAMETERS else pristine(path).block)
+
+
+def make_metrics(reference: Callable[[], Pristine], pristine_block: int, label: str = "") -> tuple[Described, ...]:
+    """Return the three metrics with the pristine Gaussian that `reference` gives, fitted to blocks of that side.
+
+    A `label` is added to names and titles and marks a Gaussian that is not the published one.
+    """
 
     def make(name: str, title: str, block: int, stride: int, covariance: str, caution: str) -> Described:
         whole = covariance == "of all blocks of the set"
         function = pooled if whole else distances
+        off = "" if block == pristine_block else _OTHER_BLOCK.format(block, pristine_block)
         return Described(
-            name,
-            title,
+            f"{name}:{label}" if label else name,
+            f"NIQE ({title}, {label.partition('@')[0]})" if label else f"NIQE ({title})",
             "",
             False,
             3,
             (),
-            "Mittal, Soundararajan and Bovik 2013",
-            partial(_parameters, block, stride, covariance, path),
-            caution,
+            "Mittal, Soundararajan and Bovik 2013" + (", refitted" if label else ""),
+            partial(_parameters, block, stride, covariance, reference),
+            "; ".join(filter(None, (caution, off, _REFITTED if label else ""))),
             description=Description(
                 f"niqe-{block}-{stride}",
                 partial(_length, block, stride),
                 partial(describe, block=block, stride=stride),
             ),
-            compare=lambda sr, _: function(sr, pristine(path)),
+            compare=lambda sr, _: function(sr, reference()),
             over_set=whole,
         )
 
+    one = "one block of 96x96 in a face of 128x128: no covariance, and 44% of the face is not seen"
     return (
-        make("niqe-pooled", "NIQE (pooled)", 96, 32, "of all blocks of the set", ""),
-        make(
-            "niqe",
-            "NIQE (one block)",
-            96,
-            96,
-            "of a picture's blocks, 0 for one block",
-            "one block of 96x96 in a face of 128x128: no covariance, and 44% of the face is not seen",
-        ),
-        make(
-            "niqe-tiled",
-            "NIQE (tiled)",
-            32,
-            32,
-            "of a picture's blocks",
-            "blocks of 32x32 against a pristine Gaussian of 96x96",
-        ),
+        make("niqe-pooled", "pooled", BLOCK, STRIDE, "of all blocks of the set", ""),
+        make("niqe", "one block", BLOCK, BLOCK, "of a picture's blocks, 0 for one block", one),
+        make("niqe-tiled", "tiled", STRIDE, STRIDE, "of a picture's blocks", ""),
     )
 
 

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
-
-DRAWS = 4000
-_BLOCK = 500  # draws at once: bounds the memory
+from scipy import special
 
 
 @dataclass(frozen=True)
@@ -51,67 +49,67 @@ def difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Estimate:
     return interval([a, b], [1.0, -1.0], level)
 
 
-def interval(
-    groups: list[np.ndarray], weights: list[float], level: float = 0.95, draws: int = DRAWS, seed: int = 0
-) -> Estimate:
-    """Return a weighted sum of groups' means, [seeds, images] each, with a hierarchical-bootstrap interval.
+def interval(groups: list[np.ndarray], weights: list[float], level: float = 0.95) -> Estimate:
+    """Return a weighted sum of groups' means, [seeds, images] each, with its interval.
 
-    Images are drawn with replacement, the same for all groups, and the seeds of each group on their own. Two things
-    keep the interval honest where a plain percentile bootstrap is too narrow. A drawn mean of k seeds varies by
-    (k - 1) / k of what it should, so seeds' deviations are stretched by sqrt(k / (k - 1)). And the spread of few draws
-    is itself uncertain: the interval is the mean -+ Student's t times the bootstrap's standard error, with the degrees
-    of freedom of Welch and Satterthwaite. Groups of one seed add nothing to the chance of training. Images that are
-    not finite in any place are left out. The same input gives the same interval.
+    Images are the same for all groups, the seeds of each are its own. The squared standard error is the variance of the
+    images' mean and, of each group with several seeds, that of the seeds' mean: what a bootstrap over seeds and images
+    converges to, less one of the three times that it counts image x seed (Owen, The pigeonhole bootstrap, 2007); two
+    remain, on the safe side. Student's t has the degrees of freedom of Welch and Satterthwaite. A group of one seed
+    adds nothing to the chance of training.
+
+    The images' differences may be skewed, which a symmetric interval pays for where their tail is: that bound is moved
+    out by what skewness adds to the quantile of a studentised mean (Hall, The Bootstrap and Edgeworth Expansion, 1992,
+    section 2.6), skewness * (2 z^2 + 1) / 6 standard errors. The other bound, which could move in, stays.
+
+    Coverage of 95%, simulated for differences of groups of 1, 2, 3, 5 and 10 seeds and 32, 50 and 300 images: 93-97% in
+    every cell, for normal differences and for log-normal ones of skewness up to 3.7. The skewness of the 45 differences
+    between rows of results/reference/quick (32 images) is 2.2 at most, 0.3 in the median, as of normal ones. Where
+    training outweighs images by far and one group decides, coverage is below 93%: two seeds (87-91%) or three (92%)
+    beside a group of one, or alone, and two beside five (88-93%). Trainings that are alike by chance then look certain.
+
+    Images that are not finite in any place are left out. The same input gives the same interval.
     """
     finite = np.all([np.isfinite(group).all(axis=0) for group in groups], axis=0)
     groups = [np.asarray(group, np.float64)[:, finite] for group in groups]
     n, seeds = int(finite.sum()), max(len(group) for group in groups)
     if n == 0:
         return Estimate(math.nan, math.nan, math.nan, 0, seeds, len(finite))
-    mean = float(sum(weight * group.mean() for group, weight in zip(groups, weights, strict=True)))
+    per_image = np.sum([weight * group.mean(axis=0) for group, weight in zip(groups, weights, strict=True)], axis=0)
+    mean = float(per_image.mean())
     if n == 1:
         return Estimate(mean, math.nan, math.nan, 1, seeds, len(finite) - 1)
-    error = _bootstrap_error(groups, weights, draws, np.random.default_rng(seed))
-    margin = float(stats.t.ppf((1 + level) / 2, _freedom(groups, weights))) * error
-    return Estimate(mean, mean - margin, mean + margin, n, seeds, len(finite) - n)
+    variances, own = zip((float(per_image.var(ddof=1)) / n, n - 1), *_training(groups, weights), strict=True)
+    error = math.sqrt(sum(variances))
+    margin = float(special.stdtrit(freedom(np.array(variances), own), (1 + level) / 2)) * error
+    reach = _skewness(per_image, error) * (2 * float(special.ndtri((1 + level) / 2)) ** 2 + 1) / 6 * error
+    return Estimate(mean, mean - margin + min(reach, 0), mean + margin + max(reach, 0), n, seeds, len(finite) - n)
 
 
-def _bootstrap_error(groups: list[np.ndarray], weights: list[float], draws: int, chance: np.random.Generator) -> float:
-    """Return the standard error of the weighted sum over draws of images and seeds."""
-    n = groups[0].shape[1]
-    stretched = [_stretch(group) for group in groups]
-    found = []
-    for start in range(0, draws, _BLOCK):
-        count = min(_BLOCK, draws - start)
-        images = chance.multinomial(n, np.full(n, 1 / n), size=count) / n  # how often each image is drawn
-        total = np.zeros(count)
-        for group, weight in zip(stretched, weights, strict=True):
-            k = len(group)
-            share = chance.multinomial(k, np.full(k, 1 / k), size=count) / k
-            total += weight * np.einsum("dk,dk->d", share, images @ group.T)
-        found.append(total)
-    return float(np.concatenate(found).std(ddof=1)) * math.sqrt(n / (n - 1))
+def freedom(variances: np.ndarray, own: Sequence[int]) -> np.ndarray:
+    """Return the degrees of freedom of sums of variances [parts, ...], whose own are [parts]; 1 where all are 0.
+
+    Satterthwaite, An approximate distribution of estimates of variance components, 1946; Welch 1947.
+    """
+    total = variances.sum(axis=0)
+    shares = variances / np.where(total > 0, total, 1)
+    parts = sum(share**2 / one for share, one in zip(shares, own, strict=True))
+    return np.asarray(1 / np.where(total > 0, parts, 1))
 
 
-def _stretch(group: np.ndarray) -> np.ndarray:
-    """Stretch what each seed's mean is off by, so that a drawn mean of seeds varies as a mean of new seeds would."""
-    k = len(group)
-    if k == 1:
-        return group
-    off = group.mean(axis=1, keepdims=True) - group.mean()
-    return np.asarray(group + off * (math.sqrt(k / (k - 1)) - 1))
+def _training(groups: list[np.ndarray], weights: list[float]) -> list[tuple[float, int]]:
+    """Return the variance of the mean over seeds, and its degrees of freedom, of each group with several seeds."""
+    return [
+        (weight**2 * float(group.mean(axis=1).var(ddof=1)) / len(group), len(group) - 1)
+        for group, weight in zip(groups, weights, strict=True)
+        if len(group) > 1
+    ]
 
 
-def _freedom(groups: list[np.ndarray], weights: list[float]) -> float:
-    """Return the degrees of freedom of the standard error: few seeds weigh by their part of the variance."""
-    parts = [(_image_variance(groups, weights), groups[0].shape[1] - 1)]
-    for group, weight in zip(groups, weights, strict=True):
-        if len(group) > 1:
-            parts.append((weight**2 * float(group.mean(axis=1).var(ddof=1)) / len(group), len(group) - 1))
-    total = sum(variance for variance, _ in parts)
-    return float(total**2 / sum(variance**2 / freedom for variance, freedom in parts)) if total > 0 else 1.0
-
-
-def _image_variance(groups: list[np.ndarray], weights: list[float]) -> float:
-    per_image = sum(weight * group.mean(axis=0) for group, weight in zip(groups, weights, strict=True))
-    return float(np.var(per_image, ddof=1) / groups[0].shape[1])
+def _skewness(per_image: np.ndarray, error: float) -> float:
+    """Return the mean's skewness: the images' third moment over the whole error; few seeds cannot tell theirs."""
+    n = len(per_image)
+    if n < 3 or error == 0:
+        return 0.0
+    third = float(((per_image - per_image.mean()) ** 3).sum()) * n / ((n - 1) * (n - 2))
+    return third / n**2 / error**3

@@ -1,0 +1,69 @@
+"""Weight files of learned metrics: where `fsr fetch` puts them, what they must be, and their tensors."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench import paths, weights
+from bench.errors import UserError
+from bench.metrics.spec import UnavailableError
+
+if TYPE_CHECKING:
+    import torch
+    from torch import Tensor
+
+
+@dataclass(frozen=True)
+class WeightFile:
+    """A safetensors file in the cache folder.
+
+    `way_out` tells how it gets there. `sha256` is what its bytes must hash to; "" for a file made of one that the user
+    brings, whose hash then only goes into the cache's keys.
+    """
+
+    name: str
+    way_out: str
+    sha256: str = ""
+
+    @property
+    def path(self) -> Path:
+        """Where the file lies or would lie."""
+        return paths.cache() / "weights" / f"{self.name}.safetensors"
+
+    def digest(self) -> str:
+        """Return the sha256 of the file; raise UnavailableError when it is missing or another one."""
+        path = self.path
+        try:
+            stat = path.stat()
+        except FileNotFoundError:
+            raise UnavailableError(f"its weights are not here: {self.way_out}") from None
+        found = _sha256(path, stat.st_size, stat.st_mtime_ns)
+        if self.sha256 and found != self.sha256:
+            raise UnavailableError(
+                f"{path} is damaged or another file: sha256 {found[:12]}, expected {self.sha256[:12]}: {self.way_out}"
+            )
+        return found
+
+    def tensors(self, device: torch.device) -> dict[str, Tensor]:
+        """Return the tensors by name, on `device`; raise UnavailableError as `digest` does."""
+        return _tensors(self.path, self.digest(), device)
+
+
+@functools.lru_cache(maxsize=16)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Return a file's hash; size and time of change are there to find the file that was replaced."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@functools.lru_cache(maxsize=4)
+def _tensors(path: Path, digest: str, device: torch.device) -> dict[str, Tensor]:
+    try:
+        tensors, _ = weights.load(path)
+    except UserError as error:
+        raise UnavailableError(str(error)) from None
+    return {name: tensor.to(device) for name, tensor in tensors.items()}
