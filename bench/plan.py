@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
-from bench.schedule.local import threads_each
+from bench.schedule.executor import How, failed_before
+from bench.schedule.local import choose_jobs, threads_each
 from bench.schedule.work import unscored
 
 if TYPE_CHECKING:
@@ -14,7 +15,8 @@ if TYPE_CHECKING:
 
     from bench.experiment import Cell, Faces, Job
 
-State = Literal["cached", "score", "resume", "to do"]
+State = Literal["cached", "score", "resume", "to do", "failed"]
+DEFAULT = How()
 _CHANGED = "kept, though its network's code has changed since; delete the folder to train it again"
 
 
@@ -68,20 +70,21 @@ class Plan:
         return "\n".join([*lines, *self.warnings])
 
 
-def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.device, jobs: int = 1) -> Plan:
+def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.device, how: How = DEFAULT) -> Plan:
     """Measure a few iterations of each method that has something left to train, and add up.
 
-    Measured with the threads that each of `jobs` runs will have, one after the other.
+    Measured with the threads that each of the runs side by side will have, one after the other.
     """
     import torch
 
     from bench.provenance import describe_device
 
+    jobs = choose_jobs(how.jobs, len(cells), device)
     speeds: dict[str, tuple[float, float]] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(threads_each(jobs))
     try:
-        runs = tuple(_plan_run(cell, faces, device, speeds) for cell in cells)
+        runs = tuple(_plan_run(cell, faces, device, how, speeds) for cell in cells)
     finally:
         torch.set_num_threads(threads)
     return Plan(
@@ -96,12 +99,16 @@ def make_plan(job: Job, cells: Sequence[Cell], faces: Faces, device: torch.devic
     )
 
 
-def _plan_run(cell: Cell, faces: Faces, device: torch.device, speeds: dict[str, tuple[float, float]]) -> PlannedRun:
+def _plan_run(
+    cell: Cell, faces: Faces, device: torch.device, how: How, speeds: dict[str, tuple[float, float]]
+) -> PlannedRun:
     config = cell.run.config
     total = config.training.iterations if config.training else 0
     state: State
     missing = unscored(cell, faces)
-    if cell.run.trained:
+    if failed_before(cell, how):
+        state, left, missing = "failed", 0, []
+    elif cell.run.trained:
         state, left = "score" if missing else "cached", 0
     else:
         left = total - _done(cell)

@@ -1,18 +1,21 @@
 """The run store: one folder a run, named by its config's hash, every file written whole.
 
-results/<experiment>/<run>/run.json             config, status, device, versions, times
+results/<experiment>/<run>/run.json             config, status, device, versions, times, how far it is
                            curve.csv            a row a validation
                            scores.csv           a row an image and metric
                            weights.safetensors  the weights that were scored
                            state.pt             training state, until the run has finished
+                           state.previous.pt    the one before it, should a power cut have damaged the last
                            samples/<image>.png  a few super-resolved test faces
 """
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import io
-from collections.abc import Iterable, Mapping
+import logging
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from operator import itemgetter
 from pathlib import Path
@@ -22,6 +25,7 @@ from bench.config import RunConfig
 from bench.errors import UserError
 from bench.files import read_csv, read_json, write_bytes, write_csv, write_json
 
+log = logging.getLogger("fsr")
 LAYOUT = 1
 CURVE = ("iteration", "loss", "psnr", "learning_rate")
 SCORE = ("run", "method", "seed", "dataset", "fingerprint", "image", "metric", "protocol", "value")
@@ -48,6 +52,37 @@ class Run:
     def state(self) -> Path:
         """Where the training state lies until the run has finished."""
         return self.folder / "state.pt"
+
+    @property
+    def previous(self) -> Path:
+        """Where the training state before that lies."""
+        return self.folder / "state.previous.pt"
+
+    @contextlib.contextmanager
+    def claim(self, wait: bool = False) -> Iterator[bool]:
+        """Hold the run for this process alone; give whether it is held.
+
+        Another process that holds it is waited for with `wait`, else False is given. The system lets go of a lock when
+        its process dies, however that happens, so none is ever left behind.
+        """
+        from filelock import FileLock, Timeout
+
+        self.lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.lock, poll_interval=0.5)
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            yield False
+            return
+        try:
+            yield True
+        finally:
+            lock.release()
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while a process works on the run."""
+        return _lock(self.experiment, self.config.name)
 
     def record(self) -> dict[str, Any]:
         """Return run.json, or an empty record when the run was never started.
@@ -95,34 +130,81 @@ class Run:
         write_csv(self.folder / "scores.csv", SCORE, [*kept, *rows])
 
     def save_state(self, state: Mapping[str, Any]) -> None:
-        """Replace the training state, in one step."""
+        """Replace the training state, in one step; the one before it is kept."""
         import torch
 
         out = io.BytesIO()
         torch.save({"config": self.config.id, **state}, out)
+        if self.state.exists():
+            self.state.replace(self.previous)
         write_bytes(self.state, out.getvalue())
 
     def load_state(self) -> dict[str, Any] | None:
         """Return the training state, or None when there is none; no pickled code is ever run.
 
-        Raises UserError when the file is truncated, not a checkpoint, or another run's.
+        A state that a power cut has damaged is removed where the one before it is whole, and that one is returned.
+        Raises UserError when none is whole, or it is another run's; the files are then left alone.
         """
-        import torch
+        damaged: list[str] = []
+        for path in (self.state, self.previous):
+            if not path.exists():
+                continue
+            try:
+                state = _read_state(path)
+            except _DamagedError as error:
+                damaged.append(f"{path}: not a whole checkpoint ({error})")
+                continue
+            if state.get("config") != self.config.id:
+                raise UserError(f"{path}: checkpoint of another run; delete it to train this run from the start")
+            if damaged:
+                log.warning("%s; going on from the one before it", damaged[0])
+                self.state.unlink()
+            return state
+        if damaged:
+            raise UserError(f"{damaged[0]}; delete it to train this run from the start")
+        return None
 
-        if not self.state.exists():
-            return None
-        try:
-            state = torch.load(self.state, map_location="cpu", weights_only=True)
-        except OSError:
-            raise
-        except Exception as error:
-            raise UserError(
-                f"{self.state}: not a whole checkpoint ({type(error).__name__}); "
-                "delete it to train this run from the start"
-            ) from None
-        if not isinstance(state, dict) or state.get("config") != self.config.id:
-            raise UserError(f"{self.state}: checkpoint of another run; delete it to train this run from the start")
-        return state
+    def drop_state(self) -> None:
+        """Remove the training state of a run that has finished."""
+        self.state.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)
+
+
+def is_held(experiment: Path, name: str) -> bool:
+    """Tell whether a process on this machine, or on one that shares the folder and its locks, is at work on a run."""
+    from filelock import FileLock, Timeout
+
+    path = _lock(experiment, name)
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _lock(experiment: Path, name: str) -> Path:
+    return experiment / ".locks" / f"{name}.lock"
+
+
+class _DamagedError(Exception):
+    """A file is no whole checkpoint."""
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as plain tensors and numbers; raise _DamagedError for anything else."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what torch.load raises depends on the damage
+        raise _DamagedError(type(error).__name__) from None
+    if not isinstance(state, dict):
+        raise _DamagedError(type(state).__name__)
+    return state
 
 
 def check_layout(record: Mapping[str, Any], path: Path) -> None:

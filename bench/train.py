@@ -8,6 +8,7 @@ that was never stopped (on one kind of device).
 from __future__ import annotations
 
 import math
+import platform
 import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
@@ -69,6 +70,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
             if last or trainee.iteration % training.validate_every == 0:
                 trainee.add_point(psnr_of(trainee.network, val, config.protocol, config.scale, device))
                 run.write_curve(trainee.curve)
+                run.write(progress=trainee.progress(time.monotonic() - began))
                 bar.show(loss=trainee.curve[-1]["loss"], psnr=trainee.curve[-1]["psnr"])
             elif trainee.iteration % _CHECK_EVERY == 0:
                 trainee.check()
@@ -77,6 +79,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
                 trainee.check()
                 saved_at = time.monotonic()
                 run.save_state(trainee.state(elapsed + saved_at - began))
+                run.write(progress=trainee.progress(saved_at - began))
                 stop.check(f"{config.name} is saved at iteration {trainee.iteration} of {training.iterations}")
     seconds = elapsed + time.monotonic() - began
     weights.save(run.weights, trainee.network.state_dict(), {"run": config.name})
@@ -85,7 +88,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
         train_seconds=round(seconds, 3),
         seconds_per_iteration=round(seconds / training.iterations, 5),
     )
-    run.state.unlink(missing_ok=True)
+    run.drop_state()
 
 
 def batches_of(config: RunConfig, faces: np.ndarray, device: torch.device) -> Batches:
@@ -119,7 +122,7 @@ class Trainee:
         )
         self._forward = torch.compile(self.model) if self.training.compile else self.model
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16(self.training.precision, device))
-        self.iteration = 0
+        self.iteration = self._began_at = 0
         self.curve: list[dict[str, float]] = []
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
         self._loss_count = 0
@@ -175,6 +178,17 @@ class Trainee:
         self._loss_sum.zero_()
         self._loss_count = 0
 
+    def progress(self, seconds: float) -> dict[str, Any]:
+        """Return how far training is and how fast, for those who watch; `seconds` went by since it went on."""
+        steps = self.iteration - self._began_at
+        return {
+            "iteration": self.iteration,
+            "psnr": self.curve[-1]["psnr"] if self.curve and math.isfinite(self.curve[-1]["psnr"]) else None,
+            "seconds_per_iteration": round(seconds / steps, 5) if steps else None,
+            "node": platform.node(),
+            "at": now(),
+        }
+
     def state(self, seconds: float) -> dict[str, Any]:
         """Return all that is needed to go on, as plain tensors and numbers."""
         return {
@@ -195,7 +209,8 @@ class Trainee:
         if self.average is not None:
             self.average.load_state_dict(state["average"])
         self.optimiser.load_state_dict(state["optimiser"])
-        self.iteration, self.curve = int(state["iteration"]), list(state["curve"])
+        self.iteration = self._began_at = int(state["iteration"])
+        self.curve = list(state["curve"])
         self._loss_sum, self._loss_count = state["loss"][0].to(self.device), int(state["loss"][1])
         return float(state["seconds"])
 

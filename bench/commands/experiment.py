@@ -15,6 +15,7 @@ from bench.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from bench.experiment import Faces, Job
+    from bench.schedule.executor import How
 
 log = logging.getLogger("fsr")
 
@@ -23,12 +24,10 @@ def _plan(options: argparse.Namespace) -> int:
     from bench.experiment import cells
     from bench.plan import make_plan
     from bench.provenance import choose_device
-    from bench.schedule.local import choose_jobs
 
-    device = choose_device(options.device)
+    device, how = choose_device(options.device), _how(options)
     job, faces = _open_job(options)
-    planned = cells(job, faces)
-    plan = make_plan(job, planned, faces, device, choose_jobs(options.jobs, len(planned), device))
+    plan = make_plan(job, cells(job, faces), faces, device, how)
     show(options, plan.to_json(), plan.to_text)
     return 0
 
@@ -38,16 +37,15 @@ def _run(options: argparse.Namespace) -> int:
     from bench.plan import make_plan
     from bench.provenance import choose_device
     from bench.report.build import build_report
-    from bench.schedule.local import choose_jobs, execute
+    from bench.schedule.executor import execute
 
-    device = choose_device(options.device)
+    device, how = choose_device(options.device), _how(options)
     job, faces = _open_job(options)
     planned = cells(job, faces)
-    jobs = choose_jobs(options.jobs, len(planned), device)
-    plan = make_plan(job, planned, faces, device, jobs)
+    plan = make_plan(job, planned, faces, device, how)
     log.info("%s\n", plan.to_text())
     write_experiment(job, faces, planned)
-    outcomes = execute(planned, faces, device, samples=SAMPLES, jobs=jobs, quiet=options.json)
+    outcomes = execute(planned, faces, device, how, samples=SAMPLES, quiet=options.json)
     files = build_report(job.folder, paths.reports() / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     result = {
@@ -62,22 +60,44 @@ def _run(options: argparse.Namespace) -> int:
     return 2 if any(outcome.bad_input for outcome in failed) else min(len(failed), 1)
 
 
+def _status(options: argparse.Namespace) -> int:
+    from bench.status import status_json, status_of, status_text
+
+    found = {name: status_of(paths.results() / name) for name in _names(options.experiment)}
+    show(options, status_json(found), lambda: status_text(found))
+    return 0
+
+
 def _report(options: argparse.Namespace) -> int:
     from bench.report.build import build_report
 
+    files = [
+        file
+        for name in _names(options.experiment)
+        for file in build_report(paths.results() / name, paths.reports() / name)
+    ]
+    show(options, {"report": [str(file) for file in files]}, lambda: _report_text(files))
+    return 0
+
+
+def _how(options: argparse.Namespace) -> How:
+    from bench.schedule.executor import How
+
+    return How(options.executor, options.jobs, options.gpus_per_run, options.address, options.retry_failed)
+
+
+def _names(wanted: Sequence[str]) -> list[str]:
+    """Return the experiments whose results are meant: those `wanted`, or all but the reference ones."""
     own = sorted(path.parent.name for path in paths.results().glob("*/experiment.json"))
-    names = options.experiment or own
-    if not names:
+    if not (wanted or own):
         raise UserError(f"{paths.results()}: no results yet; run `make ablation` or `fsr run ablation` first")
     known = own + sorted(
         f"reference/{path.parent.name}" for path in paths.results().glob("reference/*/experiment.json")
     )
-    for name in names:
+    for name in wanted:
         if name not in known:
             raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
-    files = [file for name in names for file in build_report(paths.results() / name, paths.reports() / name)]
-    show(options, {"report": [str(file) for file in files]}, lambda: _report_text(files))
-    return 0
+    return list(wanted) or own
 
 
 def _open_job(options: argparse.Namespace) -> tuple[Job, Faces]:
@@ -124,6 +144,17 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--jobs", type=int, default=0, metavar="N", help="runs side by side (default: one a core, on a GPU one)"
     )
+    parser.add_argument(
+        "--executor",
+        default="serial",
+        choices=("serial", "ray"),
+        help="serial (default): this machine alone; ray: Ray Tune, over GPUs and machines",
+    )
+    parser.add_argument("--address", default="", metavar="HOST:PORT", help="of a Ray cluster, or auto (default: none)")
+    parser.add_argument(
+        "--gpus-per-run", type=float, metavar="N", help="with Ray: a run's share of a GPU, e.g. 0.25 (default: 1)"
+    )
+    parser.add_argument("--retry-failed", action="store_true", help="try runs again that failed before")
     add_device(parser)
 
 
@@ -134,5 +165,6 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     Command("plan", "show what an experiment would run and how long it takes", _plan, _add_job),
     Command("run", "train, score and report an experiment; done runs are not repeated", _run, _add_job),
+    Command("status", "show how the runs of an experiment are doing", _status, _add_report),
     Command("report", "redraw tables and figures from results alone", _report, _add_report),
 )

@@ -12,14 +12,15 @@ import multiprocessing
 import os
 import queue
 import signal
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from multiprocessing.process import BaseProcess
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from bench import registry
 from bench.data.pool import cores
 from bench.progress import Bar
-from bench.schedule.work import Outcome, complete
+from bench.schedule.work import MakeBar, Outcome, complete_all
 from bench.stop import Interrupted, Stop
 
 if TYPE_CHECKING:
@@ -51,11 +52,25 @@ def execute(
 ) -> list[Outcome]:
     """Bring every run to its end, `jobs` side by side; one that fails does not stop the others.
 
+    Runs that had too little memory, or whose process was killed, are tried again with half as many beside them.
     Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
     """
     if jobs == 1:
-        return [complete(cell, faces, device, samples, lambda *what: Bar(*what, quiet=quiet)) for cell in cells]
-    return _Crew(cells, faces, device, samples, jobs, quiet).execute()
+        ended = complete_all(
+            range(len(cells)), cells, faces, device, samples, lambda _: lambda *what: Bar(*what, quiet=quiet)
+        )
+        return [outcome for _, outcome in sorted(ended, key=itemgetter(0))]
+    outcomes = _Crew(cells, faces, device, samples, jobs, quiet).execute()
+    starved = [index for index, outcome in enumerate(outcomes) if outcome.out_of_memory]
+    if starved:
+        fewer = jobs // 2
+        log.warning("%d of %d runs had too little memory: again, %d side by side", len(starved), len(cells), fewer)
+        again = [cells[index] for index in starved]
+        for index, outcome in zip(
+            starved, execute(again, faces, device, samples=samples, jobs=fewer, quiet=quiet), strict=True
+        ):
+            outcomes[index] = outcome
+    return outcomes
 
 
 class _Crew:
@@ -119,7 +134,9 @@ class _Crew:
             worker.join()
 
     def _lost(self, cell: Cell) -> Outcome:
-        return Outcome(cell.run.config.name, "failed", "its process was killed; run again to go on from its last state")
+        """Return how a run ended whose process is gone without a word: killed, most often for its memory."""
+        error = "its process was killed; run again to go on from its last state"
+        return Outcome(cell.run.config.name, "failed", error, out_of_memory=True)
 
 
 class _FarBar:
@@ -165,13 +182,21 @@ def _work(
     torch.set_num_threads(threads)
     for plugin in plugins:
         registry.add_plugin(plugin)
-    while (index := waiting.get()) is not None:
-        try:
-            bar = functools.partial(_FarBar, said, index)
-            outcome = complete(cells[index], faces, torch.device(device), samples, bar)
-        except Interrupted:
-            return
-        except Exception as error:
-            said.put((index, "error", error))
-            return
-        said.put((index, "outcome", outcome))
+    at = -1
+
+    def taken() -> Iterator[int]:
+        nonlocal at
+        while (index := waiting.get()) is not None:
+            at = index
+            yield index
+
+    def bar_of(index: int) -> MakeBar:
+        return functools.partial(_FarBar, said, index)
+
+    try:
+        for index, outcome in complete_all(taken(), cells, faces, torch.device(device), samples, bar_of):
+            said.put((index, "outcome", outcome))
+    except Interrupted:
+        return
+    except Exception as error:
+        said.put((at, "error", error))

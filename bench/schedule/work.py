@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -26,21 +26,61 @@ MakeBar = Callable[[str, int], Any]  # title, iterations -> a progress.Bar or on
 
 @dataclass(frozen=True)
 class Outcome:
-    """How a run ended; `bad_input` tells a user's mistake (a damaged checkpoint) from a run that went wrong."""
+    """How a run ended, or that another process is at work on it ("busy").
+
+    `bad_input` tells a user's mistake (a damaged checkpoint) from a run that went wrong, `out_of_memory` what may fit
+    with fewer runs beside it.
+    """
 
     run: str
-    status: Literal["cached", "finished", "failed"]
+    status: Literal["cached", "finished", "failed", "busy"]
     error: str = ""
     bad_input: bool = False
+    out_of_memory: bool = False
 
 
-def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
+def complete_all(
+    indices: Iterable[int],
+    cells: Sequence[Cell],
+    faces: Faces,
+    device: torch.device,
+    samples: int,
+    bar_of: Callable[[int], MakeBar],
+) -> Iterator[tuple[int, Outcome]]:
+    """Bring the runs at `indices` to their end one after the other, as `complete` does; give each with how it ended.
+
+    Those that other processes are at work on are left for last and then waited for, so that two processes share the
+    runs of one experiment.
+    """
+    busy = []
+    for index in indices:
+        outcome = complete(cells[index], faces, device, samples, bar_of(index))
+        if outcome.status == "busy":
+            busy.append(index)
+        else:
+            yield index, outcome
+    for index in busy:
+        log.info("%s: waiting for the process that is at work on it", cells[index].run.config.name)
+        yield index, complete(cells[index], faces, device, samples, bar_of(index), wait=True)
+
+
+def complete(
+    cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar, wait: bool = False
+) -> Outcome:
     """Train and score one run unless that is done; a failure is recorded in run.json and returned, not raised.
 
-    Raises Interrupted when asked to stop and OSError when the disk can't be written: those concern every run.
+    One process at a time works on a run: another one gets "busy", or its turn with `wait`. Raises Interrupted when
+    asked to stop and OSError when the disk can't be written: those concern every run.
     """
-    run = cell.run
     if is_complete(cell, faces):
+        return Outcome(cell.run.config.name, "cached")
+    with cell.run.claim(wait) as mine:
+        return _complete(cell, faces, device, samples, make_bar) if mine else Outcome(cell.run.config.name, "busy")
+
+
+def _complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
+    run = cell.run
+    if is_complete(cell, faces):  # by the process that was waited for
         return Outcome(run.config.name, "cached")
     title = cell.label if run.config.seed == 0 else f"{cell.label}, seed {run.config.seed}"
     try:
@@ -54,8 +94,14 @@ def complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
         run.write(status="failed", error=message)
-        return Outcome(run.config.name, "failed", message, bad_input=isinstance(error, UserError))
+        return Outcome(run.config.name, "failed", message, isinstance(error, UserError), _is_out_of_memory(error))
     return Outcome(run.config.name, "finished")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def is_complete(cell: Cell, faces: Faces) -> bool:

@@ -1,0 +1,77 @@
+"""The executors, one interface: in this process and its children, or by Ray Tune."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from bench.errors import UserError
+from bench.schedule import local
+from bench.schedule.work import Outcome
+
+if TYPE_CHECKING:
+    import torch
+
+    from bench.experiment import Cell, Faces
+
+Executor = Literal["serial", "ray"]
+EXECUTORS: tuple[Executor, ...] = ("serial", "ray")
+
+
+@dataclass(frozen=True)
+class How:
+    """How runs are executed.
+
+    `jobs` runs go on side by side (0: as many as the cores or GPUs suggest). `gpus_per_run` and `address` are Ray's:
+    a run's share of a GPU, and the cluster ("" starts Ray here). With `retry_failed` runs that failed before are tried
+    again.
+    """
+
+    executor: Executor = "serial"
+    jobs: int = 0
+    gpus_per_run: float | None = None
+    address: str = ""
+    retry_failed: bool = False
+
+    def __post_init__(self) -> None:
+        if self.executor == "serial" and (self.address or self.gpus_per_run is not None):
+            raise UserError("--address and --gpus-per-run are Ray's: add --executor ray")
+        if self.gpus_per_run is not None and not (0 < self.gpus_per_run < 1 or self.gpus_per_run in range(1, 65)):
+            raise UserError(f"--gpus-per-run {self.gpus_per_run:g}: expected a part of one, as 0.25, or a whole number")
+
+
+def execute(
+    cells: Sequence[Cell], faces: Faces, device: torch.device, how: How, *, samples: int, quiet: bool = False
+) -> list[Outcome]:
+    """Bring every run to its end, each once; one that fails does not stop the others.
+
+    A run that failed before would fail again, for runs repeat to the byte: it is left alone unless `how` says to retry.
+    Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
+    """
+    outcomes = {index: told for index, cell in enumerate(cells) if (told := failed_before(cell, how)) is not None}
+    left = [index for index in range(len(cells)) if index not in outcomes]
+    chosen = [cells[index] for index in left]
+    jobs = local.choose_jobs(how.jobs, max(1, len(chosen)), device)
+    if how.executor == "serial":
+        found = local.execute(chosen, faces, device, samples=samples, jobs=jobs, quiet=quiet)
+    else:
+        from bench.schedule import ray_tune
+
+        gpus = how.gpus_per_run if how.gpus_per_run is not None else float(device.type == "cuda")
+        share = ray_tune.Share(gpus, 1 if gpus else local.threads_each(jobs))
+        found = ray_tune.execute(
+            chosen, faces, samples=samples, share=share, address=how.address, jobs=how.jobs, quiet=quiet
+        )
+    outcomes |= dict(zip(left, found, strict=True))
+    return [outcomes[index] for index in range(len(cells))]
+
+
+def failed_before(cell: Cell, how: How) -> Outcome | None:
+    """Return how a run failed before, unless it is to be tried again."""
+    if how.retry_failed:
+        return None
+    record = cell.run.record()
+    if record.get("status") != "failed":
+        return None
+    return Outcome(cell.run.config.name, "failed", f"{record.get('error')} (before; --retry-failed tries it again)")

@@ -1,0 +1,304 @@
+"""Runs scheduled by Ray Tune, over the GPUs of a machine or over a cluster.
+
+Ray decides where and when a run goes on, nothing else: runs live in our own folders, so whatever becomes of Ray, a run
+goes on from its last state and is never trained twice. A run whose worker or node dies is started again elsewhere.
+
+Facts about Ray that shape this file: a request that the cluster can never meet waits forever, so it is refused here;
+`tune.report` takes a dict; a relative storage path fails; each trial changes into a folder of its own unless told not
+to; a function trainable does not run in the main thread, so signals do not reach it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import logging
+import os
+import sys
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench import registry
+from bench.errors import UserError
+from bench.progress import Bar
+from bench.schedule.parcel import Parcel, pack
+from bench.schedule.work import Outcome, complete, is_complete
+from bench.stop import Stop
+
+if TYPE_CHECKING:
+    from bench.experiment import Cell, Faces
+
+log = logging.getLogger("fsr")
+INSTALL = "ray is not installed: pip install 'fsr-bench[ray]'"
+_REPORT_SECONDS = 10.0  # more often would flood Tune's controller
+_FRESH_STARTS = 5  # of a run whose worker dies
+
+
+@dataclass(frozen=True)
+class Share:
+    """What a run gets: `gpus` may be a fraction, for runs that share one; `cpus` are its threads on a CPU."""
+
+    gpus: float = 0.0
+    cpus: int = 1
+
+    @property
+    def device(self) -> str:
+        """Where a run trains; Ray shows a worker its own GPUs alone."""
+        return "cuda:0" if self.gpus else "cpu"
+
+
+@dataclass(frozen=True)
+class _Task:
+    """All that a worker needs to bring a run to its end; plug-ins travel as text, data where its path is not shared."""
+
+    cells: tuple[Cell, ...]
+    faces: Parcel
+    share: Share
+    samples: int
+    plugins: Mapping[str, str]
+    token: Path
+
+
+def execute(
+    cells: Sequence[Cell],
+    faces: Faces,
+    *,
+    samples: int,
+    share: Share,
+    address: str = "",
+    jobs: int = 0,
+    quiet: bool = False,
+) -> list[Outcome]:
+    """Bring every run to its end on the cluster at `address` ("": on this machine alone), `jobs` at most at a time.
+
+    Runs that had too little memory are tried again with twice the share. Raises UserError when Ray is missing or cannot
+    be reached, when the cluster has less than one share, and when its nodes do not see the results folder; Interrupted
+    when asked to stop.
+    """
+    before = [is_complete(cell, faces) for cell in cells]
+    with _connected(address) as ray, _token(cells) as token:
+        _check(ray, share)
+        plugins = {path.name: path.read_text(encoding="utf-8") for path in registry.plugins()}
+        absolute = tuple(_absolute(cell) for cell in cells)
+        task = _Task(absolute, pack(faces, ray), share, samples, plugins, token)
+        todo = [index for index, done in enumerate(before) if not done]
+        with Stop() as stop:
+            while todo:
+                told = _fit(task, todo, jobs, stop, quiet)
+                stop.check("runs at work have saved their last states")
+                todo = [index for index in todo if told.get(index, {}).get("out_of_memory")]
+                more = _doubled(ray, task.share)
+                if not todo or more == task.share:
+                    break
+                log.warning("%d runs had too little memory: again, with %g of a GPU each", len(todo), more.gpus)
+                task = dataclasses.replace(task, share=more)
+    return [_outcome(cell, faces, done) for cell, done in zip(cells, before, strict=True)]
+
+
+def _outcome(cell: Cell, faces: Faces, before: bool) -> Outcome:
+    """Return how a run ended, as its own folder tells it."""
+    name = cell.run.config.name
+    if is_complete(cell, faces):
+        return Outcome(name, "cached" if before else "finished")
+    error = cell.run.record().get("error") or "its worker died again and again; run again to go on from its last state"
+    return Outcome(name, "failed", error)
+
+
+@contextlib.contextmanager
+def _connected(address: str) -> Iterator[Any]:
+    """Give Ray, connected to a cluster or started here; what was started here ends with the context."""
+    os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
+    os.environ.setdefault("RAY_TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
+    os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # run folders have the curves
+    os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    try:
+        import ray
+    except ImportError:
+        raise UserError(INSTALL) from None
+    from bench.data.pool import cores
+
+    how: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": _environment(address)}
+    how |= {"address": address} if address else {"num_cpus": cores(), "include_dashboard": False}
+    try:
+        context = ray.init(**how)
+    except Exception as error:
+        raise UserError(
+            f"--address {address or 'none'}: Ray cannot be reached ({str(error).splitlines()[0]})"
+        ) from None
+    if url := getattr(context, "dashboard_url", ""):
+        log.info("Ray's dashboard: http://%s", url)
+    try:
+        yield ray
+    finally:
+        ray.shutdown()
+
+
+def _environment(address: str) -> dict[str, Any]:
+    """Return what Ray sets up for workers: our settings and, away from this machine, our code."""
+    names = ("FSR_CACHE", "RAY_CHDIR_TO_TRIAL_DIR", "CUBLAS_WORKSPACE_CONFIG")
+    found: dict[str, Any] = {"env_vars": {name: os.environ[name] for name in names if name in os.environ}}
+    if address:
+        import bench
+        import methods
+
+        found["py_modules"] = [str(Path(str(one.__file__)).parent) for one in (bench, methods)]
+    return found
+
+
+@contextlib.contextmanager
+def _token(cells: Sequence[Cell]) -> Iterator[Path]:
+    """Lay a file into the results folder by which a worker sees that it shares that folder with us."""
+    path = (cells[0].run.experiment / ".ray" / f"token-{os.getpid()}").resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.touch()
+    try:
+        yield path
+    finally:
+        path.unlink(missing_ok=True)
+
+
+def _check(ray: Any, share: Share) -> None:
+    """Raise UserError for a share that no node has: Ray would wait for it forever."""
+    nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
+    if any(node.get("GPU", 0) >= share.gpus and node.get("CPU", 0) >= share.cpus for node in nodes):
+        return
+    there = "; ".join(f"{node.get('CPU', 0):g} CPUs, {node.get('GPU', 0):g} GPUs" for node in nodes)
+    asked = f"--gpus-per-run {share.gpus:g}, {share.cpus} CPU{'s' if share.cpus > 1 else ''} a run"
+    raise UserError(f"{asked}: no node has that; the cluster has {len(nodes)}: {there}")
+
+
+def _doubled(ray: Any, share: Share) -> Share:
+    """Return twice the share as far as a node has it."""
+    most = max(node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"])
+    return dataclasses.replace(share, gpus=min(share.gpus * 2, most))
+
+
+def _absolute(cell: Cell) -> Cell:
+    """Return the cell with its folder as a whole path, the same for a worker elsewhere."""
+    return dataclasses.replace(cell, run=dataclasses.replace(cell.run, experiment=cell.run.experiment.resolve()))
+
+
+def _fit(task: _Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
+    """Let Tune bring the runs at `todo` to their end; return what each reported last."""
+    from ray import tune
+
+    class Asked(tune.Stopper):
+        """Ends it all when a signal has come."""
+
+        def __call__(self, trial_id: str, result: dict[str, Any]) -> bool:
+            return stop.asked
+
+        def stop_all(self) -> bool:
+            return stop.asked
+
+    class Watch(tune.Callback):
+        """Shows how far each run is."""
+
+        def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
+            bars.show(trial.config["index"], result)
+
+    bars = _Bars(task.cells, quiet)
+    share = {"cpu": task.share.cpus} | ({"gpu": task.share.gpus} if task.share.gpus else {})
+    tuner = tune.Tuner(
+        tune.with_resources(tune.with_parameters(_trial, task=task), share),
+        param_space={"index": tune.grid_search(list(todo))},
+        tune_config=tune.TuneConfig(max_concurrent_trials=jobs or None, reuse_actors=False),
+        run_config=tune.RunConfig(
+            name=f"tune-{int(time.time())}-{os.getpid()}",
+            storage_path=str(task.token.parent),
+            failure_config=tune.FailureConfig(max_failures=_FRESH_STARTS),
+            stop=Asked(),
+            callbacks=[Watch()],
+            verbose=0,
+        ),
+    )
+    with _silent():
+        grid = tuner.fit()
+    bars.close()
+    ended = [grid[place] for place in range(len(grid))]
+    return {one.config["index"]: one.metrics or {} for one in ended if one.config}
+
+
+def _trial(config: dict[str, Any], task: _Task) -> None:
+    """Bring one run to its end (in a worker of Ray)."""
+    import torch
+    from ray import tune
+
+    if not task.token.exists():
+        folder = task.token.parents[1]
+        raise RuntimeError(f"node {os.uname().nodename} does not see {folder}: give a results folder that nodes share")
+    torch.set_num_threads(task.share.cpus)
+    with _plugged(task.plugins):
+        cell = task.cells[config["index"]]
+        outcome = complete(cell, task.faces.open(), torch.device(task.share.device), task.samples, _Reporter, wait=True)
+    tune.report({"status": outcome.status, "error": outcome.error, "out_of_memory": outcome.out_of_memory})
+
+
+@contextlib.contextmanager
+def _plugged(plugins: Mapping[str, str]) -> Iterator[None]:
+    """Take the methods of plug-ins that came as text."""
+    import tempfile
+
+    with tempfile.TemporaryDirectory() as folder:
+        for name, text in plugins.items():
+            path = Path(folder) / name
+            path.write_text(text, encoding="utf-8")
+            registry.add_plugin(path)
+        yield
+
+
+class _Reporter:
+    """A progress bar that tells Tune now and then."""
+
+    def __init__(self, title: str, total: int) -> None:
+        self._figures: dict[str, Any] = {"total": total}
+        self._said = -_REPORT_SECONDS
+
+    def update(self, done: int) -> None:
+        from ray import tune
+
+        if time.monotonic() - self._said > _REPORT_SECONDS:
+            self._said = time.monotonic()
+            tune.report({"iteration": done, **self._figures})
+
+    def show(self, **figures: float) -> None:
+        self._figures |= figures
+
+    def __enter__(self) -> _Reporter:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        pass
+
+
+class _Bars:
+    """A bar for each run that has said something."""
+
+    def __init__(self, cells: Sequence[Cell], quiet: bool) -> None:
+        self._cells, self._quiet = cells, quiet
+        self._bars: dict[int, Bar] = {}
+
+    def show(self, index: int, result: Mapping[str, Any]) -> None:
+        cell, training = self._cells[index], self._cells[index].run.config.training
+        if training is None:
+            return
+        if index not in self._bars:
+            title = cell.label if cell.run.config.seed == 0 else f"{cell.label}, seed {cell.run.config.seed}"
+            self._bars[index] = Bar(title, training.iterations, quiet=self._quiet)
+        bar = self._bars[index]
+        bar.show(**{name: result[name] for name in ("loss", "psnr") if name in result})
+        bar.update(result.get("iteration", training.iterations))
+
+    def close(self) -> None:
+        for bar in self._bars.values():
+            bar.__exit__(None, None, None)
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    """Keep Tune's own tables off standard output, which is for results."""
+    with contextlib.redirect_stdout(sys.stderr):
+        yield
