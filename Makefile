@@ -4,6 +4,7 @@ PYTHON ?= python3
 PROFILE ?= quick
 DATA ?= synthfaces
 SOURCE ?=
+EXECUTOR ?= serial
 ARGS ?=
 
 BIN := .venv/bin
@@ -18,8 +19,8 @@ help: ## show this list
 
 install: .venv/installed ## make .venv and install the suite with its default faces
 
-ablation: install ## Table 1 and Figure 6: PROFILE=quick|full|paper DATA=synthfaces|celeba SOURCE="TAR|DIR ..." ARGS="..."
-	$(FSR) run ablation --profile $(PROFILE) --data $(DATA) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
+ablation: install $(if $(filter ray,$(EXECUTOR)),.venv/installed-ray) ## Table 1 and Figure 6: PROFILE=quick|full|paper DATA=synthfaces|celeba EXECUTOR=serial|ray SOURCE="TAR|DIR ..." ARGS="..."
+	$(FSR) run ablation --profile $(PROFILE) --data $(DATA) --executor $(EXECUTOR) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
 
 report: install ## redraw every table and figure from results/ alone
 	$(FSR) report
@@ -50,6 +51,10 @@ clean: ## remove .venv and caches; results, reports and faces stay
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) install -q -c constraints.txt -e '.[faces,photos]'
 	$(PIP) install -q --no-deps $(FACES)
+	@touch $@
+
+.venv/installed-ray: .venv/installed
+	$(PIP) install -q -c constraints.txt -e '.[ray]'
 	@touch $@
 
 .venv/installed-dev: .venv/installed

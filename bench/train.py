@@ -8,6 +8,7 @@ that was never stopped (on one kind of device).
 from __future__ import annotations
 
 import math
+import os
 import platform
 import time
 from collections.abc import Mapping
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
     from bench.progress import Bar
     from bench.runs import Run
 
-CHECKPOINT_SECONDS = 10.0
+CHECKPOINT_SECONDS = float(os.environ.get("FSR_CHECKPOINT_SECONDS", "10"))
 _CHECK_EVERY = 25  # iterations between looks at the loss: each look makes a GPU wait
 
 

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from bench.data.photoset import Wish
 
 
+_NAMED = 8  # files
+
+
 def nothing(parser: argparse.ArgumentParser) -> None:
     """Add no options."""
 
@@ -69,5 +72,8 @@ def wish_of(options: argparse.Namespace) -> Wish:
 
 
 def written(files: Sequence[Path]) -> str:
-    """Return the line that tells which files were written."""
-    return "written: " + ", ".join(map(str, files))
+    """Return the line that tells which files were written; of many only the page to begin with."""
+    if len(files) <= _NAMED:
+        return "written: " + ", ".join(map(str, files))
+    first = next((file for file in files if file.name == "index.md"), files[0])
+    return f"written: {first} and {len(files) - 1} more files beside it"

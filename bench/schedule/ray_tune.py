@@ -205,7 +205,7 @@ def _fit(task: _Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) -
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(_trial, task=task), share),
         param_space={"index": tune.grid_search(list(todo))},
-        tune_config=tune.TuneConfig(max_concurrent_trials=jobs or None, reuse_actors=False),
+        tune_config=tune.TuneConfig(max_concurrent_trials=jobs or None, reuse_actors=True),
         run_config=tune.RunConfig(
             name=f"tune-{int(time.time())}-{os.getpid()}",
             storage_path=str(task.token.parent),
@@ -291,6 +291,8 @@ class _Bars:
         bar = self._bars[index]
         bar.show(**{name: result[name] for name in ("loss", "psnr") if name in result})
         bar.update(result.get("iteration", training.iterations))
+        if "status" in result:
+            self._bars.pop(index).__exit__(None, None, None)
 
     def close(self) -> None:
         for bar in self._bars.values():

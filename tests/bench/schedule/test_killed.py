@@ -1,0 +1,137 @@
+"""Killed by nothing: SIGKILL at any moment, a full disk, two commands at once, a move to another machine."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import time
+from pathlib import Path
+
+import pytest
+
+from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
+    """Return the outcome of the small experiment when nothing happens to it."""
+    root = make(tmp_path_factory.mktemp("undisturbed"))
+    finish(root, "--jobs", "2")
+    found = outcome(root)
+    assert len(found) == 13, "weights and curves of four trained runs, scores of five"
+    return found
+
+
+def kill_in_training(root: Path, draw: random.Random) -> bool:
+    """Start the command and kill its whole process group at a random moment after it began to train; tell whether."""
+    before = changed(root)
+    process = start(root, "--jobs", "2")
+    while process.poll() is None and changed(root) == before:
+        time.sleep(0.01)
+    with contextlib.suppress(subprocess.TimeoutExpired):
+        process.wait(draw.uniform(0, 1.0))
+        return False
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    return True
+
+
+def changed(root: Path) -> float:
+    """Return when a run was last written to."""
+    files = (root / "results" / NAME).glob("*/*")
+    return max((path.stat().st_mtime for path in files if not path.name.startswith(".")), default=0.0)
+
+
+def kill_until_done(root: Path, seed: int) -> int:
+    """Kill the command in mid-run again and again, until it has nothing left to do; return the number of kills."""
+    draw, kills = random.Random(seed), 0
+    while kill_in_training(root, draw):
+        kills += 1
+    finish(root, "--jobs", "2")
+    return kills
+
+
+def test_killed_in_mid_run_it_ends_with_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    root, draw = make(tmp_path), random.Random(0)
+    assert all(kill_in_training(root, draw) for _ in range(2))
+    finish(root, "--jobs", "2")
+    assert outcome(root) == undisturbed
+    assert leftovers(root) == []
+
+
+@pytest.mark.slow
+def test_killed_thirty_times_it_ends_with_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    kills, tries = 0, 0
+    while kills < 30:  # an experiment is soon done: several of them make up thirty kills
+        root = make(tmp_path / str(tries))
+        kills += kill_until_done(root, tries)
+        assert outcome(root) == undisturbed
+        assert leftovers(root) == []
+        tries += 1
+
+
+def test_two_commands_at_once_share_the_work(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    root = make(tmp_path)
+    both = [start(root, "--jobs", "1", "--json") for _ in range(2)]
+    told = [json.loads(process.communicate(timeout=300)[0])["runs"] for process in both]
+    assert [process.returncode for process in both] == [0, 0]
+    assert outcome(root) == undisturbed
+    trained = [run["run"] for runs in told for run in runs if run["status"] == "finished"]
+    assert len(trained) == len(set(trained)) == 5, "every run is done by one of the two, once"
+
+
+def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    root = make(tmp_path)
+    process = start(root, "--jobs", "1")
+    while not list((root / "results" / NAME).glob("*/state.pt")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.kill(process.pid, signal.SIGTERM)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 128 + signal.SIGTERM, said
+    assert "is saved at iteration" in said and "the same command goes on from there" in said
+    finish(root, "--jobs", "1")
+    assert outcome(root) == undisturbed
+
+
+def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    root = make(tmp_path)
+    process = start_with_file_limit(root, 16_000)  # bytes: run.json fits, a training state does not
+    _, said = process.communicate(timeout=120)
+    assert process.returncode == 2
+    assert said.strip().splitlines()[-1].startswith("fsr: ") and "File too large" in said and "Traceback" not in said
+    finish(root, "--jobs", "1")
+    assert outcome(root) == undisturbed
+    assert leftovers(root) == []
+
+
+def start_with_file_limit(root: Path, most: int) -> subprocess.Popen[str]:
+    """Start the command where no file can grow beyond `most` bytes: to a program that is what a full disk is."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (most, before[1]))
+    try:
+        return start(root, "--jobs", "1")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_run_goes_on_in_another_place(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    here = make(tmp_path / "here")
+    process = start(here, "--jobs", "1")
+    while len(list((here / "results" / NAME).glob("*/state.previous.pt"))) < 1:
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.communicate()
+    there = tmp_path / "there"
+    shutil.copytree(here, there)
+    shutil.rmtree(here)
+    said = finish(there, "--jobs", "1")
+    assert "resume" in said
+    assert outcome(there) == undisturbed
