@@ -14,6 +14,7 @@ import contextlib
 import dataclasses
 import logging
 import os
+import socket
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -120,6 +121,7 @@ def _connected(address: str) -> Iterator[Any]:
         raise UserError(INSTALL) from None
     from bench.data.pool import cores
 
+    _knock(address)
     how: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": _environment(address)}
     how |= {"address": address} if address else {"num_cpus": cores(), "include_dashboard": False}
     try:
@@ -136,9 +138,21 @@ def _connected(address: str) -> Iterator[Any]:
         ray.shutdown()
 
 
+def _knock(address: str) -> None:
+    """Raise UserError when nobody answers at HOST:PORT: Ray would try for minutes."""
+    host, colon, port = address.rpartition(":")
+    if not colon or "//" in address:
+        return
+    try:
+        with socket.create_connection((host, int(port)), timeout=5):
+            return
+    except (OSError, ValueError) as error:
+        raise UserError(f"--address {address}: no Ray cluster there ({error})") from None
+
+
 def _environment(address: str) -> dict[str, Any]:
     """Return what Ray sets up for workers: our settings and, away from this machine, our code."""
-    names = ("FSR_CACHE", "RAY_CHDIR_TO_TRIAL_DIR", "CUBLAS_WORKSPACE_CONFIG")
+    names = ("FSR_CACHE", "FSR_CHECKPOINT_SECONDS", "RAY_CHDIR_TO_TRIAL_DIR", "CUBLAS_WORKSPACE_CONFIG")
     found: dict[str, Any] = {"env_vars": {name: os.environ[name] for name in names if name in os.environ}}
     if address:
         import bench

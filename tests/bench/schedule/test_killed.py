@@ -18,16 +18,6 @@ import pytest
 from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
-    """Return the outcome of the small experiment when nothing happens to it."""
-    root = make(tmp_path_factory.mktemp("undisturbed"))
-    finish(root, "--jobs", "2")
-    found = outcome(root)
-    assert len(found) == 13, "weights and curves of four trained runs, scores of five"
-    return found
-
-
 def kill_in_training(root: Path, draw: random.Random) -> bool:
     """Start the command and kill its whole process group at a random moment after it began to train; tell whether."""
     before = changed(root)

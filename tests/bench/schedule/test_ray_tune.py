@@ -1,0 +1,68 @@
+"""Ray Tune as executor: the same bytes as without it, on one machine and on a cluster that loses a node."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start
+
+
+def test_the_same_bytes_as_without_ray(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
+    root = make(tmp_path)
+    said = finish(root, "--executor", "ray", "--jobs", "2")
+    assert "Traceback" not in said
+    assert outcome(root) == undisturbed
+    assert leftovers(root) == []
+    process = start(root, "--executor", "ray", "--jobs", "2", "--json")
+    told = json.loads(process.communicate(timeout=120)[0])
+    assert {run["status"] for run in told["runs"]} == {"cached"}
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--executor", "ray", "--gpus-per-run", "0.5"), "no node has that; the cluster has 1:"),
+        (("--executor", "ray", "--address", "127.0.0.1:1"), "no Ray cluster there"),
+        (("--gpus-per-run", "0.5"), "add --executor ray"),
+        (("--executor", "ray", "--gpus-per-run", "1.5"), "expected a part of one"),
+    ],
+)
+def test_what_there_is_not_fails_at_once(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
+    root = make(tmp_path)
+    began = time.monotonic()
+    last = finish(root, "--device", "cpu", *arguments, code=2).strip().splitlines()[-1]
+    assert last.startswith("fsr: ") and message in last
+    assert time.monotonic() - began < 90
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    """Start a head without cores and two workers with one each, all processes of their own on this machine."""
+    from ray.cluster_utils import Cluster
+
+    cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 0, "include_dashboard": False})
+    cluster.workers = [cluster.add_node(num_cpus=1) for _ in range(2)]
+    cluster.wait_for_nodes()
+    yield cluster
+    cluster.shutdown()
+
+
+def test_a_node_killed_in_mid_run_costs_nothing(tmp_path: Path, undisturbed: dict[str, bytes], cluster: Any) -> None:
+    root = make(tmp_path)
+    process = start(root, "--executor", "ray", "--address", cluster.address, "--jobs", "2", "--json")
+    while not list((root / "results" / NAME).glob("*/state.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    cluster.remove_node(cluster.workers[0], allow_graceful=False)  # SIGKILL to all of its processes
+    out, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    told = [run["status"] for run in json.loads(out)["runs"]]
+    assert told == ["finished"] * 5
+    assert outcome(root) == undisturbed
+    assert leftovers(root) == []
