@@ -9,8 +9,10 @@ much for networks of this suite, and by up to a fifth more or less from process 
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -55,6 +57,41 @@ def training_memory(
     states = [value for state in trainee.optimiser.state.values() for value in state.values()]
     held = size_of([*trainee.model.parameters(), *trainee.model.buffers(), *_tensors([*states, *given])])
     return (held + extra_memory(lambda: trainee.step(*given), device)) / MIB
+
+
+def reset_peak_memory(device: torch.device) -> None:
+    """Begin to watch the memory of this process anew, for `peak_memory_of_process`."""
+    if device.type == "cuda":
+        torch.cuda.reset_peak_memory_stats(device)
+        return
+    with contextlib.suppress(OSError):  # not Linux, or not allowed
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def peak_memory_of_process(device: torch.device) -> float:
+    """Return the most memory in MiB that this process has had since `reset_peak_memory`.
+
+    On CUDA what torch's allocator has given out, on a CPU what is resident, libraries included (0 where the system does
+    not tell).
+    """
+    if device.type == "cuda":
+        return torch.cuda.max_memory_allocated(device) / MIB
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/self/status").read_text().splitlines():
+            if line.startswith("VmHWM:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
+
+
+def memory_there_is(device: torch.device) -> float:
+    """Return the memory in MiB that runs on `device` can share: of the GPU, or what is free on this machine."""
+    if device.type == "cuda":
+        return torch.cuda.get_device_properties(device).total_memory / MIB
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) / 1024
+    return 0.0
 
 
 def size_of(tensors: Iterable[Tensor]) -> int:

@@ -10,8 +10,10 @@ from __future__ import annotations
 import math
 import os
 import platform
+import statistics
 import time
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
@@ -23,6 +25,7 @@ from bench.config import RunConfig, Training
 from bench.data.batches import Batches, derive_seed
 from bench.evaluate import psnr_of
 from bench.files import sweep
+from bench.memory import peak_memory_of_process, reset_peak_memory
 from bench.provenance import code_of, describe_device, environment, now
 from bench.stop import Stop
 
@@ -251,12 +254,29 @@ def _bf16(precision: str, device: torch.device) -> bool:
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")
 
 
-def probe(config: RunConfig, faces: np.ndarray, device: torch.device, steps: int = 2) -> float:
-    """Return the median seconds of a training iteration of `config`, after one to warm up; nothing is written."""
-    trainee, batches, times = Trainee(config, device), batches_of(config, faces, device), []
-    for _ in range(steps + 1):
+@dataclass(frozen=True)
+class Probe:
+    """What a run takes: the median seconds of an iteration, and the memory of its process at the peak in MiB.
+
+    On CUDA the memory is what torch's allocator has given out; on a CPU it is the whole process with its libraries, or
+    0 where the system does not tell.
+    """
+
+    seconds: float
+    memory: float
+
+
+def probe(config: RunConfig, faces: np.ndarray, device: torch.device, steps: int = 10, most: float = 5.0) -> Probe:
+    """Measure up to `steps` training iterations of `config`, or as many as fit into `most` seconds but two at least.
+
+    One more before them warms up; nothing is written.
+    """
+    reset_peak_memory(device)
+    trainee, batches = Trainee(config, device), batches_of(config, faces, device)
+    times: list[float] = []
+    while len(times) < 3 or (len(times) <= steps and sum(times) < most):
         start = time.perf_counter()
         trainee.step(*batches[trainee.iteration])
         trainee.check()  # waits for the device
         times.append(time.perf_counter() - start)
-    return sorted(times[1:])[steps // 2]
+    return Probe(statistics.median(times[1:]), peak_memory_of_process(device))

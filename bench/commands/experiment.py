@@ -27,7 +27,7 @@ def _plan(options: argparse.Namespace) -> int:
 
     device, how = choose_device(options.device), _how(options)
     job, faces = _open_job(options)
-    plan = make_plan(job, cells(job, faces), faces, device, how)
+    plan = make_plan(job, cells(job, faces), faces, device, how, most=5.0, gpus=options.gpus)
     show(options, plan.to_json(), plan.to_text)
     return 0
 
@@ -152,10 +152,34 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--address", default="", metavar="HOST:PORT", help="of a Ray cluster, or auto (default: none)")
     parser.add_argument(
-        "--gpus-per-run", type=float, metavar="N", help="with Ray: a run's share of a GPU, e.g. 0.25 (default: 1)"
+        "--gpus-per-run",
+        type=lambda text: text if text == "auto" else float(text),
+        metavar="N|auto",
+        help="with Ray: a run's share of a GPU, e.g. 0.25, or auto, which measures it (default: 1)",
     )
     parser.add_argument("--retry-failed", action="store_true", help="try runs again that failed before")
+    parser.add_argument(
+        "--scheduler",
+        type=_no_early_stopping,
+        default="none",
+        metavar="none",
+        help="none alone: nothing stops early (`fsr search` can)",
+    )
     add_device(parser)
+
+
+def _no_early_stopping(scheduler: str) -> str:
+    """Refuse early stopping: rows that got different budgets could not be compared."""
+    if scheduler != "none":
+        raise argparse.ArgumentTypeError(
+            f"early stopping ({scheduler}) is refused: ablation rows must have equal budgets; use fsr search"
+        )
+    return scheduler
+
+
+def _add_plan(parser: argparse.ArgumentParser) -> None:
+    _add_job(parser)
+    parser.add_argument("--gpus", type=int, default=1, metavar="N", help="tell the time on N devices like this, too")
 
 
 def _add_report(parser: argparse.ArgumentParser) -> None:
@@ -163,7 +187,7 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 
 
 COMMANDS = (
-    Command("plan", "show what an experiment would run and how long it takes", _plan, _add_job),
+    Command("plan", "show what an experiment would run and how long it takes", _plan, _add_plan),
     Command("run", "train, score and report an experiment; done runs are not repeated", _run, _add_job),
     Command("status", "show how the runs of an experiment are doing", _status, _add_report),
     Command("report", "redraw tables and figures from results alone", _report, _add_report),

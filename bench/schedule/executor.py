@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
 
     from bench.experiment import Cell, Faces
 
+log = logging.getLogger("fsr")
 Executor = Literal["serial", "ray"]
 EXECUTORS: tuple[Executor, ...] = ("serial", "ray")
 
@@ -24,21 +26,24 @@ class How:
     """How runs are executed.
 
     `jobs` runs go on side by side (0: as many as the cores or GPUs suggest). `gpus_per_run` and `address` are Ray's:
-    a run's share of a GPU, and the cluster ("" starts Ray here). With `retry_failed` runs that failed before are tried
-    again.
+    a run's share of a GPU ("auto": measured), and the cluster ("" starts Ray here). With `retry_failed` runs that
+    failed before are tried again.
     """
 
     executor: Executor = "serial"
     jobs: int = 0
-    gpus_per_run: float | None = None
+    gpus_per_run: float | Literal["auto"] | None = None
     address: str = ""
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
         if self.executor == "serial" and (self.address or self.gpus_per_run is not None):
             raise UserError("--address and --gpus-per-run are Ray's: add --executor ray")
-        if self.gpus_per_run is not None and not (0 < self.gpus_per_run < 1 or self.gpus_per_run in range(1, 65)):
-            raise UserError(f"--gpus-per-run {self.gpus_per_run:g}: expected a part of one, as 0.25, or a whole number")
+        share = self.gpus_per_run
+        if not isinstance(share, float):
+            return
+        if not (0 < share < 1 or share in range(1, 65)):
+            raise UserError(f"--gpus-per-run {share:g}: expected a part of one, as 0.25, a whole number or auto")
 
 
 def execute(
@@ -58,13 +63,29 @@ def execute(
     else:
         from bench.schedule import ray_tune
 
-        gpus = how.gpus_per_run if how.gpus_per_run is not None else float(device.type == "cuda")
+        gpus = _gpus_per_run(chosen, faces, device, how)
         share = ray_tune.Share(gpus, 1 if gpus else local.threads_each(jobs))
         found = ray_tune.execute(
             chosen, faces, samples=samples, share=share, address=how.address, jobs=how.jobs, quiet=quiet
         )
     outcomes |= dict(zip(left, found, strict=True))
     return [outcomes[index] for index in range(len(cells))]
+
+
+def _gpus_per_run(cells: Sequence[Cell], faces: Faces, device: torch.device, how: How) -> float:
+    """Return a run's share of a GPU: given, measured on the last network that is trained, or a whole one."""
+    if how.gpus_per_run != "auto":
+        return float(device.type == "cuda") if how.gpus_per_run is None else how.gpus_per_run
+    if device.type != "cuda":
+        raise UserError("--gpus-per-run auto measures on a GPU of this machine, and there is none; give a number")
+    from bench.schedule.packing import best_count, packing_text
+
+    trained = [cell.run.config for cell in cells if cell.run.config.training is not None]
+    if not trained:
+        return 1.0
+    best, tried = best_count(trained[-1], faces.train.faces, device)
+    log.info("%s\n", packing_text(tried, best))
+    return 1 / best
 
 
 def failed_before(cell: Cell, how: How) -> Outcome | None:

@@ -207,5 +207,7 @@ def test_a_methods_own_objective_is_used(tmp_path: Path, monkeypatch: pytest.Mon
 
 def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    assert train.probe(run.config, smooth_faces(6, 0), torch.device("cpu"), steps=1) > 0
+    found = train.probe(run.config, smooth_faces(6, 0), torch.device("cpu"), steps=1)
+    assert found.seconds > 0
+    assert found.memory > 50 or not Path("/proc/self/clear_refs").exists(), "torch alone takes more"
     assert not run.folder.exists()
