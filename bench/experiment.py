@@ -195,13 +195,16 @@ def load_job(
     are further data sets that every row is tested on.
     Raises UserError for unknown names, keys and values.
     """
-    experiment_path, profile_path = _find(experiment, EXPERIMENTS, "experiment"), _find(profile, PROFILES, "profile")
+    experiment_path, profile_path = (
+        find_file(experiment, EXPERIMENTS, "experiment"),
+        find_file(profile, PROFILES, "profile"),
+    )
     what = from_dict(Experiment, read_toml(experiment_path), str(experiment_path.name))
     metrics = tuple(metric.name for metric in get_metrics([*what.metrics, *extra_metrics]))
     rows = what.rows + tuple(Row(method) for method in extra_methods)
     settings = read_toml(profile_path)
     for override in overrides:
-        _override(settings, override)
+        override_setting(settings, override)
     budget = from_dict(Profile, settings, str(profile_path.name))
     what = dataclasses.replace(what, rows=rows, metrics=metrics)
     for row in what.rows:
@@ -360,7 +363,7 @@ def _reference(store: FaceStore, count: int) -> DataRef:
     return DataRef(store.dataset, store.split, count, store.fingerprint_of(count))
 
 
-def _find(name: str, folder: Path, what: str) -> Path:
+def find_file(name: str, folder: Path, what: str) -> Path:
     """Return the TOML file that `name` means: a path, or a name in `folder`."""
     if name.endswith(".toml"):
         return Path(name)
@@ -370,7 +373,7 @@ def _find(name: str, folder: Path, what: str) -> Path:
     return folder / f"{name}.toml"
 
 
-def _override(settings: dict[str, Any], override: str) -> None:
+def override_setting(settings: dict[str, Any], override: str) -> None:
     """Set one `key.key=value` in nested tables; the value is TOML, or a text as it stands."""
     key, equals, text = override.partition("=")
     if not equals:

@@ -52,7 +52,7 @@ class Share:
 
 
 @dataclass(frozen=True)
-class _Task:
+class Task:
     """All that a worker needs to bring a run to its end; plug-ins travel as text, data where its path is not shared."""
 
     cells: tuple[Cell, ...]
@@ -80,11 +80,11 @@ def execute(
     when asked to stop.
     """
     before = [is_complete(cell, faces) for cell in cells]
-    with _connected(address) as ray, _token(cells) as token:
-        _check(ray, share)
+    with connected(address) as ray, shared_token(cells) as token:
+        check_share(ray, share)
         plugins = {path.name: path.read_text(encoding="utf-8") for path in registry.plugins()}
-        absolute = tuple(_absolute(cell) for cell in cells)
-        task = _Task(absolute, pack(faces, ray), share, samples, plugins, token)
+        absolute = tuple(with_whole_path(cell) for cell in cells)
+        task = Task(absolute, pack(faces, ray), share, samples, plugins, token)
         todo = [index for index, done in enumerate(before) if not done]
         with Stop() as stop:
             while todo:
@@ -109,12 +109,13 @@ def _outcome(cell: Cell, faces: Faces, before: bool) -> Outcome:
 
 
 @contextlib.contextmanager
-def _connected(address: str) -> Iterator[Any]:
+def connected(address: str) -> Iterator[Any]:
     """Give Ray, connected to a cluster or started here; what was started here ends with the context."""
     os.environ.setdefault("RAY_CHDIR_TO_TRIAL_DIR", "0")
-    os.environ.setdefault("RAY_TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")
     os.environ.setdefault("TUNE_DISABLE_AUTO_CALLBACK_LOGGERS", "1")  # run folders have the curves
     os.environ.setdefault("RAY_AIR_NEW_OUTPUT", "0")
+    os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")  # nothing is sent to anybody
+    os.environ.setdefault("TUNE_DISABLE_SIGINT_HANDLER", "1")  # ours ends it, see Stop
     try:
         import ray
     except ImportError:
@@ -123,7 +124,8 @@ def _connected(address: str) -> Iterator[Any]:
 
     _knock(address)
     how: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": _environment(address)}
-    how |= {"address": address} if address else {"num_cpus": cores(), "include_dashboard": False}
+    # "local": else Ray would join whatever cluster runs on this machine.
+    how |= {"address": address} if address else {"address": "local", "num_cpus": cores(), "include_dashboard": False}
     try:
         context = ray.init(**how)
     except Exception as error:
@@ -163,7 +165,7 @@ def _environment(address: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def _token(cells: Sequence[Cell]) -> Iterator[Path]:
+def shared_token(cells: Sequence[Cell]) -> Iterator[Path]:
     """Lay a file into the results folder by which a worker sees that it shares that folder with us."""
     path = (cells[0].run.experiment / ".ray" / f"token-{os.getpid()}").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -174,7 +176,7 @@ def _token(cells: Sequence[Cell]) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _check(ray: Any, share: Share) -> None:
+def check_share(ray: Any, share: Share) -> None:
     """Raise UserError for a share that no node has: Ray would wait for it forever."""
     nodes = [node["Resources"] for node in ray.nodes() if node["Alive"]]
     if any(node.get("GPU", 0) >= share.gpus and node.get("CPU", 0) >= share.cpus for node in nodes):
@@ -190,12 +192,12 @@ def _doubled(ray: Any, share: Share) -> Share:
     return dataclasses.replace(share, gpus=min(share.gpus * 2, most))
 
 
-def _absolute(cell: Cell) -> Cell:
+def with_whole_path(cell: Cell) -> Cell:
     """Return the cell with its folder as a whole path, the same for a worker elsewhere."""
     return dataclasses.replace(cell, run=dataclasses.replace(cell.run, experiment=cell.run.experiment.resolve()))
 
 
-def _fit(task: _Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
+def _fit(task: Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
     """Let Tune bring the runs at `todo` to their end; return what each reported last."""
     from ray import tune
 
@@ -229,14 +231,14 @@ def _fit(task: _Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) -
             verbose=0,
         ),
     )
-    with _silent():
+    with quietly():
         grid = tuner.fit()
     bars.close()
     ended = [grid[place] for place in range(len(grid))]
     return {one.config["index"]: one.metrics or {} for one in ended if one.config}
 
 
-def _trial(config: dict[str, Any], task: _Task) -> None:
+def _trial(config: dict[str, Any], task: Task) -> None:
     """Bring one run to its end (in a worker of Ray)."""
     import torch
     from ray import tune
@@ -245,14 +247,14 @@ def _trial(config: dict[str, Any], task: _Task) -> None:
         folder = task.token.parents[1]
         raise RuntimeError(f"node {os.uname().nodename} does not see {folder}: give a results folder that nodes share")
     torch.set_num_threads(task.share.cpus)
-    with _plugged(task.plugins):
+    with plugged(task.plugins):
         cell = task.cells[config["index"]]
         outcome = complete(cell, task.faces.open(), torch.device(task.share.device), task.samples, _Reporter, wait=True)
     tune.report({"status": outcome.status, "error": outcome.error, "out_of_memory": outcome.out_of_memory})
 
 
 @contextlib.contextmanager
-def _plugged(plugins: Mapping[str, str]) -> Iterator[None]:
+def plugged(plugins: Mapping[str, str]) -> Iterator[None]:
     """Take the methods of plug-ins that came as text."""
     import tempfile
 
@@ -314,7 +316,7 @@ class _Bars:
 
 
 @contextlib.contextmanager
-def _silent() -> Iterator[None]:
+def quietly() -> Iterator[None]:
     """Keep Tune's own tables off standard output, which is for results."""
     with contextlib.redirect_stdout(sys.stderr):
         yield
