@@ -63,7 +63,13 @@ def _run(options: argparse.Namespace) -> int:
 def _status(options: argparse.Namespace) -> int:
     from bench.status import status_json, status_of, status_text
 
-    found = {name: status_of(paths.results() / name) for name in _names(options.experiment)}
+    names = _names(options.experiment)
+    found = {name: status_of(paths.results() / name) for name in names}
+    if options.tensorboard:
+        from bench.tensorboard import write_logs
+
+        logs = [path for name in names for path in write_logs(paths.results() / name, options.tensorboard / name)]
+        log.info("%d runs as TensorBoard logs in %s", len(logs), options.tensorboard)
     show(options, status_json(found), lambda: status_text(found))
     return 0
 
@@ -177,6 +183,11 @@ def _no_early_stopping(scheduler: str) -> str:
     return scheduler
 
 
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    _add_report(parser)
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the curves as TensorBoard logs, too")
+
+
 def _add_plan(parser: argparse.ArgumentParser) -> None:
     _add_job(parser)
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="tell the time on N devices like this, too")
@@ -189,6 +200,6 @@ def _add_report(parser: argparse.ArgumentParser) -> None:
 COMMANDS = (
     Command("plan", "show what an experiment would run and how long it takes", _plan, _add_plan),
     Command("run", "train, score and report an experiment; done runs are not repeated", _run, _add_job),
-    Command("status", "show how the runs of an experiment are doing", _status, _add_report),
+    Command("status", "show how the runs of an experiment are doing", _status, _add_status),
     Command("report", "redraw tables and figures from results alone", _report, _add_report),
 )
