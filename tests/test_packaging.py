@@ -56,7 +56,7 @@ def test_the_wheel_works_away_from_the_repository(wheel: Path, tmp_path: Path) -
     code = (
         "import bench, methods; print(bench.__file__, methods.__file__);"
         "from bench.data.cards import read_card; read_card('celeba'); read_card('synthfaces');"
-        "from bench.experiment import load_job; assert len(load_job('ablation', 'paper').experiment.rows) == 10;"
+        "from bench.experiment import load_job; assert len(load_job('ablation', 'paper').experiment.rows) == 11;"
         "from bench.report.published import ledger; ledger().table('Table 1')"
     )
     assert all(Path(path).is_relative_to(wheel) for path in run(code, wheel, tmp_path).split())
