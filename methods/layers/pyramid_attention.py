@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
-from typing import Literal
+from typing import Any, Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
 PaScope = Literal["joint", "per-level"]
+Size = tuple[int, int]  # height and width
 SCALES = (1.0, 0.9, 0.8, 0.7, 0.6)
 
 
@@ -45,41 +47,37 @@ class PyramidAttention(nn.Module):
         self.match = nn.Sequential(nn.Conv2d(channels, inner, 1), nn.PReLU())
         self.assembly = nn.Sequential(nn.Conv2d(channels, channels, 1), nn.PReLU())
 
-    def sizes(self, height: int, width: int) -> list[tuple[int, int]]:
+    def sizes(self, height: int, width: int) -> list[Size]:
         """Return the height and width of each level; sizes are cut to whole pixels, 798 keys in all at 16x16."""
         return [(int(scale * height), int(scale * width)) for scale in self.scales]
 
     def forward(self, x: Tensor) -> Tensor:
-        batch, _, height, width = x.shape
-        sizes = self.sizes(height, width)
+        grid = (x.shape[2], x.shape[3])
+        sizes = self.sizes(*grid)
         pairs = zip(sizes, self.scales, strict=True)
-        levels = [x if size == (height, width) else _shrink(x, size, scale) for size, scale in pairs]
+        levels = [x if size == grid else _shrink(x, size, scale) for size, scale in pairs]
+        pixels = torch.cat([level.flatten(2) for level in levels], dim=2).unsqueeze(2)  # [B, C, 1, L]
         query = self.query(x).flatten(2).float()  # [B, C/2, HW]
-        keys = [self.match(level).float() for level in levels]  # [B, C/2, h, w] each
-        values = torch.cat([self.assembly(level).flatten(2) for level in levels], dim=2).float()  # [B, C, L]
+        keys = self.match(pixels).squeeze(2).float()  # [B, C/2, L]
+        values = self.assembly(pixels).squeeze(2).float()  # [B, C, L]
         # Correlation and softmax stay in float32: the scale of 10 would magnify bfloat16's rounding.
         with torch.autocast(x.device.type, enabled=False):
-            scores = [self._score(key, query, height, width) for key in keys]  # [B, hw, HW] each
+            scores = _Correlate.apply(query, keys, self._weigh(keys, sizes), sizes, grid)  # [B, L, HW]
             if self.scope == "joint":
-                attention = torch.cat(scores, dim=1).softmax(dim=1)
+                attention = scores.softmax(dim=1)
             else:
-                attention = torch.cat([score.softmax(dim=1) for score in scores], dim=1) / len(scores)
-            parts = attention.split([h * w for h, w in sizes], dim=1)
-            spread = [
-                _diagonal_sum(part.view(batch, h, w, height, width)).flatten(3).flatten(1, 2)
-                for part, (h, w) in zip(parts, sizes, strict=True)
-            ]
-            out = values @ torch.cat(spread, dim=1) / 4  # [B, C, HW]
+                parts = [scores[:, span].softmax(dim=1) for _, span in _spans(sizes)]
+                attention = torch.cat(parts, dim=1) / len(parts)
+            out = _Assemble.apply(attention, values, sizes, grid) / 4  # [B, C, HW]
         return x + out.view_as(x).to(x.dtype)
 
-    def _score(self, key: Tensor, query: Tensor, height: int, width: int) -> Tensor:
-        """Return the scaled correlations of normalised key patches with query patches: [B, hw, HW]."""
-        batch, _, h, w = key.shape
-        pixels = key.flatten(2).transpose(1, 2) @ query  # [B, hw, HW]
-        patches = _diagonal_sum(pixels.view(batch, h, w, height, width))
+    def _weigh(self, keys: Tensor, sizes: Sequence[Size]) -> Tensor:
+        """Return the softmax's scale over the norm of each key's patch: [B, L]."""
+        squares = keys.square().sum(dim=1, keepdim=True)  # [B, 1, L]
         # A patch's squared norm is the 3x3 sum of its pixels' squared norms, zeros outside.
-        norm = (9 * F.avg_pool2d(key.square().sum(1, keepdim=True), 3, 1, 1)).clamp_min(1e-8).sqrt()  # floor 1e-4
-        return (patches * (self.softmax_scale / norm).view(batch, h, w, 1, 1)).flatten(3).flatten(1, 2)
+        means = [F.avg_pool2d(squares[..., span].unflatten(2, size), 3, 1, 1) for size, span in _spans(sizes)]
+        norms = (9 * torch.cat([mean.flatten(1) for mean in means], dim=1)).clamp_min(1e-8).sqrt()  # floor 1e-4
+        return self.softmax_scale / norms
 
     def saved_multiply_adds(self, shape: torch.Size) -> int:
         """Return how many more multiply-adds the published patch form needs for one input of `shape` [B, C, H, W].
@@ -92,19 +90,82 @@ class PyramidAttention(nn.Module):
         return 8 * batch * keys * height * width * (int(inner) + channels)
 
 
-def _shrink(x: Tensor, size: tuple[int, int], scale: float) -> Tensor:
-    # scale_factor, not size, as published: the sampling grid follows the factor, not the cut-off size.
-    small = F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False, recompute_scale_factor=False)
-    assert small.shape[-2:] == size
-    return small
+def _spans(sizes: Sequence[Size]) -> list[tuple[Size, slice]]:
+    """Return each level's size and where its pixels lie among those of all levels."""
+    ends = list(itertools.accumulate(h * w for h, w in sizes))
+    return [(size, slice(end - size[0] * size[1], end)) for size, end in zip(sizes, ends, strict=True)]
 
 
-def _diagonal_sum(x: Tensor) -> Tensor:
-    """Sum [B, h, w, H, W] over the nine common shifts of (h, H) and (w, W), zeros outside."""
+class _Correlate(torch.autograd.Function):
+    """Correlate patches of keys [B, C, L] with those of the query [B, C, HW], times a weight a key: [B, L, HW].
+
+    Kept for the backward pass are the inputs alone. Products of pixels are cheap to make again, and it is tensors as
+    large as the result that decide how much memory a training step needs.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, query: Tensor, keys: Tensor, weight: Tensor, sizes: Sequence[Size], grid: Size) -> Tensor:
+        ctx.save_for_backward(query, keys, weight)
+        ctx.sizes, ctx.grid = sizes, grid
+        scores = query.new_empty(len(query), keys.shape[2], query.shape[2])
+        for size, span in _spans(sizes):
+            patches = _diagonal_sum(keys[..., span].transpose(1, 2) @ query, size, grid)
+            torch.mul(patches, weight[:, span].unsqueeze(2), out=scores[:, span])
+        return scores
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        query, keys, weight = ctx.saved_tensors
+        of_query, of_keys, of_weight = torch.zeros_like(query), [], []
+        for size, span in _spans(ctx.sizes):
+            key, part = keys[..., span], grad[:, span]
+            patches = _diagonal_sum(key.transpose(1, 2) @ query, size, ctx.grid)
+            of_weight.append(patches.mul_(part).sum(dim=2))
+            products = _diagonal_sum(part * weight[:, span].unsqueeze(2), size, ctx.grid)
+            of_query = torch.baddbmm(of_query, key, products)
+            of_keys.append(query @ products.transpose(1, 2))
+        return of_query, torch.cat(of_keys, dim=2), torch.cat(of_weight, dim=1), None, None
+
+
+class _Assemble(torch.autograd.Function):
+    """Add up patches of values [B, C, L] as attention [B, L, HW] weighs them, where they overlap too: [B, C, HW]."""
+
+    @staticmethod
+    def forward(ctx: Any, attention: Tensor, values: Tensor, sizes: Sequence[Size], grid: Size) -> Tensor:
+        ctx.save_for_backward(attention, values)
+        ctx.sizes, ctx.grid = sizes, grid
+        out = values.new_zeros(*values.shape[:2], attention.shape[2])
+        for size, span in _spans(sizes):
+            out = torch.baddbmm(out, values[..., span], _diagonal_sum(attention[:, span], size, grid))
+        return out
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        attention, values = ctx.saved_tensors
+        of_attention, of_values = torch.empty_like(attention), []
+        for size, span in _spans(ctx.sizes):
+            of_values.append(grad @ _diagonal_sum(attention[:, span], size, ctx.grid).transpose(1, 2))
+            of_attention[:, span] = _diagonal_sum(values[..., span].transpose(1, 2) @ grad, size, ctx.grid)
+        return of_attention, torch.cat(of_values, dim=2), None, None
+
+
+def _diagonal_sum(pairs: Tensor, size: Size, grid: Size) -> Tensor:
+    """Sum [B, hw, HW] over the nine common shifts of (h, H) and (w, W), zeros outside.
+
+    It is its own adjoint: the gradient of a sum is the sum of the gradient.
+    """
+    x = pairs.view(len(pairs), *size, *grid)
     y = x.clone()
     y[:, 1:, :, 1:] += x[:, :-1, :, :-1]
     y[:, :-1, :, :-1] += x[:, 1:, :, 1:]
     z = y.clone()
     z[:, :, 1:, :, 1:] += y[:, :, :-1, :, :-1]
     z[:, :, :-1, :, :-1] += y[:, :, 1:, :, 1:]
-    return z
+    return z.flatten(3).flatten(1, 2)
+
+
+def _shrink(x: Tensor, size: Size, scale: float) -> Tensor:
+    # scale_factor, not size, as published: the sampling grid follows the factor, not the cut-off size.
+    small = F.interpolate(x, scale_factor=scale, mode="bicubic", align_corners=False, recompute_scale_factor=False)
+    assert small.shape[-2:] == size
+    return small
