@@ -6,7 +6,7 @@ import dataclasses
 
 from bench.metrics.catalogue import get_metric
 from bench.report.ablation import claim_note
-from bench.report.claims import emphasis, gain, scores_of
+from bench.report.claims import covers_training, emphasis, gain, scores_of
 from bench.report.means import measured_cell
 from bench.report.results import FaceSet, Results, RowResult
 from bench.report.subpage import Page, on, suffix
@@ -91,6 +91,8 @@ def _gains(results: Results, base: RowResult, test: FaceSet, metrics: list[str])
         f"{CLAIMED} a difference can be claimed: its interval is without 0, and Wilcoxon's p over images, corrected by "
         "Holm over the column, is below 0.05. Everywhere else no difference can be claimed."
     )
+    if not covers_training(results, test):
+        note += " With one training a row a claim is about these trainings, not about their methods."
     return Table(
         f"gains{suffix(results, test)}",
         f"Differences from {base.label}",

@@ -83,6 +83,8 @@ def test_one_training_is_never_bold(tmp_path: Path) -> None:
     results = results_of(tmp_path, psnr=psnr(one_better))
     assert marks(results, "psnr") == {"msfnet-8": "tie"}
     assert "Nothing is bold" in " ".join(ablation_table(results).notes)
+    page = metrics_page(results)
+    assert page is not None and "about these trainings, not about their methods" in page.tables[1].notes[0]
 
 
 def test_rows_that_cannot_be_told_apart_are_marked_alike(tmp_path: Path) -> None:
@@ -107,6 +109,7 @@ def test_gains_say_what_can_be_claimed(tmp_path: Path) -> None:
     page = metrics_page(results_of(tmp_path, seeds=(0, 1, 2), psnr=psnr(one_better, 0.01)))
     assert page is not None
     means, gains = page.tables
+    assert "these trainings" not in gains.notes[0], "there are several seeds"
     found = cells(gains)
     assert "Model 1" not in found and len(found) == 9
     better = found["Model 8"]["psnr_gain"]
