@@ -134,10 +134,11 @@ def connected(address: str) -> Iterator[Any]:
         ) from None
     if url := getattr(context, "dashboard_url", ""):
         log.info("Ray's dashboard: http://%s", url)
-    try:
-        yield ray
-    finally:
-        ray.shutdown()
+    with quietly():  # to the end: Ray tells of a node's death whenever it learns of it
+        try:
+            yield ray
+        finally:
+            ray.shutdown()
 
 
 def _knock(address: str) -> None:
@@ -231,8 +232,7 @@ def _fit(task: Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
             verbose=0,
         ),
     )
-    with quietly():
-        grid = tuner.fit()
+    grid = tuner.fit()
     bars.close()
     ended = [grid[place] for place in range(len(grid))]
     return {one.config["index"]: one.metrics or {} for one in ended if one.config}
@@ -317,6 +317,13 @@ class _Bars:
 
 @contextlib.contextmanager
 def quietly() -> Iterator[None]:
-    """Keep Tune's own tables off standard output, which is for results."""
-    with contextlib.redirect_stdout(sys.stderr):
-        yield
+    """Keep what Ray and Tune print, from whatever thread and library, off standard output, which is for results."""
+    sys.stdout.flush()
+    kept = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with contextlib.redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(kept, 1)
+        os.close(kept)
