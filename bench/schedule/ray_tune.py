@@ -14,8 +14,10 @@ import contextlib
 import dataclasses
 import logging
 import os
+import signal
 import socket
 import sys
+import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -126,12 +128,15 @@ def connected(address: str) -> Iterator[Any]:
     how: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": _environment(address)}
     # "local": else Ray would join whatever cluster runs on this machine.
     how |= {"address": address} if address else {"address": "local", "num_cpus": cores(), "include_dashboard": False}
+    before = signal.getsignal(signal.SIGTERM)
     try:
         context = ray.init(**how)
     except Exception as error:
         raise UserError(
             f"--address {address or 'none'}: Ray cannot be reached ({str(error).splitlines()[0]})"
         ) from None
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, before)  # Ray has put its own in place, which would end us at once
     if url := getattr(context, "dashboard_url", ""):
         log.info("Ray's dashboard: http://%s", url)
     with quietly():  # to the end: Ray tells of a node's death whenever it learns of it
