@@ -29,18 +29,27 @@ DEFAULT_DATA = "synthfaces"
 SAMPLES = 6
 
 
+def _check_seeds(seeds: Sequence[int]) -> None:
+    if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
+        raise UserError(f"seeds: {list(seeds)} given, expected different numbers of at least 0")
+
+
 @dataclass(frozen=True)
 class Row:
     """One row of a table: a method, its options on top of its own, and its label (default: the method's title).
 
     With `match`, the id of another method, `width` is chosen so that the row has about as many parameters as that one:
-    the control that tells what size alone gives.
+    the control that tells what size alone gives. `seeds` are the row's own, in place of the profile's.
     """
 
     method: str
     label: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     match: str = ""
+    seeds: tuple[int, ...] = ()
+
+    def __post_init__(self) -> None:
+        _check_seeds(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -82,8 +91,9 @@ class Profile:
     limit: Limit = field(default_factory=Limit)
 
     def __post_init__(self) -> None:
-        if not self.seeds or min(self.seeds) < 0 or len(set(self.seeds)) < len(self.seeds):
-            raise UserError(f"seeds: {list(self.seeds)} given, expected different numbers of at least 0")
+        if not self.seeds:
+            raise UserError("seeds: none given")
+        _check_seeds(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -268,13 +278,19 @@ def open_faces(job: Job) -> Faces:
 
 
 def cells(job: Job, faces: Faces) -> list[Cell]:
-    """Return the runs of a job, row by row and seed by seed; a method that is not trained has one."""
+    """Return the runs of a job: each row's first seed, then each row's second; a method that is not trained has one.
+
+    So a table that is drawn before the end has all rows.
+    """
+    rows = job.experiment.rows
+    seeds = [(row.seeds or job.profile.seeds) if registry.get(row.method).trainable else (0,) for row in rows]
     found = []
-    for row in job.experiment.rows:
-        spec = registry.get(row.method)
-        for seed in job.profile.seeds if spec.trainable else (0,):
-            config = run_config(job, row, seed, faces)
-            found.append(Cell(row, row.label or spec.title, Run(job.folder, config), job.experiment.metrics))
+    for place in range(max(map(len, seeds))):
+        for row, own in zip(rows, seeds, strict=True):
+            if place < len(own):
+                label = row.label or registry.get(row.method).title
+                run = Run(job.folder, run_config(job, row, own[place], faces))
+                found.append(Cell(row, label, run, job.experiment.metrics))
     return found
 
 
@@ -327,7 +343,7 @@ def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
             "training": dataclasses.asdict(training),
             "iterations": training.iterations,
             "batch": training.batch,
-            "seeds": list(job.profile.seeds),
+            "seeds": sorted({cell.run.config.seed for cell in planned if cell.run.config.training}),
             "baseline": job.experiment.baseline,
             "rows": [_describe_row(job, row, planned) for row in job.experiment.rows],
             "train": _described(faces.train, used.train),

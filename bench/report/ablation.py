@@ -116,6 +116,8 @@ def _scaled(count: int | None, unit: float, decimals: int) -> Cell:
 def caption(results: Results) -> str:
     """Say what the table shows and how it was made: data, protocol, budget, seeds, profile, device."""
     seeds = ", ".join(map(str, results.seeds))
+    if len({len(row.runs) for row in results.rows if any(run.trained for run in row.runs)}) > 1:
+        seeds += " (some rows fewer)"
     return (
         f"Trained on {_faces(results.train)}, tested on {_list([_faces(t) for t in results.test])}. "
         f"Protocol {results.protocol}; {results.iterations:,} iterations of batch {results.batch}; "

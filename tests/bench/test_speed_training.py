@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import random
 import statistics
 from collections.abc import Iterator
 from pathlib import Path
@@ -114,12 +115,14 @@ def test_the_reference_reads_faces_as_ours_are_made(tmp_path: Path) -> None:
 
 
 def test_the_reference_crops_what_it_should() -> None:
+    random.seed(0)
     faces = PublishedFaces([])
     windows = [faces._window(128, 128) for _ in range(2000)]
     sizes = [(right - left, low - top) for left, top, right, low in windows]
     assert all(left >= 0 and top >= 0 and right <= 128 and low <= 128 for left, top, right, low in windows)
     assert all(0.69 < w * h / 128**2 <= 1 and 0.74 < w / h < 1.35 for w, h in sizes)
-    assert 0.8 < statistics.mean(w * h / 128**2 for w, h in sizes) < 0.87
+    # Large crops fit less often, so the mean lies below the 0.85 of the areas drawn: 0.8026, of 100,000 crops.
+    assert 0.797 < statistics.mean(w * h / 128**2 for w, h in sizes) < 0.808
 
 
 def test_the_reference_s_workers_give_batches_pass_after_pass(tmp_path: Path) -> None:
