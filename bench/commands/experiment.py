@@ -89,7 +89,9 @@ def _report(options: argparse.Namespace) -> int:
 def _how(options: argparse.Namespace) -> How:
     from bench.schedule.executor import How
 
-    return How(options.executor, options.jobs, options.gpus_per_run, options.address, options.retry_failed)
+    return How(
+        options.executor, options.jobs, options.gpus_per_run, options.address, options.storage, options.retry_failed
+    )
 
 
 def _names(wanted: Sequence[str]) -> list[str]:
@@ -157,6 +159,12 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
         help="serial (default): this machine alone; ray: Ray Tune, over GPUs and machines",
     )
     parser.add_argument("--address", default="", metavar="HOST:PORT", help="of a Ray cluster, or auto (default: none)")
+    parser.add_argument(
+        "--storage",
+        default="",
+        metavar="URL",
+        help="with Ray: keep the runs in this object storage, e.g. s3://bucket/fsr, where nodes share no folder",
+    )
     parser.add_argument(
         "--gpus-per-run",
         type=lambda text: text if text == "auto" else float(text),

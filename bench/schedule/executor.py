@@ -25,20 +25,21 @@ EXECUTORS: tuple[Executor, ...] = ("serial", "ray")
 class How:
     """How runs are executed.
 
-    `jobs` runs go on side by side (0: as many as the cores or GPUs suggest). `gpus_per_run` and `address` are Ray's:
-    a run's share of a GPU ("auto": measured), and the cluster ("" starts Ray here). With `retry_failed` runs that
-    failed before are tried again.
+    `jobs` runs go on side by side (0: as many as the cores or GPUs suggest). `gpus_per_run`, `address` and `storage`
+    are Ray's: a run's share of a GPU ("auto": measured), the cluster ("" starts Ray here), and the URL of a folder that
+    runs are kept in where nodes share none. With `retry_failed` runs that failed before are tried again.
     """
 
     executor: Executor = "serial"
     jobs: int = 0
     gpus_per_run: float | Literal["auto"] | None = None
     address: str = ""
+    storage: str = ""
     retry_failed: bool = False
 
     def __post_init__(self) -> None:
-        if self.executor == "serial" and (self.address or self.gpus_per_run is not None):
-            raise UserError("--address and --gpus-per-run are Ray's: add --executor ray")
+        if self.executor == "serial" and (self.address or self.storage or self.gpus_per_run is not None):
+            raise UserError("--address, --storage and --gpus-per-run are Ray's: add --executor ray")
         share = self.gpus_per_run
         if not isinstance(share, float):
             return
@@ -66,7 +67,14 @@ def execute(
         gpus = _gpus_per_run(chosen, faces, device, how)
         share = ray_tune.Share(gpus, 1 if gpus else local.threads_each(jobs))
         found = ray_tune.execute(
-            chosen, faces, samples=samples, share=share, address=how.address, jobs=how.jobs, quiet=quiet
+            chosen,
+            faces,
+            samples=samples,
+            share=share,
+            address=how.address,
+            storage=how.storage,
+            jobs=how.jobs,
+            quiet=quiet,
         )
     outcomes |= dict(zip(left, found, strict=True))
     return [outcomes[index] for index in range(len(cells))]

@@ -17,6 +17,7 @@ import os
 import signal
 import socket
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -28,6 +29,7 @@ from bench import registry
 from bench.errors import UserError
 from bench.progress import Bar
 from bench.schedule.parcel import Parcel, pack
+from bench.schedule.storage import Storage
 from bench.schedule.work import Outcome, complete, is_complete
 from bench.stop import Stop
 
@@ -63,6 +65,7 @@ class Task:
     samples: int
     plugins: Mapping[str, str]
     token: Path
+    storage: Storage | None = None
 
 
 def execute(
@@ -72,25 +75,33 @@ def execute(
     samples: int,
     share: Share,
     address: str = "",
+    storage: str = "",
     jobs: int = 0,
     quiet: bool = False,
 ) -> list[Outcome]:
     """Bring every run to its end on the cluster at `address` ("": on this machine alone), `jobs` at most at a time.
 
-    Runs that had too little memory are tried again with twice the share. Raises UserError when Ray is missing or cannot
-    be reached, when the cluster has less than one share, and when its nodes do not see the results folder; Interrupted
-    when asked to stop.
+    Runs go on in the results folder or, where `storage` names another place, there; then the results folder gets a
+    copy. Runs that had too little memory are tried again with twice the share. Raises UserError when Ray is missing or
+    cannot be reached, when the cluster has less than one share, and when its nodes do not see the results folder or the
+    storage cannot be written; Interrupted when asked to stop.
     """
+    kept = Storage(storage) if storage else None
+    if kept:
+        kept.check()
+        _fetch(kept, cells)
     before = [is_complete(cell, faces) for cell in cells]
     with connected(address) as ray, shared_token(cells) as token:
         check_share(ray, share)
         plugins = {path.name: path.read_text(encoding="utf-8") for path in registry.plugins()}
         absolute = tuple(with_whole_path(cell) for cell in cells)
-        task = Task(absolute, pack(faces, ray), share, samples, plugins, token)
+        task = Task(absolute, pack(faces, ray), share, samples, plugins, token, kept)
         todo = [index for index, done in enumerate(before) if not done]
         with Stop() as stop:
             while todo:
                 told = _fit(task, todo, jobs, stop, quiet)
+                if kept:
+                    _fetch(kept, cells)
                 stop.check("runs at work have saved their last states")
                 todo = [index for index in todo if told.get(index, {}).get("out_of_memory")]
                 more = _doubled(ray, task.share)
@@ -99,6 +110,12 @@ def execute(
                 log.warning("%d runs had too little memory: again, with %g of a GPU each", len(todo), more.gpus)
                 task = dataclasses.replace(task, share=more)
     return [_outcome(cell, faces, done) for cell, done in zip(cells, before, strict=True)]
+
+
+def _fetch(storage: Storage, cells: Sequence[Cell]) -> None:
+    """Copy what the storage has of the runs into the results folder, but for training states."""
+    for cell in cells:
+        storage.pull(cell.run, states=False)
 
 
 def _outcome(cell: Cell, faces: Faces, before: bool) -> Outcome:
@@ -224,13 +241,14 @@ def _fit(task: Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
 
     bars = _Bars(task.cells, quiet)
     share = {"cpu": task.share.cpus} | ({"gpu": task.share.gpus} if task.share.gpus else {})
+    place = task.storage.for_ray() if task.storage else {"storage_path": str(task.token.parent)}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(_trial, task=task), share),
         param_space={"index": tune.grid_search(list(todo))},
         tune_config=tune.TuneConfig(max_concurrent_trials=jobs or None, reuse_actors=True),
         run_config=tune.RunConfig(
             name=f"tune-{int(time.time())}-{os.getpid()}",
-            storage_path=str(task.token.parent),
+            **place,
             failure_config=tune.FailureConfig(max_failures=_FRESH_STARTS),
             stop=Asked(),
             callbacks=[Watch()],
@@ -248,21 +266,30 @@ def _trial(config: dict[str, Any], task: Task) -> None:
     import torch
     from ray import tune
 
-    if not task.token.exists():
-        folder = task.token.parents[1]
-        raise RuntimeError(f"node {os.uname().nodename} does not see {folder}: give a results folder that nodes share")
     torch.set_num_threads(task.share.cpus)
-    with plugged(task.plugins):
-        cell = task.cells[config["index"]]
+    with plugged(task.plugins), _housed(task.cells[config["index"]], task) as cell:
         outcome = complete(cell, task.faces.open(), torch.device(task.share.device), task.samples, _Reporter, wait=True)
     tune.report({"status": outcome.status, "error": outcome.error, "out_of_memory": outcome.out_of_memory})
 
 
 @contextlib.contextmanager
+def _housed(cell: Cell, task: Task) -> Iterator[Cell]:
+    """Give the run where it is worked on: in the shared results folder, or in one of this node with a storage."""
+    if task.storage is None:
+        if not task.token.exists():
+            folder = task.token.parents[1]
+            raise RuntimeError(f"node {os.uname().nodename} does not see {folder}: share it, or give a --storage")
+        yield cell
+        return
+    with tempfile.TemporaryDirectory(prefix="fsr-") as folder:
+        run = dataclasses.replace(cell.run, experiment=Path(folder) / cell.run.experiment.name)
+        with task.storage.mirrored(run):
+            yield dataclasses.replace(cell, run=run)
+
+
+@contextlib.contextmanager
 def plugged(plugins: Mapping[str, str]) -> Iterator[None]:
     """Take the methods of plug-ins that came as text."""
-    import tempfile
-
     with tempfile.TemporaryDirectory() as folder:
         for name, text in plugins.items():
             path = Path(folder) / name

@@ -199,7 +199,7 @@ def test_one_more_row_and_other_settings(job: list[str], capsys: pytest.CaptureF
     plan = run_json(["plan", *job, *more], capsys)
     assert [(run["method"], run["seed"]) for run in plan["runs"]] == [
         ("bicubic", 0),
-        *[(method, seed) for method in ("tiny", "tiny", "sparnet") for seed in (0, 1)],
+        *[(method, seed) for seed in (0, 1) for method in ("tiny", "tiny", "sparnet")],
     ]
     assert not results().exists()
 

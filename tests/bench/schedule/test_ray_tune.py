@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import itertools
 import json
 import time
 from collections.abc import Iterator
@@ -41,8 +43,8 @@ def test_what_there_is_not_fails_at_once(tmp_path: Path, arguments: tuple[str, .
     assert time.monotonic() - began < 90
 
 
-@pytest.fixture
-def cluster() -> Iterator[Any]:
+@contextlib.contextmanager
+def new_cluster() -> Iterator[Any]:
     """Start a head without cores and two workers with one each, all processes of their own on this machine."""
     from ray.cluster_utils import Cluster
 
@@ -51,6 +53,12 @@ def cluster() -> Iterator[Any]:
     cluster.wait_for_nodes()
     yield cluster
     cluster.shutdown()
+
+
+@pytest.fixture
+def cluster() -> Iterator[Any]:
+    with new_cluster() as cluster:
+        yield cluster
 
 
 def test_a_node_killed_in_mid_run_costs_nothing(tmp_path: Path, undisturbed: dict[str, bytes], cluster: Any) -> None:
@@ -66,3 +74,56 @@ def test_a_node_killed_in_mid_run_costs_nothing(tmp_path: Path, undisturbed: dic
     assert told == ["finished"] * 5
     assert outcome(root) == undisturbed
     assert leftovers(root) == []
+
+
+def test_the_same_command_goes_on_with_a_new_head(
+    tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("RAY_gcs_rpc_server_reconnect_timeout_s", "5")  # after which the command gives the head up
+    root = make(tmp_path)
+    with new_cluster() as cluster:
+        process = start(root, "--executor", "ray", "--address", cluster.address, "--jobs", "2")
+        while not list((root / "results" / NAME).glob("*/state.pt")):
+            assert process.poll() is None, process.communicate()
+            time.sleep(0.02)
+        for one in itertools.chain.from_iterable(cluster.head_node.all_processes.values()):
+            one.process.kill()
+        _, said = process.communicate(timeout=120)
+        assert process.returncode, said
+        assert "GCS may have been killed" in said
+    before = {path: path.stat().st_mtime_ns for path in (root / "results" / NAME).glob("*/weights.safetensors")}
+    assert len(before) < 4, "killed in mid-run"
+    with new_cluster() as cluster:
+        finish(root, "--executor", "ray", "--address", cluster.address, "--jobs", "2")
+    assert outcome(root) == undisturbed
+    assert leftovers(root) == []
+    assert all(path.stat().st_mtime_ns == at for path, at in before.items()), "nothing is trained twice"
+
+
+def test_runs_kept_in_storage_need_no_shared_folder(
+    tmp_path: Path, undisturbed: dict[str, bytes], cluster: Any
+) -> None:
+    root, url = make(tmp_path / "root"), f"file://{tmp_path}/storage"
+    arguments = ("--executor", "ray", "--address", cluster.address, "--storage", url)
+    process = start(root, *arguments, "--jobs", "2")
+    while not list((tmp_path / "storage" / NAME).glob("*/state.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.02)
+    assert not list((root / "results" / NAME).glob("*/state.pt")), "workers use no folder but their own"
+    cluster.remove_node(cluster.workers[0], allow_graceful=False)
+    _, said = process.communicate(timeout=300)
+    assert process.returncode == 0, said
+    assert outcome(root) == undisturbed
+    assert leftovers(root) == [] == [str(path) for path in (tmp_path / "storage" / NAME).rglob("state*")]
+    other = make(tmp_path / "other")  # another machine, with nothing but the storage
+    process = start(other, *arguments, "--json")
+    told = json.loads(process.communicate(timeout=120)[0])
+    assert {run["status"] for run in told["runs"]} == {"cached"}
+    assert outcome(other) == undisturbed
+
+
+@pytest.mark.parametrize("url", ["nonsense://bucket", "file:///proc/fsr"])
+def test_storage_that_cannot_be_written_is_refused(tmp_path: Path, url: str) -> None:
+    root = make(tmp_path)
+    last = finish(root, "--executor", "ray", "--storage", url, code=2).strip().splitlines()[-1]
+    assert last.startswith(f"fsr: --storage {url}: ")
