@@ -277,8 +277,8 @@ def _housed(cell: Cell, task: Task) -> Iterator[Cell]:
     """Give the run where it is worked on: in the shared results folder, or in one of this node with a storage."""
     if task.storage is None:
         if not task.token.exists():
-            folder = task.token.parents[1]
-            raise RuntimeError(f"node {os.uname().nodename} does not see {folder}: share it, or give a --storage")
+            results = task.token.parents[1]
+            raise RuntimeError(f"node {os.uname().nodename} does not see {results}: share it, or give a --storage")
         yield cell
         return
     with tempfile.TemporaryDirectory(prefix="fsr-") as folder:
