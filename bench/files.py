@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import io
 import json
 import os
 import tempfile
+import zlib
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,20 +64,24 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Replace `path` by a CSV file with `columns`, in one step; floats keep every digit (repr)."""
+    """Replace `path` by a CSV file with `columns`, in one step; floats keep every digit (repr).
+
+    A name that ends with .gz is compressed, equal rows to equal bytes.
+    """
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    write_text(path, out.getvalue())
+    text = out.getvalue().encode()
+    write_bytes(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV file whose header is exactly `columns`; raise UserError that names it when it is damaged."""
     try:
-        with path.open(newline="", encoding="utf-8") as file:
-            head, *rows = csv.reader(file, strict=True)
-    except (ValueError, csv.Error) as error:
+        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
+        head, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+    except (ValueError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
     if head != list(columns):
         raise UserError(f"{path}: columns are {head}, expected {list(columns)}; {_WAY_OUT}")

@@ -2,7 +2,7 @@
 
 results/<experiment>/<run>/run.json             config, status, device, versions, times, how far it is
                            curve.csv            a row a validation
-                           scores.csv           a row an image and metric
+                           scores.csv           a row an image and metric (scores.csv.gz where runs are kept)
                            weights.safetensors  the weights that were scored
                            state.pt             training state, until the run has finished
                            state.previous.pt    the one before it, should a power cut have damaged the last

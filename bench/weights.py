@@ -20,6 +20,7 @@ from bench.files import write_bytes
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
+PART = 15_000_000  # bytes
 _NAMES = {
     "float64": "F64",
     "float32": "F32",
@@ -50,6 +51,35 @@ def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] 
     write_bytes(path, b"".join([struct.pack("<Q", len(text)), text, *blobs]))
 
 
+def save_parts(
+    folder: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str], most: int = PART
+) -> list[Path]:
+    """Write `tensors` into `folder` as files of at most about `most` bytes of data each; return them.
+
+    One is weights.safetensors, several are weights-1of3.safetensors and so on. Raises UserError for a tensor that is
+    larger than a part.
+    """
+    parts: list[dict[str, Tensor]] = [{}]
+    for name in sorted(tensors):
+        if (size := tensors[name].nbytes) > most:
+            raise UserError(f"{folder}: tensor '{name}' has {size:,} bytes, a part {most:,} at most")
+        if sum(one.nbytes for one in parts[-1].values()) + size > most:
+            parts.append({})
+        parts[-1][name] = tensors[name]
+    for path in find(folder):
+        path.unlink()
+    names = [f"weights-{i}of{len(parts)}" if len(parts) > 1 else "weights" for i in range(1, len(parts) + 1)]
+    paths = [folder / f"{name}.safetensors" for name in names]
+    for path, part in zip(paths, parts, strict=True):
+        save(path, part, metadata)
+    return paths
+
+
+def find(folder: Path) -> list[Path]:
+    """Return the files of the weights in a run's folder, one or its parts; none where there are none."""
+    return sorted(folder.glob("weights*.safetensors"))
+
+
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors and the metadata of `path`; raise UserError when it is missing, truncated or something else."""
     try:
@@ -62,9 +92,11 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path}: not a whole safetensors file ({error}); restore it or train again") from None
 
 
-def load_into(model: nn.Module, path: Path) -> None:
-    """Load the weights in `path` into `model`; raise UserError naming what does not fit."""
+def load_into(model: nn.Module, path: Path, *parts: Path) -> None:
+    """Load weights in `path` and its further `parts` into `model`; raise UserError naming what does not fit."""
     tensors, _ = load(path)
+    for part in parts:
+        tensors |= load(part)[0]
     own = model.state_dict()
     missing, foreign = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     wrong = [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]

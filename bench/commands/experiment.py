@@ -86,6 +86,19 @@ def _report(options: argparse.Namespace) -> int:
     return 0
 
 
+def _archive(options: argparse.Namespace) -> int:
+    from bench.archive import archive, reference
+
+    kept = archive(options.experiment, options.weights)
+    result = {"folder": str(reference() / options.experiment), "runs": [folder.name for folder in kept]}
+    show(
+        options,
+        result,
+        lambda: f"{len(kept)} finished runs in {result['folder']}; draw them by `fsr report --reference`",
+    )
+    return 0
+
+
 def _how(options: argparse.Namespace) -> How:
     from bench.schedule.executor import How
 
@@ -201,6 +214,17 @@ def _add_plan(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--gpus", type=int, default=1, metavar="N", help="tell the time on N devices like this, too")
 
 
+def _add_archive(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("experiment", help="a folder under results/")
+    parser.add_argument(
+        "--weights",
+        action="append",
+        default=[],
+        metavar="METHOD",
+        help="keep this method's weights too (its first seed)",
+    )
+
+
 def _add_report(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", nargs="*", help="folders under results/ (default: all but reference/)")
 
@@ -209,5 +233,6 @@ COMMANDS = (
     Command("plan", "show what an experiment would run and how long it takes", _plan, _add_plan),
     Command("run", "train, score and report an experiment; done runs are not repeated", _run, _add_job),
     Command("status", "show how the runs of an experiment are doing", _status, _add_status),
+    Command("archive", "keep finished runs in results/reference, small enough to be committed", _archive, _add_archive),
     Command("report", "redraw tables and figures from results alone", _report, _add_report),
 )

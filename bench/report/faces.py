@@ -130,7 +130,7 @@ def _run_to_show(row: RowResult, results: Results, names: Sequence[str]) -> RunR
 
 
 def _psnr(run: RunResult, results: Results, name: str) -> float | None:
-    value = run.values(results.test[0], results.protocol, "psnr").get(name)
+    value = run.values(results.pictured, results.protocol, "psnr").get(name)
     return value if value is not None and not math.isnan(value) else None
 
 

@@ -113,6 +113,12 @@ class Results:
     metrics: tuple[str, ...] = ("psnr", "ssim")
     baseline: str = ""
     audits: tuple[Mapping[str, Any], ...] = ()
+    drawn: FaceSet | None = None
+
+    @property
+    def pictured(self) -> FaceSet:
+        """The faces that pictures show: those of the first test set, or others where those may not be shown."""
+        return self.drawn or self.test[0]
 
     @property
     def base(self) -> RowResult | None:
@@ -180,22 +186,29 @@ def read_results(folder: Path) -> Results:
     return Results(
         folder=folder,
         **{one.name: getattr(head, one.name) for one in dataclasses.fields(head)},
-        train=_pick(FaceSet, record.get("train"), f"{where}: train"),
-        val=_pick(FaceSet, record.get("val"), f"{where}: val"),
-        test=tuple(_pick(FaceSet, one, f"{where}: test") for one in _some(record, "test", where)),
+        train=face_set(record.get("train"), f"{where}: train"),
+        val=face_set(record.get("val"), f"{where}: val"),
+        test=tuple(face_set(one, f"{where}: test") for one in _some(record, "test", where)),
         rows=tuple(_read_row(folder, one, f"{where}: rows") for one in _some(record, "rows", where)),
         audits=tuple(record.get("audits", ())),
+        drawn=face_set(record["pictured"], f"{where}: pictured") if "pictured" in record else None,
     )
+
+
+def face_set(given: Any, where: str) -> FaceSet:
+    """Return a face set from its record in experiment.json; raise UserError, beginning with `where`, if it is none."""
+    return _pick(FaceSet, given, where)
 
 
 def _read_row(folder: Path, given: Any, where: str) -> RowResult:
     row = _pick(_Row, given, where)
     modules = {name: bool(has) for name, has in row.modules.items()}
     label = " ".join(row.label.split())
-    return RowResult(label, row.method, tuple(_read_run(folder / name) for name in row.runs), modules, row.match)
+    return RowResult(label, row.method, tuple(read_run(folder / name) for name in row.runs), modules, row.match)
 
 
-def _read_run(folder: Path) -> RunResult:
+def read_run(folder: Path) -> RunResult:
+    """Read one run's folder; a run that was never started is "not run"."""
     path = folder / "run.json"
     if not path.exists():
         return RunResult(folder.name, folder, "not run")
@@ -215,12 +228,14 @@ def _read_run(folder: Path) -> RunResult:
         seconds_per_image=record.seconds_per_image,
         device=record.scored_on or record.device,
         environment={name: str(version) for name, version in record.environment.items()},
-        scores=_read_scores(folder / "scores.csv"),
+        scores=_read_scores(folder),
         curve=_read_curve(folder / "curve.csv"),
     )
 
 
-def _read_scores(path: Path) -> dict[_Key, dict[str, float]]:
+def _read_scores(folder: Path) -> dict[_Key, dict[str, float]]:
+    path = folder / "scores.csv"
+    path = path if path.exists() else folder / "scores.csv.gz"
     scores: dict[_Key, dict[str, float]] = {}
     for row in _rows(path, SCORE):
         key = row["dataset"], row["fingerprint"], row["protocol"], row["metric"]
