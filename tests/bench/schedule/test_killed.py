@@ -34,9 +34,13 @@ def kill_in_training(root: Path, draw: random.Random) -> bool:
 
 
 def changed(root: Path) -> float:
-    """Return when a run was last written to."""
-    files = (root / "results" / NAME).glob("*/*")
-    return max((path.stat().st_mtime for path in files if not path.name.startswith(".")), default=0.0)
+    """Return when a run's state or record was last written: what is written before tells of nothing that is kept."""
+    times = [0.0]
+    folder = root / "results" / NAME
+    for path in (*folder.glob("*/run.json"), *folder.glob("*/state.pt")):
+        with contextlib.suppress(FileNotFoundError):  # replaced in between
+            times.append(path.stat().st_mtime)
+    return max(times)
 
 
 def kill_until_done(root: Path, seed: int) -> int:
