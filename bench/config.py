@@ -125,6 +125,33 @@ def read_toml(path: Path) -> dict[str, Any]:
         raise UserError(f"{path}: not valid TOML: {error}") from None
 
 
+def find_file(name: str, folder: Path, what: str) -> Path:
+    """Return the TOML file that `name` means: a path, or a name in `folder`."""
+    if name.endswith(".toml"):
+        return Path(name)
+    known = sorted(path.stem for path in folder.glob("*.toml"))
+    if name not in known:
+        raise UserError(f"unknown {what} '{name}': {suggest(name, known)}")
+    return folder / f"{name}.toml"
+
+
+def override_setting(settings: dict[str, Any], override: str) -> None:
+    """Set one `key.key=value` in nested tables; the value is TOML, or a text as it stands."""
+    key, equals, text = override.partition("=")
+    if not equals:
+        raise UserError(f"--set {override}: expected key=value, e.g. training.iterations=50")
+    try:
+        value = tomllib.loads(f"value = {text}")["value"]
+    except tomllib.TOMLDecodeError:
+        value = text
+    *tables, last = key.split(".")
+    for table in tables:
+        settings = settings.setdefault(table, {})
+        if not isinstance(settings, dict):
+            raise UserError(f"--set {override}: '{table}' is not a table")
+    settings[last] = value
+
+
 def from_dict(cls: type[_T], given: Mapping[str, Any], where: str) -> _T:
     """Build the dataclass `cls` from plain values, nested dataclasses included.
 

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import dataclasses
 import functools
-import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench import paths, registry
-from bench.config import DataRef, RunConfig, Training, from_dict, read_toml
+from bench.config import DataRef, RunConfig, Training, find_file, from_dict, override_setting, read_toml
 from bench.errors import UserError, suggest
 from bench.files import write_json
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
@@ -39,7 +38,8 @@ class Row:
     """One row of a table: a method, its options on top of its own, and its label (default: the method's title).
 
     With `match`, the id of another method, `width` is chosen so that the row has about as many parameters as that one:
-    the control that tells what size alone gives. `seeds` are the row's own, in place of the profile's.
+    the control that tells what size alone gives. `seeds` are the row's own, in place of the profile's. `training`
+    changes settings of the profile's training for this row, where those are what is compared; never its budget.
     """
 
     method: str
@@ -47,9 +47,12 @@ class Row:
     options: Mapping[str, Any] = field(default_factory=dict)
     match: str = ""
     seeds: tuple[int, ...] = ()
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         _check_seeds(self.seeds)
+        for name in set(self.training) & {"iterations", "batch"}:
+            raise UserError(f"training.{name}: rows of an experiment have equal budgets")
 
 
 @dataclass(frozen=True)
@@ -251,6 +254,7 @@ def _check_options(experiment: Experiment, profile: Profile, where: str) -> None
             raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
     for row in experiment.rows:
         registry.check(row.method, resolve_row(experiment, profile, row))
+        _training_of(profile, row)
 
 
 def open_faces(job: Job) -> Faces:
@@ -302,10 +306,19 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
         return config
     return dataclasses.replace(
         config,
-        training=job.profile.training,
+        training=_training_of(job.profile, row),
         train=_reference(faces.train, faces.sizes.train),
         val=_reference(faces.val, faces.sizes.val),
     )
+
+
+def _training_of(profile: Profile, row: Row) -> Training:
+    """Return the profile's training with the row's changes."""
+    if not row.training:
+        return profile.training
+    settings = {**dataclasses.asdict(profile.training), **row.training}
+    settings["augment"] = {**dataclasses.asdict(profile.training.augment), **row.training.get("augment", {})}
+    return from_dict(Training, settings, f"row {row.label or row.method}: training")
 
 
 def resolve_row(experiment: Experiment, profile: Profile, row: Row) -> dict[str, Any]:
@@ -366,6 +379,8 @@ def _describe_row(job: Job, row: Row, planned: Sequence[Cell]) -> dict[str, Any]
     }
     if row.match:
         about["match"] = row.match
+    if row.training:
+        about["training"] = dict(row.training)
     if all(option in options for option in job.experiment.factors.values()):
         about["modules"] = {column: bool(options[option]) for column, option in job.experiment.factors.items()}
     return about
@@ -377,30 +392,3 @@ def _described(store: FaceStore, count: int) -> dict[str, Any]:
 
 def _reference(store: FaceStore, count: int) -> DataRef:
     return DataRef(store.dataset, store.split, count, store.fingerprint_of(count))
-
-
-def find_file(name: str, folder: Path, what: str) -> Path:
-    """Return the TOML file that `name` means: a path, or a name in `folder`."""
-    if name.endswith(".toml"):
-        return Path(name)
-    known = sorted(path.stem for path in folder.glob("*.toml"))
-    if name not in known:
-        raise UserError(f"unknown {what} '{name}': {suggest(name, known)}")
-    return folder / f"{name}.toml"
-
-
-def override_setting(settings: dict[str, Any], override: str) -> None:
-    """Set one `key.key=value` in nested tables; the value is TOML, or a text as it stands."""
-    key, equals, text = override.partition("=")
-    if not equals:
-        raise UserError(f"--set {override}: expected key=value, e.g. training.iterations=50")
-    try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
-        value = text
-    *tables, last = key.split(".")
-    for table in tables:
-        settings = settings.setdefault(table, {})
-        if not isinstance(settings, dict):
-            raise UserError(f"--set {override}: '{table}' is not a table")
-    settings[last] = value

@@ -13,7 +13,7 @@ from typing import Any
 
 from bench import registry
 from bench.capacity import count_parameters
-from bench.config import from_dict, read_toml
+from bench.config import find_file, from_dict, override_setting, read_toml
 from bench.errors import UserError, reason, suggest
 from bench.experiment import (
     DEFAULT_DATA,
@@ -26,9 +26,7 @@ from bench.experiment import (
     Job,
     Profile,
     Row,
-    find_file,
     open_faces,
-    override_setting,
     resolve_row,
     run_config,
 )
