@@ -58,7 +58,7 @@ def reference() -> Path:
 
 
 def archived_networks() -> list[ArchivedNetwork]:
-    """Return the kept runs that have weights and were trained on photographs, the best first."""
+    """Return the kept runs that have weights, the best first."""
     folders = {path.parent for path in reference().glob("*/*/weights*.safetensors")}
     return sorted(map(open_run, folders), key=lambda one: (-one.psnr, str(one.folder)))
 

@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from bench import __version__, registry
-from bench.commands import data, experiment, fetch, methods, niqe, score, search, statistics, tools
+from bench.commands import data, experiment, fetch, methods, niqe, score, search, statistics, tools, upscale
 from bench.commands.common import Command
 from bench.errors import UserError, suggest
 from bench.stop import Interrupted
@@ -22,7 +22,7 @@ from bench.stop import Interrupted
 log = logging.getLogger("fsr")
 _COMMANDS: dict[str, Command] = {
     command.name: command
-    for group in (methods, data, experiment, search, score, niqe, statistics, fetch, tools)
+    for group in (methods, data, experiment, search, score, upscale, niqe, statistics, fetch, tools)
     for command in group.COMMANDS
 }
 

@@ -1,0 +1,55 @@
+"""What is committed under results/reference and reports/reference: small, of nobody, and what it says it is."""
+
+from __future__ import annotations
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench import archive
+from bench.evaluate import score_pictures, super_resolve
+from bench.report.results import read_results, read_run
+
+ROOT = Path(__file__).parents[1]
+REFERENCE = ROOT / "results" / "reference"
+NETWORKS = sorted({path.parent for path in REFERENCE.glob("*/*/weights*.safetensors")})
+
+
+def test_the_tree_is_small_enough_to_travel() -> None:
+    listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    files = [ROOT / name for name in listed.split("\0") if name]
+    assert sum(path.stat().st_size for path in files if path.exists()) < 40_000_000
+    assert all(path.stat().st_size < 16_000_000 for path in REFERENCE.rglob("weights*.safetensors"))
+
+
+def test_pictures_show_default_faces_alone() -> None:
+    """The generator names its faces after their seeds; photographs are named by their files."""
+    pictures = list(REFERENCE.rglob("*.png"))
+    assert pictures and all(path.name.startswith("seed-") for path in pictures)
+    for path in REFERENCE.glob("*/experiment.json"):
+        results = read_results(path.parent)
+        assert results.pictured.dataset == "synthfaces"
+        assert all(name.startswith("seed-") for name in results.samples)
+
+
+@pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
+def test_kept_weights_give_the_kept_scores(folder: Path) -> None:
+    results = read_results(folder.parent)
+    network = archive.open_run(folder)
+    device = torch.device("cpu")
+    hr, lr = (
+        np.stack([np.asarray(Image.open(folder.parent / "samples" / f"{name}_{kind}.png")) for name in results.samples])
+        for kind in ("hr", "lr")
+    )
+    (sr,) = super_resolve(network.load(device), lr, device)
+    found = score_pictures(sr, hr, results.protocol)
+    run = read_run(folder)
+    for metric, tolerance in (("psnr", 0.01), ("ssim", 0.001)):
+        kept = run.values(results.pictured, results.protocol, metric)
+        assert found[metric] == pytest.approx([kept[name] for name in results.samples], abs=tolerance)
+    card = (folder / "README.md").read_text(encoding="utf-8")
+    assert "research only" in card and f"{network.psnr:.3f}" in card
