@@ -62,14 +62,17 @@ class Plan:
 
     def to_text(self) -> str:
         """Return the plan as a table for a terminal."""
-        head = f"{'row':<18} {'seed':>4} {'state':<7} {'iterations':>10} {'s/iteration':>12} {'MiB':>7} {'minutes':>8}"
+        wide = max(18, *(len(run.label) for run in self.runs))
+        head = (
+            f"{'row':<{wide}} {'seed':>4} {'state':<7} {'iterations':>10} {'s/iteration':>12} {'MiB':>7} {'minutes':>8}"
+        )
         lines = [f"{self.name}: {len(self.runs)} runs on {self.device}", head, "-" * len(head)]
         for run in self.runs:
             speed = f"{run.seconds_per_iteration:.3f}" if run.seconds_per_iteration else "-"
             count = str(run.iterations) if run.iterations else "-"
             memory = f"{run.memory:.0f}" if run.memory else "-"
             lines.append(
-                f"{run.label:<18} {run.seed:>4} {run.state:<7} {count:>10} {speed:>12} {memory:>7} "
+                f"{run.label:<{wide}} {run.seed:>4} {run.state:<7} {count:>10} {speed:>12} {memory:>7} "
                 f"{run.seconds / 60:>8.1f}"
             )
         return "\n".join([*lines, *self._sum(), *self.warnings])

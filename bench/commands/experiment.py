@@ -14,7 +14,7 @@ from bench.commands.common import Command, add_device, add_source, show, wish_of
 from bench.errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from bench.experiment import Faces, Job
+    from bench.experiment import Cell, Faces, Job
     from bench.schedule.executor import How
 
 log = logging.getLogger("fsr")
@@ -27,7 +27,8 @@ def _plan(options: argparse.Namespace) -> int:
 
     device, how = choose_device(options.device), _how(options)
     job, faces = _open_job(options)
-    plan = make_plan(job, cells(job, faces), faces, device, how, most=5.0, gpus=options.gpus)
+    planned = _chosen(cells(job, faces), options.only)
+    plan = make_plan(job, planned, faces, device, how, most=5.0, gpus=options.gpus)
     show(options, plan.to_json(), plan.to_text)
     return 0
 
@@ -42,10 +43,11 @@ def _run(options: argparse.Namespace) -> int:
     device, how = choose_device(options.device), _how(options)
     job, faces = _open_job(options)
     planned = cells(job, faces)
-    plan = make_plan(job, planned, faces, device, how)
+    chosen = _chosen(planned, options.only)
+    plan = make_plan(job, chosen, faces, device, how)
     log.info("%s\n", plan.to_text())
     write_experiment(job, faces, planned)
-    outcomes = execute(planned, faces, device, how, samples=SAMPLES, quiet=options.json)
+    outcomes = execute(chosen, faces, device, how, samples=SAMPLES, quiet=options.json)
     files = build_report(job.folder, paths.reports() / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     result = {
@@ -77,6 +79,14 @@ def _status(options: argparse.Namespace) -> int:
 def _report(options: argparse.Namespace) -> int:
     from bench.report.build import build_report
 
+    if options.reference:
+        from bench.report.findings import report_reference
+
+        if options.experiment:
+            raise UserError(f"{options.experiment[0]}: not together with --reference, which redraws all of them")
+        files = report_reference()
+        show(options, {"report": [str(file) for file in files]}, lambda: f"written: {files[0]} and what it leads to")
+        return 0
     files = [
         file
         for name in _names(options.experiment)
@@ -105,6 +115,17 @@ def _how(options: argparse.Namespace) -> How:
     return How(
         options.executor, options.jobs, options.gpus_per_run, options.address, options.storage, options.retry_failed
     )
+
+
+def _chosen(planned: list[Cell], only: Sequence[str]) -> list[Cell]:
+    """Return the runs of the rows that `only` names, by method or by label; all without names."""
+    known = [*dict.fromkeys(name for cell in planned for name in (cell.row.method, cell.label))]
+    for name in only:
+        if name not in known:
+            raise UserError(f"--only {name}: no such row: {suggest(name, known)}")
+    # A method's name does not mean the rows that were matched to another one's size.
+    own = [cell for cell in planned if cell.label in only or (cell.row.method in only and not cell.row.match)]
+    return own if only else planned
 
 
 def _names(wanted: Sequence[str]) -> list[str]:
@@ -152,6 +173,9 @@ def _add_job(parser: argparse.ArgumentParser) -> None:
     )
     add_source(parser, "prepare --data from these photos first")
     parser.add_argument("--add", action="append", default=[], metavar="METHOD", help="one more row")
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="ROW", help="work on this row alone, a method or a label"
+    )
     parser.add_argument(
         "--set",
         action="append",
@@ -205,7 +229,7 @@ def _no_early_stopping(scheduler: str) -> str:
 
 
 def _add_status(parser: argparse.ArgumentParser) -> None:
-    _add_report(parser)
+    _add_names(parser)
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the curves as TensorBoard logs, too")
 
 
@@ -225,8 +249,15 @@ def _add_archive(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _add_report(parser: argparse.ArgumentParser) -> None:
+def _add_names(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("experiment", nargs="*", help="folders under results/ (default: all but reference/)")
+
+
+def _add_report(parser: argparse.ArgumentParser) -> None:
+    _add_names(parser)
+    parser.add_argument(
+        "--reference", action="store_true", help="redraw all of results/reference/ and the findings page instead"
+    )
 
 
 COMMANDS = (

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Literal
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Literal
 
 from bench.errors import UserError
 from bench.metrics.catalogue import get_metric
@@ -17,14 +18,13 @@ from bench.report.table import Cell, Column, Row, Table, check_cell, emphasise, 
 PUBLISHED = ("Table 1", "Table 2")  # Models 1-8 stand in Table 1, SPARNet and Bicubic in Table 2
 PUBLISHED_ON = "helen"
 SHORT = 8  # digits of a fingerprint that a caption shows
-
-
 METRICS = ("psnr", "ssim", "niqe-pooled")  # the columns of Table 1; all others are in the table of gains
 _PUBLISHED_METRICS = ("psnr", "ssim")
 
 
 def ablation_table(results: Results) -> Table:
-    """Build Table 1 (paper, section 4.3) from an experiment's results."""
+    """Build Table 1 (paper, section 4.3) from an experiment's results, of one test set: `shown_in_table_1`."""
+    results = dataclasses.replace(results, test=(shown_in_table_1(results),))
     footnotes: list[str] = []
     columns = tuple(_columns(results))
     rows: tuple[Row, ...] = tuple(_row(results, row, footnotes) for row in results.rows)
@@ -32,6 +32,11 @@ def ablation_table(results: Results) -> Table:
     for place, (test, metric) in zip(places, _measured(results), strict=True):
         rows = emphasise(rows, place, emphasis(results, test, metric))
     return Table("table1", results.title, caption(results), columns, rows, notes(results), tuple(footnotes))
+
+
+def shown_in_table_1(results: Results) -> FaceSet:
+    """Return the test set on which the paper prints Table 1 if it is among the experiment's, else the first."""
+    return next((test for test in results.test if test.dataset == PUBLISHED_ON), results.test[0])
 
 
 def _measured(results: Results) -> list[tuple[FaceSet, str]]:
@@ -51,10 +56,10 @@ def _columns(results: Results) -> Iterator[Column]:
     for name in results.modules:
         yield Column(name, name, align="center")
     for test, metric in _measured(results):
-        spec, group = get_metric(metric), _group(results, test)
-        yield Column(metric, spec.title, spec.unit, group, align, test.dataset)
+        spec = get_metric(metric)
+        yield Column(metric, spec.title, spec.unit, "Measured", align, test.dataset)
         if metric == "psnr" and results.base:
-            yield Column("psnr_gain", f"Gain over {results.base.label}", spec.unit, group, align, test.dataset)
+            yield Column("psnr_gain", f"Gain over {results.base.label}", spec.unit, "Measured", align, test.dataset)
     for metric in _PUBLISHED_METRICS:
         spec = get_metric(metric)
         yield Column(f"published_{metric}", spec.title, spec.unit, f"Published, {ledger().datasets[PUBLISHED_ON]}")
@@ -63,21 +68,22 @@ def _columns(results: Results) -> Iterator[Column]:
     yield Column("seconds_per_image", "Time", "s/image")
 
 
-def _group(results: Results, test: FaceSet) -> str:
-    return f"Measured, {test.dataset}" if len(results.test) > 1 else "Measured"
-
-
 def _row(results: Results, row: RowResult, footnotes: list[str]) -> Row:
-    status, troubles = row_status(row, results), problems(row, results)
-    footnotes += [text for text in troubles if text not in footnotes]
-    text = row.label if status in ("finished", "partial") else f"{row.label} ({status})"
     cells = (
-        Cell(row.label, text),
         *(check_cell(row.modules.get(name)) for name in results.modules),
         *(cell for test, metric in _measured(results) for cell in _scores(results, row, test, metric)),
         *(_published(row, metric) for metric in _PUBLISHED_METRICS),
         *_cost(row),
     )
+    return labelled(results, row, cells, footnotes)
+
+
+def labelled(results: Results, row: RowResult, cells: Sequence[Cell], footnotes: list[str]) -> Row:
+    """Return a row of a table: its label and what it lacks before `cells`; `footnotes` get what is new to them."""
+    status, troubles = row_status(row, results), problems(row, results)
+    footnotes += [text for text in troubles if text not in footnotes]
+    text = row.label if status in ("finished", "partial") else f"{row.label} ({status})"
+    cells = (Cell(row.label, text), *cells)
     return Row(cells, row.method, status, " ".join(troubles), tuple(footnotes.index(text) for text in troubles))
 
 
@@ -119,11 +125,11 @@ def caption(results: Results) -> str:
     if len({len(row.runs) for row in results.rows if any(run.trained for run in row.runs)}) > 1:
         seeds += " (some rows fewer)"
     return (
-        f"Trained on {_faces(results.train)}, tested on {_list([_faces(t) for t in results.test])}. "
+        f"Trained on {_faces(results.train)}, tested on {listed([_faces(t) for t in results.test])}. "
         f"Protocol {results.protocol}; {results.iterations:,} iterations of batch {results.batch}; "
         f"{'seed' if len(results.seeds) == 1 else 'seeds'} {seeds}; profile {results.profile}"
         + (f": {results.profile_note.rstrip('.')}. " if results.profile_note else ". ")
-        + f"Device: {_list(devices(results)) or 'unknown'}."
+        + f"Device: {listed(devices(results)) or 'unknown'}."
     )
 
 
@@ -132,7 +138,7 @@ def notes(results: Results) -> tuple[str, ...]:
     on = ledger().datasets[PUBLISHED_ON]
     methods = {row.method for row in results.rows if row_status(row, results) in ("finished", "partial")}
     lines = [
-        f"Measured: mean over images{_spread_note(results)}. {_protocol_note(results.protocol)}",
+        measured_note(results),
         claim_note(results),
         f"Published: on {on} with the authors' training, so not comparable cell by cell. "
         "Models 1-8 are from the paper's Table 1, SPARNet and Bicubic from its Table 2.",
@@ -143,11 +149,7 @@ def notes(results: Results) -> tuple[str, ...]:
                 f"{erratum.text} Our two rows are two trainings of that network from different first weights: "
                 "their difference shows run-to-run noise."
             )
-    lines += [
-        f"{row.label}: {row.method}, widened to the size of {_label(results, row.match)}."
-        for row in results.rows
-        if row.match
-    ]
+    lines += own_notes(results)
     lines += [
         f"{get_metric(m).title}: {get_metric(m).caution}."
         for m in METRICS
@@ -156,6 +158,29 @@ def notes(results: Results) -> tuple[str, ...]:
     if len(devices(results)) > 1:
         lines.append("Rows were timed on different devices: their times are not comparable.")
     return tuple(lines)
+
+
+def measured_note(results: Results) -> str:
+    """Say what a measured number is the mean of, and under which protocol."""
+    return f"Measured: mean over images{_spread_note(results)}. {_protocol_note(results.protocol)}"
+
+
+def own_notes(results: Results) -> list[str]:
+    """Say of each row with a widened network, or with settings of training of its own, what it is."""
+    widened = [
+        f"{row.label}: {row.method}, widened to the size of {_label(results, row.match)}."
+        for row in results.rows
+        if row.match
+    ]
+    changed = [f"{row.label}: trained with {_settings(row.training)}." for row in results.rows if row.training]
+    return widened + changed
+
+
+def _settings(changes: Mapping[str, Any]) -> str:
+    """Return settings in words, e.g. "learning_rate 1e-05, augment rot90 True"."""
+    return ", ".join(
+        f"{name} {_settings(value) if isinstance(value, Mapping) else value}" for name, value in changes.items()
+    )
 
 
 def claim_note(results: Results) -> str:
@@ -198,5 +223,6 @@ def _faces(faces: FaceSet) -> str:
     return f"{faces.dataset} ({faces.faces:,} faces, {faces.fingerprint[:SHORT]})"
 
 
-def _list(names: Sequence[str]) -> str:
+def listed(names: Sequence[str]) -> str:
+    """Return names as in a sentence: "a, b and c"."""
     return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

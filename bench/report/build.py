@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -12,6 +12,7 @@ from bench.files import sweep, write_bytes
 from bench.report import csv_file, latex, markdown
 from bench.report.ablation import ablation_table
 from bench.report.capacity import capacity_page
+from bench.report.comparison import comparison_table, realworld_table
 from bench.report.factorial import factorial_page
 from bench.report.gains import metrics_page
 from bench.report.page import render_page, render_subpage
@@ -23,18 +24,20 @@ from bench.report.table import Table
 
 @dataclass(frozen=True)
 class Kind:
-    """A kind of experiment: how its table is built, which published table stands beside it, and its further pages."""
+    """A kind of experiment: its tables, by the published table that stands beside each, and its further pages."""
 
-    table: Callable[[Results], Table]
-    published: str
+    tables: Mapping[str, Callable[[Results], Table | None]]
     pages: tuple[Callable[[Results], Page | None], ...]
 
 
 KINDS = {
-    "ablation": Kind(ablation_table, "Table 1", (metrics_page, factorial_page, capacity_page, sensitivity_page)),
+    "ablation": Kind(
+        {"Table 1": ablation_table, "Table 2": comparison_table, "Table 3": realworld_table},
+        (metrics_page, factorial_page, capacity_page, sensitivity_page),
+    ),
 }
-# What pages are made of, with the test set at the end of the name where there are several.
-_OWN = re.compile(r"(metrics|means|gains|factorial|effects|capacity|sensitivity)(-.+)?\.(md|tex|csv|png|pdf)")
+# What further tables and pages are made of, with the test set at the end of the name where there are several.
+_OWN = re.compile(r"(table[23]|metrics|means|gains|factorial|effects|capacity|sensitivity)(-.+)?\.(md|tex|csv|png|pdf)")
 RENDERERS: dict[str, Callable[[Table], str]] = {
     "md": markdown.render,
     "tex": latex.render,
@@ -45,6 +48,7 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
     """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.png, index.md and further pages; return the files written.
 
+    With several test sets, or one without a truth, there are table2 and table3, too.
     The pages (all metrics, factorial effects, capacity, protocol sensitivity) have tables and pictures of their own.
     Reads `results_dir` only, so it can be repeated at any time: the same results give the same bytes. Rows without
     results are shown as such; a picture with nothing to show is not written. Raises UserError for results that are
@@ -56,11 +60,14 @@ def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
             f"{results_dir / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
         )
     kind = KINDS[results.kind]
-    table = kind.table(results)
-    contents = _rendered(table) | _pictures(results)
+    tables = {name: table for name, draw in kind.tables.items() if (table := draw(results)) is not None}
+    contents: dict[str, bytes | None] = {}
+    for table in tables.values():
+        contents |= _rendered(table)
+    contents |= _pictures(results)
     pages = [page for build in kind.pages if (page := build(results)) is not None]
     drawn = [name for name, content in contents.items() if content is not None]
-    contents["index.md"] = render_page(results, table, drawn, kind.published, pages).encode()
+    contents["index.md"] = render_page(results, tables, drawn, pages).encode()
     for page in pages:
         contents |= _page(results, page)
     return _write(out_dir, contents)

@@ -19,7 +19,7 @@ def render(table: Table) -> str:
     """
     rows = [line for row in table.rows for line in _lines(table, row)]
     out = io.StringIO()
-    writer = csv.DictWriter(out, list(rows[0]) if rows else [], lineterminator="\n")
+    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     return out.getvalue()

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 from tabulate import tabulate
 
 from bench.report import markdown
+from bench.report.ablation import shown_in_table_1
 from bench.report.audit import audit_section
 from bench.report.means import row_status
 from bench.report.published import ledger
@@ -15,9 +16,19 @@ from bench.report.subpage import Page
 from bench.report.table import DASH, Table
 
 
-def render_page(results: Results, table: Table, files: Collection[str], errata: str, pages: Sequence[Page]) -> str:
-    """Return index.md: the table, the pictures among `files`, provenance and the errata of the published `errata`."""
-    parts = [f"# {markdown.escape(results.title)}", markdown.render(table).rstrip(), _files_of(table)]
+def render_page(results: Results, tables: Mapping[str, Table], files: Collection[str], pages: Sequence[Page]) -> str:
+    """Return index.md: the tables, the pictures among `files`, provenance and errata.
+
+    `tables` go by the name of the published table that each stands beside.
+    """
+    (_, first), *others = tables.items()
+    parts = [f"# {markdown.escape(results.title)}", markdown.render(first).rstrip(), _files_of(first)]
+    if others and len(results.test) > 1:
+        links = " and ".join(f"[{name}]({table.name}.md)" for name, table in others)
+        shown = markdown.escape(shown_in_table_1(results).dataset)
+        parts.append(f"This table shows {shown}; the other test sets are in {links}.")
+    for name, table in others:
+        parts += [f"## {name}", markdown.render(table).rstrip(), _files_of(table)]
     if pages:
         parts.append("More: " + ", ".join(f"[{page.title}]({page.name}.md)" for page in pages) + ".")
     if "fig6.png" in files:
@@ -27,7 +38,7 @@ def render_page(results: Results, table: Table, files: Collection[str], errata: 
     for found in results.audits:
         parts += [f"## Data: {markdown.escape(found['title'])}", audit_section(found)]
     parts += ["## Where the numbers come from", _provenance(results)]
-    parts += [f"## The published numbers ({errata})", _errata(errata)]
+    parts += [f"## The published numbers ({', '.join(tables)})", _errata(list(tables))]
     return "\n\n".join(parts) + "\n"
 
 
@@ -57,7 +68,7 @@ def _about_curves(results: Results) -> str:
 
 def _about_faces(results: Results) -> str:
     return (
-        f"Test faces of {markdown.escape(results.test[0].dataset)}, each row's first seed that was scored; PSNR in dB "
+        f"Test faces of {markdown.escape(results.pictured.dataset)}, each row's first seed that was scored; PSNR in dB "
         f"under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are not resampled; "
         "an LR pixel is shown as a square."
     )
@@ -85,7 +96,8 @@ def _versions(run: RunResult) -> str:
     return ", ".join(f"{name} {version}" for name, version in run.environment.items() if name != "commit")
 
 
-def _errata(table: str) -> str:
-    source = ledger().source(table)
-    lines = [f"From [{source.citation}]({source.url}). Known about them:", ""]
-    return "\n".join([*lines, *(f"- {markdown.escape(erratum.text)}" for erratum in ledger().errata_of(table))])
+def _errata(tables: Sequence[str]) -> str:
+    sources = dict.fromkeys(ledger().source(table) for table in tables)
+    known = dict.fromkeys(erratum for table in tables for erratum in ledger().errata_of(table))
+    told = " and ".join(f"[{source.citation}]({source.url})" for source in sources)
+    return "\n".join([f"From {told}. Known about them:", "", *(f"- {markdown.escape(one.text)}" for one in known)])

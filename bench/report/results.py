@@ -77,7 +77,7 @@ class RunResult:
 class RowResult:
     """One row: a method, a run a seed, and which modules it has (empty: the question does not arise).
 
-    `match` names the method whose size this row's network was widened to.
+    `match` names the method whose size this row's network was widened to, `training` what was changed in its training.
     """
 
     label: str
@@ -85,6 +85,7 @@ class RowResult:
     runs: tuple[RunResult, ...]
     modules: Mapping[str, bool] = field(default_factory=dict)
     match: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
 
     def scored_runs(self, test: FaceSet, protocol: str) -> tuple[RunResult, ...]:
         """Return the runs whose scores on `test` are complete."""
@@ -156,6 +157,7 @@ class _Row:
     runs: tuple[str, ...]
     modules: Mapping[str, Any] = field(default_factory=dict)
     match: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -204,7 +206,8 @@ def _read_row(folder: Path, given: Any, where: str) -> RowResult:
     row = _pick(_Row, given, where)
     modules = {name: bool(has) for name, has in row.modules.items()}
     label = " ".join(row.label.split())
-    return RowResult(label, row.method, tuple(read_run(folder / name) for name in row.runs), modules, row.match)
+    runs = tuple(read_run(folder / name) for name in row.runs)
+    return RowResult(label, row.method, runs, modules, row.match, row.training)
 
 
 def read_run(folder: Path) -> RunResult:

@@ -213,6 +213,19 @@ def test_rows_with_seeds_and_settings_of_their_own(job: list[str], capsys: pytes
     assert "seeds 0, 1, 3 (some rows fewer)" in (path.parent / "reports" / results().name / "index.md").read_text()
 
 
+def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    first = run_json(["run", *job, "--only", "Narrow"], capsys)
+    assert (
+        [run["run"].split("-")[0] for run in first["runs"]]
+        == ["tiny"]
+        == [run["method"] for run in first["plan"]["runs"]]
+    )
+    assert len(json.loads((results() / "experiment.json").read_text())["rows"]) == 3
+    then = run_json(["run", *job, "--only", "tiny", "--only", "bicubic"], capsys)
+    assert [run["status"] for run in then["runs"]] == ["finished", "cached", "finished"]
+    assert "did you mean 'tiny'?" in error_of(["run", *job, "--only", "tinny"], capsys)
+
+
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [

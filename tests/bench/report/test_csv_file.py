@@ -11,8 +11,10 @@ import pytest
 
 from bench.files import read_csv, write_csv
 from bench.report.ablation import ablation_table
+from bench.report.comparison import comparison_table
 from bench.report.csv_file import render
-from bench.report.results import read_results
+from bench.report.results import Results, read_results
+from bench.report.table import Table
 from bench.runs import SCORE
 from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, run_name
 
@@ -24,7 +26,7 @@ def values_of(seed: int) -> list[float]:
 
 
 @pytest.fixture
-def frame(tmp_path: Path) -> pd.DataFrame:
+def results(tmp_path: Path) -> Results:
     folder = fabricate(
         tmp_path, seeds=(0, 1), tests=("synthfaces", "helen"), psnr=lambda method, seed, image: values_of(seed)[image]
     )
@@ -33,25 +35,33 @@ def frame(tmp_path: Path) -> pd.DataFrame:
         rows = read_csv(path, SCORE)
         write_csv(path, SCORE, [{**row, "value": float(row["value"]) + (row["dataset"] == "helen")} for row in rows])
         change(folder / run_name("msfnet-7", seed) / "run.json", status="failed", error=ERROR)
-    text = render(ablation_table(read_results(folder)))
-    return pd.read_csv(io.StringIO(text))
+    return read_results(folder)
 
 
-def test_a_row_a_model_and_test_set(frame: pd.DataFrame) -> None:
+def frame_of(table: Table | None) -> pd.DataFrame:
+    assert table is not None
+    return pd.read_csv(io.StringIO(render(table)))
+
+
+def test_a_row_a_model_and_test_set(results: Results) -> None:
+    frame = frame_of(comparison_table(results))
     assert len(frame) == 20
     assert frame.columns.is_unique
-    for dataset, more in (("synthfaces", 0), ("helen", 1)):
+    for dataset, more, published in (("synthfaces", 0, None), ("helen", 1, 27.744)):
         one = frame[(frame["method"] == "msfnet-8") & (frame["dataset"] == dataset)].iloc[0]
         means = [statistics.fmean(values_of(seed)) + more for seed in (0, 1)]
         assert one["psnr"] == pytest.approx(statistics.fmean(means), rel=1e-14)
         assert one["psnr_std"] == pytest.approx(statistics.stdev(means), rel=1e-12)
-        assert (one["published_psnr"], one["parameters"], one["multiply_adds"]) == (27.744, 10_518_867, 7.13e9)
+        assert pd.isna(one["published_psnr"]) if published is None else one["published_psnr"] == published
         assert (one["images"], one["seeds"], one["fingerprint"]) == (3, 2, FINGERPRINT)
         assert one["runs"].split() == [run_name("msfnet-8", seed) for seed in (0, 1)]
-        assert str(one["ESEM"]).lower() == "true"
+    one = (frame := frame_of(ablation_table(results)))[frame["method"] == "msfnet-8"].iloc[0]
+    assert (len(frame), one["dataset"], str(one["ESEM"]).lower()) == (10, "helen", "true")
+    assert (one["published_psnr"], one["parameters"], one["multiply_adds"]) == (27.744, 10_518_867, 7.13e9)
 
 
-def test_a_failed_row_has_empty_numbers_and_its_reason(frame: pd.DataFrame) -> None:
+def test_a_failed_row_has_empty_numbers_and_its_reason(results: Results) -> None:
+    frame = frame_of(ablation_table(results))
     failed = frame[frame["method"] == "msfnet-7"]
     assert set(failed["status"]) == {"failed"}
     assert failed[["psnr", "psnr_std", "ssim", "parameters", "fingerprint", "runs"]].isna().all(axis=None)

@@ -1,0 +1,226 @@
+"""The findings page: what the committed experiments say about the paper's claims, every number computed from rows."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from bench import paths
+from bench.errors import UserError
+from bench.files import read_json, write_text
+from bench.metrics.catalogue import get_metric
+from bench.report.ablation import caption, listed
+from bench.report.build import build_report
+from bench.report.claims import covers_training, emphasis, scores_of
+from bench.report.markdown import escape
+from bench.report.published import ledger
+from bench.report.results import FaceSet, Results, RunResult, read_results
+from bench.report.table import DASH
+from bench.report.verdicts import NOT_RUN, RULES, UNKNOWN, Finding, findings_on
+from bench.statistics.power import seed_range
+
+PAGE = "README.md"
+SMOKE = ("quick",)  # profiles that show that everything runs, no more
+_CAUTION = (
+    "Each interval stands for itself: about one in twenty misses the true value by chance, and more may "
+    "where a row has two or three trainings that differ by more than images make uncertain. No experiment repeats the "
+    "paper's training: the budget of each is said with it, and a smaller one may well shrink or turn differences."
+)
+
+
+def report_reference() -> list[Path]:
+    """Redraw every experiment in results/reference/ into reports/reference/ and write the findings page there.
+
+    Returns the files written, the findings page first. Raises UserError when there is no such experiment, and as
+    `build_report` does.
+    """
+    out = paths.reports() / "reference"
+    folders = sorted(path.parent for path in (paths.results() / "reference").glob("*/experiment.json"))
+    if not folders:
+        raise UserError(f"{paths.results() / 'reference'}: no results there; keep some by `fsr archive NAME` first")
+    files = {folder.name: build_report(folder, out / folder.name) for folder in folders}
+    drawn = {name: [file.name for file in some] for name, some in files.items()}
+    write_text(out / PAGE, findings_page([read_results(folder) for folder in folders], drawn))
+    return [out / PAGE, *(file for some in files.values() for file in some)]
+
+
+def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection[str]]) -> str:
+    """Return the page about experiments, which go by their folders' names; `drawn` are the files of their reports.
+
+    Smoke runs come last. The same results give the same text.
+    """
+    order = sorted(experiments, key=lambda one: (_is_smoke(one), one.folder.name))
+    about = (
+        "What the experiments in [results/reference](../../results/reference) say about the claims of "
+        f"[{escape(ledger().source('Table 1').citation)}]({ledger().source('Table 1').url}). `fsr report --reference` "
+        "writes this page: each number is computed from the scores of single images. A claim leads to the table that "
+        "shows its numbers, and the last table of an experiment leads to every run."
+    )
+    full = {one.folder.name: {test: findings_on(one, test) for test in one.test} for one in order if not _is_smoke(one)}
+    parts = ["# Findings", about]
+    parts.append("\n".join(f"- [{escape(one.folder.name)}](#{_anchor(one)}): {_progress(one)}" for one in order))
+    if full:
+        parts += ["## How verdicts are found", "\n".join(f"- {rule}" for rule in RULES), _CAUTION]
+    for results in order:
+        files = drawn.get(results.folder.name, ())
+        parts += _smoke(results) if _is_smoke(results) else _experiment(results, full[results.folder.name], files)
+    return "\n\n".join(parts) + "\n"
+
+
+def _is_smoke(results: Results) -> bool:
+    return results.profile in SMOKE
+
+
+def _anchor(results: Results) -> str:
+    return results.folder.name.lower().replace(".", "")
+
+
+def _smoke(results: Results) -> Iterator[str]:
+    yield f"## {escape(results.folder.name)}"
+    yield (
+        f"[{escape(results.title)}]({results.folder.name}/index.md), profile {escape(results.profile)}"
+        + (f" ({escape(results.profile_note)})" if results.profile_note else "")
+        + f". It shows that everything runs; its numbers are no findings. {_progress(results)}"
+    )
+
+
+def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], files: Collection[str]) -> Iterator[str]:
+    name = results.folder.name
+    yield f"## {escape(name)}"
+    yield f"{escape(results.title)}. {escape(caption(results))} {_budget(results)} {_progress(results)}"
+    tables = [one for one in ("table1", "table2", "table3") if f"{one}.md" in files]
+    links = [f"[report]({name}/index.md)", *(f"[Table {one[-1]}]({name}/{one}.md)" for one in tables)]
+    yield f"All of it: {', '.join(links)}, [runs](#runs-of-{_anchor(results)})."
+    yield "### In short"
+    yield _in_short(found)
+    for test, some in found.items():
+        yield f"### {escape(name)}: {escape(ledger().datasets.get(test.dataset, test.dataset))}"
+        yield from _leading(results, test)
+        yield _claims(results, some, files)
+    yield f"### Runs of {escape(name)}"
+    yield _runs(results)
+
+
+def _progress(results: Results) -> str:
+    runs = [run for row in results.rows for run in row.runs]
+    done = [run for run in runs if all(run.scored(test, results.protocol) for test in results.test)]
+    return f"{len(done)} of {len(runs)} runs are finished and scored."
+
+
+def _budget(results: Results) -> str:
+    """Say what the caption does not: the networks' options, the learning rate, trainings a row, devices of training."""
+    record = read_json(results.folder / "experiment.json")
+    told = [f"{name} {value:g}" for name, value in record.get("options", {}).items() if isinstance(value, int | float)]
+    rate = record.get("training", {}).get("learning_rate")
+    told += [f"learning rate {rate:g}"] if rate is not None else []
+    counts: dict[int, list[str]] = {}
+    for row in results.rows:
+        counts.setdefault(len(row.runs), []).append(row.label)
+    trained = ", ".join(f"{count} of {listed(labels)}" for count, labels in sorted(counts.items(), reverse=True))
+    devices = dict.fromkeys(
+        str(_record(run).get("device", "")) for row in results.rows for run in row.runs if run.trained
+    )
+    where = listed([one for one in devices if one])
+    return escape(
+        (f"Set for all rows: {', '.join(told)}. " if told else "")
+        + f"Trainings planned: {trained}."
+        + (f" Trained on {where}." if where else "")
+    )
+
+
+def _in_short(found: Mapping[FaceSet, Sequence[Finding]]) -> str:
+    """Return a line a headline claim, over all test sets, and one that names the claims that are not run yet."""
+    claims = dict.fromkeys(one.claim.text for some in found.values() for one in some if one.claim.headline)
+    lines, missing = [], []
+    for claim in claims:
+        told = [(test, one) for test, some in found.items() for one in some if one.claim.text == claim]
+        ready = [
+            f"{escape(test.dataset)} {escape(one.measured)}, paper {escape(one.claim.paper)}: {_verdict(one)}"
+            for test, one in told
+            if one.verdict != NOT_RUN
+        ]
+        if ready:
+            lines.append(f"- {escape(claim)}: {'; '.join(ready)}.")
+        else:
+            missing.append(f"{escape(claim)} ({escape(told[0][1].trainings)})")
+    lines += [f"- {NOT_RUN.capitalize()}: {'; '.join(missing)}."] if missing else []
+    return "\n".join(lines)
+
+
+def _leading(results: Results, test: FaceSet) -> Iterator[str]:
+    """Yield in words which rows lead, and by how much trainings of one row differ."""
+    metric, lines = "psnr" if test.truth else "niqe-pooled", []
+    groups = [scores for row in results.rows if (scores := scores_of(results, row, test, metric)) is not None]
+    marks = emphasis(results, test, metric)
+    if marks:
+        labels = [results.rows[place].label for place in sorted(marks)]
+        told = ", which cannot be told apart" if len(labels) > 1 else ""
+        told += "" if covers_training(results, test) else ", of these trainings alone"
+        lines.append(f"Best {get_metric(metric).title} of the {len(groups)} rows with scores: {listed(labels)}{told}.")
+    spread = seed_range(*groups) if test.truth else None
+    if spread:
+        lines.append(
+            f"The {get_metric(metric).title} of one row's trainings has a standard deviation between {spread[0]:.3f} "
+            f"and {spread[1]:.3f} dB (95% interval, all rows of several trainings together)."
+        )
+    if lines:
+        yield escape(" ".join(lines))
+
+
+def _claims(results: Results, found: Sequence[Finding], files: Collection[str]) -> str:
+    head = ["Claim of the paper", "Paper", "Measured [95% interval]", "Verdict", "Trainings"]
+    body = [
+        [
+            _linked(results, one, files),
+            escape(one.claim.paper),
+            escape(one.measured),
+            _verdict(one),
+            escape(one.trainings),
+        ]
+        for one in found
+    ]
+    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+
+
+def _linked(results: Results, found: Finding, files: Collection[str]) -> str:
+    """Return the claim, leading to the first of its tables that is drawn; without numbers it leads nowhere."""
+    if found.verdict == NOT_RUN:
+        return escape(found.claim.text)
+    table = next((one for one in (f"{table}.md" for table in found.claim.tables) if one in files), "index.md")
+    return f"[{escape(found.claim.text)}]({results.folder.name}/{table})"
+
+
+def _verdict(found: Finding) -> str:
+    text = found.verdict if found.verdict in (NOT_RUN, UNKNOWN) else f"**{found.verdict}**"
+    return f"{text}, {escape(found.remark)}" if found.remark else text
+
+
+def _runs(results: Results) -> str:
+    head = ["Row", "Seed", "Run", "Status", "Iterations", "Trained on", "Seconds"]
+    body = []
+    for row in results.rows:
+        for run in row.runs:
+            record = _record(run)
+            training = record.get("config", {}).get("training") or {}
+            seconds = record.get("train_seconds")
+            link = f"[`{run.name}`](../../results/reference/{results.folder.name}/{run.name}/)"
+            body.append(
+                [
+                    escape(row.label),
+                    str(run.seed) if record else DASH,
+                    link if record else f"`{run.name}`",
+                    run.status,
+                    f"{training['iterations']:,}" if training else DASH,
+                    escape(str(record.get("device", ""))) if training else DASH,
+                    DASH if seconds is None else f"{seconds:,.0f}",
+                ]
+            )
+    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+
+
+def _record(run: RunResult) -> Mapping[str, Any]:
+    """Return run.json, nothing for a run that was not started."""
+    return {} if run.status == "not run" else read_json(run.folder / "run.json")

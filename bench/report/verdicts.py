@@ -1,0 +1,296 @@
+"""The paper's claims held against what was measured: which hold, which are reversed, which cannot be told."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from bench.metrics.catalogue import get_metric
+from bench.report.ablation import PUBLISHED, PUBLISHED_ON
+from bench.report.claims import gain, scores_of
+from bench.report.comparison import published_number
+from bench.report.factorial import factorial_page
+from bench.report.published import ledger
+from bench.report.results import FaceSet, Results, RowResult
+from bench.report.subpage import suffix
+from bench.report.table import DASH, Cell, gain_cell
+from bench.statistics.agreement import order_agreement
+from bench.statistics.factorial import effects
+
+Rule = Literal["value", "sign", "small", "none", "asked"]
+HOLDS, DIRECTION, REVERSED, UNKNOWN = "holds", "holds in direction", "reversed", "cannot be told"
+NOT_RUN = "not run yet"
+ALONE = "these trainings alone"
+RULES = (
+    "**holds**: the 95% interval of the difference lies on the paper's side of 0 and contains the paper's value.",
+    "**holds in direction**: it lies on the paper's side of 0 but does not contain the paper's value, which is then "
+    "said to be more or less.",
+    "**reversed**: it lies on the other side of 0.",
+    "**cannot be told**: it contains 0. Where all of it is less than the paper's value, that is said.",
+    "Where the paper gives no value, or one that cannot be compared (NIQE), the side of 0 alone decides.",
+    'That an interaction is small ("under") holds where the interval lies within that bound on both sides of 0, is '
+    "reversed where it lies beyond it, and cannot be told otherwise. The bound is the paper's largest, rounded up.",
+    "That there is no difference holds where the interval contains 0, and is reversed where it does not.",
+    "That every row is better than Bicubic holds where the interval of each lies on that side of 0, is reversed where "
+    "one lies on the other, and cannot be told otherwise. The row that is told is the one with the least gain.",
+    "The order of Models 1-8 is compared by Spearman's rank correlation of their mean PSNR with the paper's Table 1 "
+    "(the paper's value is 1: the same order); its interval is a bootstrap's.",
+    f"**{ALONE}**: a row has one training, so that the interval is over images and says nothing of other trainings. "
+    "All others are over images and trainings.",
+    "A value of the paper with (Helen) behind it was printed for Helen alone.",
+)
+
+_MODULES = ("ESEM", "PA", "FEM")
+_WITH = {1: (0, 0, 0), 2: (0, 0, 1), 3: (0, 1, 0), 4: (1, 0, 0), 5: (1, 1, 0), 6: (1, 0, 1), 7: (0, 1, 1), 8: (1, 1, 1)}
+_MODELS = {f"msfnet-{number}": tuple(map(bool, has)) for number, has in _WITH.items()}
+_WIDE = "wide"  # the row that was widened to the size of another
+_NAMES = {"bicubic": "Bicubic", "sparnet": "SPARNet", _WIDE: "SPARNet-wide"}
+_NAMES |= {name: f"Model {number}" for number, name in enumerate(_MODELS, start=1)}
+
+
+@dataclass(frozen=True)
+class Claim:
+    """What the paper says, or what is asked. `rule` and `value` (of "small" the bound) decide, see `judge`.
+
+    `tables` are the names of tables that show the numbers, the best first.
+    """
+
+    text: str
+    rule: Rule
+    value: float
+    paper: str
+    unit: str
+    tables: tuple[str, ...]
+    headline: bool = False
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What was found about a claim on one test set.
+
+    `verdict` is one of the constants above ("a gain" or "a loss" where nothing was claimed) and `remark` what must be
+    added; `trainings` says how many of each row are scored.
+    """
+
+    claim: Claim
+    measured: str
+    verdict: str
+    remark: str
+    trainings: str
+
+
+@dataclass(frozen=True)
+class _Pair:
+    """A claim about the PSNR, or another metric, of the row `a` less that of the row `b`."""
+
+    text: str
+    a: str
+    b: str
+    metric: str = "psnr"
+    rule: Rule = "value"
+    table: str = ""
+    headline: bool = False
+
+
+_PAIRS = (
+    _Pair("Model 8 over Model 1", "msfnet-8", "msfnet-1", table="gains", headline=True),
+    _Pair("Model 8 over SPARNet", "msfnet-8", "sparnet", headline=True),
+    _Pair("Model 8 over SPARNet, SSIM", "msfnet-8", "sparnet", "ssim"),
+    _Pair("Model 8 over SPARNet-wide, which has its size", "msfnet-8", _WIDE, "psnr", "sign", "capacity", True),
+    _Pair("Size alone: SPARNet-wide over SPARNet", _WIDE, "sparnet", "psnr", "asked", "capacity", True),
+    _Pair("Size alone: SPARNet-wide over Model 1", _WIDE, "msfnet-1", "psnr", "asked", "gains"),
+    _Pair("SPARNet over Bicubic", "sparnet", "bicubic"),
+    _Pair("SPARNet over Bicubic, SSIM", "sparnet", "bicubic", "ssim"),
+    _Pair(
+        "No difference: Model 1 less SPARNet, the same network", "msfnet-1", "sparnet", "psnr", "none", "gains", True
+    ),
+)
+
+
+def findings_on(results: Results, test: FaceSet) -> list[Finding]:
+    """Return a finding a claim on one test set; where a row has no scores yet the verdict is "not run yet"."""
+    if test.truth:
+        metrics = [name for name in ("psnr", "ssim") if name in results.metrics]
+        pairs = [_pair(results, test, pair) for pair in _PAIRS if pair.metric in metrics]
+        ours = [*_effects(results, test), *pairs, _order(results, test)] if "psnr" in metrics else pairs
+        return ours + [_better_than_bicubic(results, test, metric) for metric in metrics]
+    found = []
+    for metric in (name for name in results.metrics if name.startswith("niqe")):
+        title = get_metric(metric).title
+        for a, b in (("msfnet-8", "sparnet"), ("sparnet", "bicubic")):
+            pair = _Pair(f"{_NAMES[a]} below {_NAMES[b]}, {title}", a, b, metric, "sign", headline=True)
+            found.append(_pair(results, test, pair))
+        found.append(_better_than_bicubic(results, test, metric))
+    return found
+
+
+def judge(found: Cell, rule: Rule, value: float) -> tuple[str, str]:
+    """Return the verdict on a measured difference, and what must be added to it; RULES says how."""
+    low, high = found.interval or (-math.inf, math.inf)  # a single image has no interval
+    if rule == "none":
+        return (REVERSED if low > 0 or high < 0 else HOLDS), ""
+    if rule == "small":
+        return (HOLDS if -value < low and high < value else REVERSED if low > value or high < -value else UNKNOWN), ""
+    if value < 0:
+        low, high = -high, -low
+    verdict = HOLDS if low > 0 else REVERSED if high < 0 else UNKNOWN
+    if rule == "asked":
+        return {HOLDS: "a gain", REVERSED: "a loss"}.get(verdict, UNKNOWN), ""
+    if rule == "sign" or verdict == REVERSED or low <= abs(value) <= high:
+        return verdict, ""
+    size = "less than the paper's" if high < abs(value) else "more than the paper's"
+    return (DIRECTION if verdict == HOLDS else verdict), size
+
+
+def find_row(results: Results, name: str) -> RowResult | None:
+    """Return the row of the method `name`, or the one that was widened; None when the experiment has none."""
+    if name == _WIDE:
+        return next((row for row in results.rows if row.match), None)
+    return next((row for row in results.rows if row.method == name and not row.match), None)
+
+
+def _effects(results: Results, test: FaceSet) -> Iterator[Finding]:
+    """Yield main effects and interactions on PSNR beside those that follow from the paper's Table 1."""
+    cells = {has: published_number(name, "psnr", PUBLISHED_ON, ("Table 1",)) for name, has in _MODELS.items()}
+    theirs = effects({has: one.value for has, one in cells.items() if one is not None})
+    bound = math.ceil(100 * max(abs(value) for effect, value in theirs.items() if len(effect) > 1)) / 100
+    measured = _measured_effects(results, test)
+    tables = (f"effects{suffix(results, test)}",)
+    for effect, value in theirs.items():
+        names = [_MODULES[place] for place in effect]
+        paper = _paper_text(value, 3, "dB", PUBLISHED_ON, test)
+        if len(names) == 1:
+            claim = Claim(f"Main effect of {names[0]}", "value", value, paper, "dB", tables, headline=True)
+        else:
+            text = f"Interaction {' x '.join(names)} under {bound:.2f} dB"
+            claim = Claim(text, "small", bound, paper, "dB", tables)
+        yield _judged(results, test, claim, list(_MODELS), measured.get(frozenset(names)))
+
+
+def _measured_effects(results: Results, test: FaceSet) -> Mapping[frozenset[str], Cell]:
+    """Return the effects on PSNR that the page of factorial effects shows; nothing where a row has no scores."""
+    page = factorial_page(results)
+    for table in page.tables if page else ():
+        keys = [(column.key, column.dataset) for column in table.columns]
+        if ("psnr", test.dataset) in keys:
+            place = keys.index(("psnr", test.dataset))
+            return {frozenset(str(row.cells[0].value).split(" × ")): row.cells[place] for row in table.rows}  # noqa: RUF001
+    return {}
+
+
+def _pair(results: Results, test: FaceSet, pair: _Pair) -> Finding:
+    spec, a, b = get_metric(pair.metric), find_row(results, pair.a), find_row(results, pair.b)
+    sign = 1.0 if spec.higher_is_better else -1.0
+    theirs = _paper_gain(pair.a, pair.b, pair.metric, test)
+    silent = {"sign": "implied", "asked": "not asked"}.get(pair.rule, DASH)
+    paper = _paper_text(*theirs, test) if theirs else silent
+    tables = (*([f"{pair.table}{suffix(results, test)}"] if pair.table else []), *_tables_of(test))
+    rule = "sign" if pair.rule == "value" and theirs is None else pair.rule
+    claim = Claim(pair.text, rule, theirs[0] if theirs else sign, paper, spec.unit, tables, pair.headline)
+    told = gain(results, a, b, test, pair.metric) if a else None
+    return _judged(results, test, claim, [pair.a, pair.b], gain_cell(told, spec.decimals))
+
+
+def _tables_of(test: FaceSet) -> tuple[str, ...]:
+    return ("table2", "table1") if test.truth else ("table3",)
+
+
+def _better_than_bicubic(results: Results, test: FaceSet, metric: str) -> Finding:
+    """Find the row with the least gain over Bicubic, and all that lie below it."""
+    spec, bicubic = get_metric(metric), find_row(results, "bicubic")
+    sign = 1.0 if spec.higher_is_better else -1.0
+    others = [row for row in results.rows if row is not bicubic]
+    gains = {row.label: gain_cell(gain(results, row, bicubic, test, metric), spec.decimals) for row in others}
+    gains = {label: cell for label, cell in gains.items() if cell.value is not None}
+    least = min(gains, key=lambda label: sign * float(gains[label].value or 0), default="")
+    verdicts = {label: judge(cell, "sign", sign)[0] for label, cell in gains.items()}
+    worst = next((one for one in (REVERSED, UNKNOWN) if one in verdicts.values()), HOLDS)
+    named = ", ".join(label for label, one in verdicts.items() if one == worst) if worst != HOLDS else ""
+    remark = f"{'worse' if worst == REVERSED else 'not told apart'}: {named}" if named else ""
+    theirs = [_paper_gain(row.method, "bicubic", metric, test) for row in others if not row.match]
+    printed = min((one for one in theirs if one), key=lambda one: sign * one[0], default=None)
+    paper = f"at least {_paper_text(*printed, test)}" if printed else DASH
+    text = f"Every row better than Bicubic, {spec.title}"
+    claim = Claim(text, "sign", sign, paper, spec.unit, _tables_of(test), headline=metric == "psnr")
+    counted = f"{len(gains)} of {len(others)} rows"
+    if not gains:
+        return Finding(claim, NOT_RUN, NOT_RUN, "", counted)
+    alone = any(_alone(results, test, row) for row in others)
+    so_far = f"so far: {len(gains)} of {len(others)} rows" if len(gains) < len(others) else ""
+    remark = "; ".join(filter(None, [remark, so_far, ALONE if alone else ""]))
+    return Finding(claim, f"{least}: {_with_unit(gains[least].text, spec.unit)}", worst, remark, counted)
+
+
+def _order(results: Results, test: FaceSet) -> Finding:
+    """Compare the order of the eight models with that of the paper's Table 1."""
+    claim = Claim("Order of Models 1-8, rank correlation", "value", 1.0, "1", "", _tables_of(test))
+    groups, numbers = [], []
+    for name in _MODELS:
+        row, theirs = find_row(results, name), published_number(name, "psnr", PUBLISHED_ON, ("Table 1",))
+        scores = scores_of(results, row, test, "psnr") if row else None
+        if scores is not None and theirs is not None:
+            groups.append(scores)
+            numbers.append(theirs.value)
+    whole = len(groups) == len(_MODELS)
+    return _judged(
+        results, test, claim, list(_MODELS), gain_cell(order_agreement(groups, numbers), 2) if whole else None
+    )
+
+
+def _judged(results: Results, test: FaceSet, claim: Claim, names: Sequence[str], found: Cell | None) -> Finding:
+    """Return the finding about a claim on the rows `names`, from a difference or, where there is none, without it."""
+    rows = {name: find_row(results, name) for name in names}
+    trainings = _trainings(results, test, rows)
+    if found is None or found.value is None:
+        return Finding(claim, NOT_RUN, NOT_RUN, "", trainings)
+    verdict, remark = judge(found, claim.rule, claim.value)
+    alone = any(row and _alone(results, test, row) for row in rows.values())
+    remark = "; ".join(filter(None, [remark, ALONE if alone else ""]))
+    return Finding(claim, _with_unit(found.text, claim.unit), verdict, remark, trainings)
+
+
+def _alone(results: Results, test: FaceSet, row: RowResult) -> bool:
+    """Tell whether a row has one training alone."""
+    runs = row.scored_runs(test, results.protocol)
+    return len(runs) == 1 and runs[0].trained
+
+
+def _trainings(results: Results, test: FaceSet, rows: Mapping[str, RowResult | None]) -> str:
+    """Say how many trainings of each row are scored, of how many; of more than two rows their sum."""
+    counts = {
+        name: (len(row.scored_runs(test, results.protocol)), len(row.runs)) if row else (0, 0)
+        for name, row in rows.items()
+    }
+    if len(counts) > 2:
+        scored, planned = (sum(one) for one in zip(*counts.values(), strict=True))
+        missing = ", ".join(_NAMES[name] for name, row in rows.items() if row is None)
+        return f"{scored} of {planned}" + (f"; no row {missing}" if missing else "")
+    return "; ".join(
+        f"{row.label}: {counts[name][0]} of {counts[name][1]}" if row else f"no row {_NAMES[name]}"
+        for name, row in rows.items()
+    )
+
+
+def _paper_gain(a: str, b: str, metric: str, test: FaceSet) -> tuple[float, int, str, str] | None:
+    """Return the published difference of two methods, its decimals, unit and data set: the test set's own, or Helen's.
+
+    NIQE of any convention is held against the paper's, for its sign alone.
+    """
+    spec = get_metric(metric)
+    name, tables = ("niqe", ("Table 3",)) if metric.startswith("niqe") else (metric, PUBLISHED)
+    for dataset in dict.fromkeys((test.dataset, PUBLISHED_ON)):
+        ours, theirs = (published_number(method, name, dataset, tables) for method in (a, b))
+        if ours is not None and theirs is not None:
+            return ours.value - theirs.value, ours.decimals, spec.unit, dataset
+    return None
+
+
+def _paper_text(value: float, decimals: int, unit: str, dataset: str, test: FaceSet) -> str:
+    text = _with_unit(f"{value:+.{decimals}f}", unit)
+    return text if dataset == test.dataset else f"{text} ({ledger().datasets[dataset]})"
+
+
+def _with_unit(text: str, unit: str) -> str:
+    return f"{text} {unit}".rstrip()
