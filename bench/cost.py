@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,6 +54,11 @@ def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
     return MultiplyAdds(published=executed + sum(saved), executed=executed)
 
 
-def seconds_per_image(model: nn.Module, lr: Tensor, least_seconds: float = 1.0) -> float:
-    """Return the median wall time of a forward pass of one image [1, 3, h, w]; see bench.latency, which measures it."""
+def seconds_per_image(model: nn.Module, lr: Tensor, least_seconds: float | None = None) -> float:
+    """Return the median wall time of a forward pass of one image [1, 3, h, w]; see bench.latency, which measures it.
+
+    Measured for `least_seconds`, by default `$FSR_TIMING_SECONDS` or 1.
+    """
+    if least_seconds is None:
+        least_seconds = float(os.environ.get("FSR_TIMING_SECONDS", "1"))
     return latency(model, lr, least_seconds=least_seconds).median

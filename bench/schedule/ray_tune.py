@@ -177,7 +177,13 @@ def _knock(address: str) -> None:
 
 def _environment(address: str) -> dict[str, Any]:
     """Return what Ray sets up for workers: our settings and, away from this machine, our code."""
-    names = ("FSR_CACHE", "FSR_CHECKPOINT_SECONDS", "RAY_CHDIR_TO_TRIAL_DIR", "CUBLAS_WORKSPACE_CONFIG")
+    names = (
+        "FSR_CACHE",
+        "FSR_CHECKPOINT_SECONDS",
+        "FSR_TIMING_SECONDS",
+        "RAY_CHDIR_TO_TRIAL_DIR",
+        "CUBLAS_WORKSPACE_CONFIG",
+    )
     found: dict[str, Any] = {"env_vars": {name: os.environ[name] for name in names if name in os.environ}}
     if address:
         import bench

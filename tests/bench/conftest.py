@@ -15,9 +15,10 @@ TINY = Path(__file__).parents[1] / "tiny_method.py"
 
 
 @pytest.fixture(autouse=True)
-def own_cache(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Keep scores and weights in a folder of the test, away from the user's."""
+def own_settings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep scores and weights in a folder of the test, away from the user's, and spend little time on timing."""
     monkeypatch.setenv("FSR_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("FSR_TIMING_SECONDS", "0.05")
 
 
 @pytest.fixture

@@ -286,7 +286,7 @@ def test_methods_lists_everything_as_json(capsys: pytest.CaptureFixture[str], jo
         (["run", "ablation", "--set", "training.iterations=-3"], "training.iterations: -3 given, expected more than 0"),
         (["run", "ablation", "--set", "options.width=0"], "method 'sparnet': width must be more than 0"),
         (["run", "ablation", "--set", "options.widht=1"], "no method has the option 'widht': did you mean 'width'"),
-        (["run", "ablation", "--set", "seeds=[]"], "seeds: [] given"),
+        (["run", "ablation", "--set", "seeds=[]"], "seeds: none given"),
         (["run", "ablation", "--set", "generate.train=0"], "train: 0 faces given, expected at least 1"),
         (["run", "ablation", "--set", "width"], "expected key=value"),
         (["run", "ablation", "--data", "celeba"], "run `fsr prepare celeba --source"),

@@ -238,7 +238,7 @@ def test_the_space_names_the_folder(job: list[str], tmp_path: Path, capsys: pyte
         (["--trials", "0"], "trials: 0 given, expected at least 1"),
         (["--set", "options.widht=1"], "method 'tiny' has no option 'widht': did you mean 'width'"),
         (["--max-failures", "-1"], "--max-failures -1: expected at least 0"),
-        (["--executor", "serial", "--gpus-per-run", "1"], "--address and --gpus-per-run are Ray's"),
+        (["--executor", "serial", "--gpus-per-run", "1"], "--address, --storage and --gpus-per-run are Ray's"),
     ],
 )
 def test_mistakes_are_told_in_one_line(

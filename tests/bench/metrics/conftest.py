@@ -22,7 +22,7 @@ def users_weights() -> Path:
 
 
 @pytest.fixture
-def fetched(users_weights: Path, own_cache: None) -> None:
+def fetched(users_weights: Path, own_settings: None) -> None:
     """Put the fetched weights into the test's own cache."""
     paths.cache().mkdir(parents=True)
     (paths.cache() / "weights").symlink_to(users_weights)

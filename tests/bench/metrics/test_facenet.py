@@ -63,7 +63,7 @@ def converted(published: Path, tmp_path_factory: pytest.TempPathFactory) -> Path
 
 
 @pytest.fixture
-def at_hand(converted: Path, own_cache: None) -> None:
+def at_hand(converted: Path, own_settings: None) -> None:
     """Put the converted weights into the test's own cache."""
     paths.cache().mkdir(parents=True)
     (paths.cache() / "weights").symlink_to(converted)

@@ -28,14 +28,14 @@ note = "a few iterations"
 generate = { train = 1, val = 1, test = 1 }
 seeds = [0, 1]
 [training]
-iterations = 60
+iterations = 30
 batch = 2
-validate_every = 20
+validate_every = 10
 """
 NAME = "small-short-mine"
 # The state is saved after every iteration, so that a kill falls into the middle of a write as often as not; one thread,
 # for bytes depend on their number.
-_SETTINGS = {"FSR_CHECKPOINT_SECONDS": "0", "OMP_NUM_THREADS": "1"}
+_SETTINGS = {"FSR_CHECKPOINT_SECONDS": "0", "FSR_TIMING_SECONDS": "0.05", "OMP_NUM_THREADS": "1"}
 
 
 def make(root: Path, profile: str = PROFILE) -> Path:

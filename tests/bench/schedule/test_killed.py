@@ -26,7 +26,7 @@ def kill_in_training(root: Path, draw: random.Random) -> bool:
     while process.poll() is None and changed(root) == before:
         time.sleep(0.01)
     with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(draw.uniform(0, 1.0))
+        process.wait(draw.uniform(0, 0.4))
         return False
     os.killpg(process.pid, signal.SIGKILL)
     process.communicate()

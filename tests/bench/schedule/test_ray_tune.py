@@ -76,6 +76,7 @@ def test_a_node_killed_in_mid_run_costs_nothing(tmp_path: Path, undisturbed: dic
     assert leftovers(root) == []
 
 
+@pytest.mark.slow
 def test_the_same_command_goes_on_with_a_new_head(
     tmp_path: Path, undisturbed: dict[str, bytes], monkeypatch: pytest.MonkeyPatch
 ) -> None:
