@@ -12,6 +12,7 @@ from PIL import Image
 
 from bench import archive
 from bench.evaluate import score_pictures, super_resolve
+from bench.report.findings import report_reference
 from bench.report.results import read_results, read_run
 
 ROOT = Path(__file__).parents[1]
@@ -24,6 +25,17 @@ def test_the_tree_is_small_enough_to_travel() -> None:
     files = [ROOT / name for name in listed.split("\0") if name]
     assert sum(path.stat().st_size for path in files if path.exists()) < 40_000_000
     assert all(path.stat().st_size < 16_000_000 for path in REFERENCE.rglob("weights*.safetensors"))
+
+
+def test_reports_are_what_the_results_say(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "results").symlink_to(ROOT / "results")
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    drawn = {path.relative_to(tmp_path): path for path in report_reference()}
+    kept = [path.relative_to(ROOT) for path in (ROOT / "reports" / "reference").rglob("*") if path.is_file()]
+    assert sorted(drawn) == sorted(kept)
+    for name, path in drawn.items():
+        if name.suffix in (".md", ".tex", ".csv"):
+            assert path.read_bytes() == (ROOT / name).read_bytes(), name
 
 
 def test_pictures_show_default_faces_alone() -> None:
