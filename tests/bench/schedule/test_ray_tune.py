@@ -101,6 +101,7 @@ def test_the_same_command_goes_on_with_a_new_head(
     assert all(path.stat().st_mtime_ns == at for path, at in before.items()), "nothing is trained twice"
 
 
+@pytest.mark.slow
 def test_runs_kept_in_storage_need_no_shared_folder(
     tmp_path: Path, undisturbed: dict[str, bytes], cluster: Any
 ) -> None:

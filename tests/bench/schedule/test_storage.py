@@ -1,0 +1,86 @@
+"""Runs kept in storage: what is pushed can be pulled, and at any moment gone on from."""
+
+from __future__ import annotations
+
+import dataclasses
+from pathlib import Path
+
+import pytest
+
+from bench.config import RunConfig
+from bench.errors import UserError
+from bench.files import write_bytes
+from bench.runs import Run
+from bench.schedule.storage import Storage
+
+pytest.importorskip("fsspec")
+
+
+@pytest.fixture(params=["file", "memory"])
+def storage(request: pytest.FixtureRequest, tmp_path: Path) -> Storage:
+    """Return a storage in a folder, and one whose objects are no files."""
+    return Storage(f"file://{tmp_path}/storage" if request.param == "file" else f"memory://{tmp_path.name}")
+
+
+def run_in(folder: Path) -> Run:
+    return Run(folder / "small", RunConfig("tiny", {}, 8, 0, "sparnet"))
+
+
+def fill(run: Run, **files: str) -> None:
+    for name, content in files.items():
+        write_bytes(run.folder / name.replace("__", "/").replace("_", "."), content.encode())
+
+
+def contents(run: Run) -> dict[str, str]:
+    return {path.relative_to(run.folder).as_posix(): path.read_text() for path in run.folder.rglob("*.*")}
+
+
+def test_what_is_pushed_is_pulled_elsewhere(storage: Storage, tmp_path: Path) -> None:
+    storage.check()
+    here, there = run_in(tmp_path / "here"), run_in(tmp_path / "there")
+    storage.pull(here)  # nothing there yet
+    fill(here, run_json="{}", state_pt="one", samples__a_png="face")
+    sent: dict[str, tuple[int, int]] = {}
+    storage.push(here, sent)
+    assert sorted(sent) == ["run.json", "samples/a.png", "state.pt"]
+    storage.pull(there, states=False)
+    assert contents(there) == {"run.json": "{}", "samples/a.png": "face"}
+    storage.pull(there)
+    assert contents(there) == contents(here)
+
+
+def test_what_changes_and_what_goes_is_followed(storage: Storage, tmp_path: Path) -> None:
+    here, there = run_in(tmp_path / "here"), run_in(tmp_path / "there")
+    fill(here, run_json="{}", state_pt="one")
+    with storage.mirrored(here):
+        fill(here, run_json='{"trained": 1}', weights_safetensors="weights")
+        (here.folder / "state.pt").unlink()
+    storage.pull(there)
+    assert contents(there) == {"run.json": '{"trained": 1}', "weights.safetensors": "weights"}
+
+
+def test_a_run_that_ends_badly_is_kept_as_far_as_it_is(storage: Storage, tmp_path: Path) -> None:
+    here, there = run_in(tmp_path / "here"), run_in(tmp_path / "there")
+    with pytest.raises(RuntimeError, match="out of memory"), storage.mirrored(here):
+        fill(here, run_json="{}", state_pt="one")
+        raise RuntimeError("out of memory")
+    storage.pull(there)
+    assert contents(there) == contents(here)
+    other = dataclasses.replace(there, config=dataclasses.replace(there.config, seed=1))
+    storage.pull(other)
+    assert not other.folder.exists(), "another run's files are not its"
+
+
+def test_what_makes_a_run_count_comes_last(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    here, order = run_in(tmp_path / "here"), []
+    fill(here, scores_csv="", run_json="{}", weights_safetensors="", curve_csv="")
+    monkeypatch.setattr(Storage, "_put", lambda _, path, content: order.append(path.rpartition("/")[2]))
+    storage.push(here, {})
+    assert order[-2:] == ["run.json", "scores.csv"] and len(order) == 4
+
+
+def test_places_that_are_none(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    for url, why in ((f"file://{tmp_path}/file", "cannot be written"), ("nonsense://bucket", "Protocol not known")):
+        with pytest.raises(UserError, match=why):
+            Storage(url).check()
