@@ -12,6 +12,7 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from operator import itemgetter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,10 +124,11 @@ def _keep(run: RunResult, target: Path, test: FaceStore, *, first: bool, with_we
     if with_weights:
         tensors, about = weights.load(run.folder / "weights.safetensors")
         weights.save_parts(folder, halved(tensors), about)
-    rows = read_csv(run.folder / "scores.csv", SCORE)
-    rows = [{**row, "value": f"{float(row['value']):.6g}"} for row in rows if row["dataset"] != test.dataset]
-    rows += default_scores(run.folder, folder if with_weights else run.folder, test, folder if first else None)
-    write_csv(folder / "scores.csv.gz", SCORE, rows)
+    what = itemgetter("fingerprint", "image", "metric", "protocol")
+    rows = [_rounded(row) for row in read_csv(run.folder / "scores.csv", SCORE)]
+    known = set(map(what, rows))  # an experiment on the default faces has scores on them
+    more = default_scores(run.folder, folder if with_weights else run.folder, test, folder if first else None)
+    write_csv(folder / "scores.csv.gz", SCORE, [*rows, *(row for row in more if what(row) not in known)])
     return folder
 
 
@@ -158,7 +160,11 @@ def default_scores(
     found = evaluate(run, model, test, FACES, torch.device("cpu"), samples=samples, metrics=METRICS)
     if pictures:
         write_samples(dataclasses.replace(run, experiment=pictures.parent), test.names, found.pictures)
-    return [{**row, "value": f"{float(row['value']):.6g}"} for row in found.rows]
+    return list(map(_rounded, found.rows))
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "value": f"{float(row['value']):.6g}"}
 
 
 def _write_faces(test: FaceStore, folder: Path, results: Results) -> None:

@@ -15,8 +15,10 @@ from bench.cli import main
 from bench.data.store import FaceRow, FaceStore, open_split, write_store
 from bench.errors import UserError
 from bench.evaluate import low_resolution, to_tensor
+from bench.files import read_csv, write_csv
 from bench.report.build import build_report
-from bench.report.results import read_results
+from bench.report.results import read_results, read_run
+from bench.runs import SCORE
 from tests.bench.conftest import TINY, smooth_faces
 
 EXPERIMENT = """
@@ -118,6 +120,21 @@ def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
     assert sr.shape == (1, 3, 128, 128)
     card = (network.folder / "README.md").read_text()
     assert "research only" in card and f"{np.mean(list(expected.values())):.3f}" in card and "photos (6 faces" in card
+
+
+def test_scores_on_the_default_faces_that_are_there_are_kept(root: Path) -> None:
+    folder = read_results(paths.results() / NAME).rows[1].runs[0].folder
+    store = open_split("synthfaces", "test")
+    row = {"run": folder.name, "method": "tiny", "seed": 0, "dataset": "synthfaces", "image": store.names[0]}
+    row |= {"fingerprint": store.fingerprint_of(archive.FACES), "protocol": "sparnet"}
+    mine = [{**row, "metric": "psnr", "value": 12.5}, {**row, "metric": "niqe-pooled", "value": 3.25}]
+    write_csv(folder / "scores.csv", SCORE, [*read_csv(folder / "scores.csv", SCORE), *mine])
+    archive.archive(NAME)
+    kept = read_run(archive.reference() / NAME / folder.name)
+    faces = read_results(archive.reference() / NAME).pictured
+    assert kept.values(faces, "sparnet", "psnr")[store.names[0]] == 12.5
+    assert len(kept.values(faces, "sparnet", "psnr")) == archive.FACES
+    assert kept.values(faces, "sparnet", "niqe-pooled") == {store.names[0]: 3.25}
 
 
 def test_calling_again_brings_what_has_finished_since(root: Path) -> None:
