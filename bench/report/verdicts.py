@@ -32,7 +32,8 @@ RULES = (
     "Where the paper gives no value, or one that cannot be compared (NIQE), the side of 0 alone decides.",
     'That an interaction is small ("under") holds where the interval lies within that bound on both sides of 0, is '
     "reversed where it lies beyond it, and cannot be told otherwise. The bound is the paper's largest, rounded up.",
-    "That there is no difference holds where the interval contains 0, and is reversed where it does not.",
+    "That there is no difference holds where the interval contains 0, and is reversed where it does not; from one "
+    "training a row it cannot be told, for two trainings of one network differ too.",
     "That every row is better than Bicubic holds where the interval of each lies on that side of 0, is reversed where "
     "one lies on the other, and cannot be told otherwise. The row that is told is the one with the least gain.",
     "The order of Models 1-8 is compared by Spearman's rank correlation of their mean PSNR with the paper's Table 1 "
@@ -247,6 +248,8 @@ def _judged(results: Results, test: FaceSet, claim: Claim, names: Sequence[str],
         return Finding(claim, NOT_RUN, NOT_RUN, "", trainings)
     verdict, remark = judge(found, claim.rule, claim.value)
     alone = any(row and _alone(results, test, row) for row in rows.values())
+    if alone and claim.rule == "none":
+        verdict = UNKNOWN
     remark = "; ".join(filter(None, [remark, ALONE if alone else ""]))
     return Finding(claim, _with_unit(found.text, claim.unit), verdict, remark, trainings)
 
