@@ -102,7 +102,7 @@ def archive(name: str, keep_weights: Sequence[str] = ()) -> list[Path]:
     record = {**read_json(source / "experiment.json"), "samples": test.names[:PICTURED]}
     record["pictured"] = {"dataset": test.dataset, "faces": FACES, "fingerprint": test.fingerprint_of(FACES)}
     write_json(target / "experiment.json", record)
-    _write_faces(test, target / "samples", results)
+    _write_faces(test, target / "samples", record["scale"])
     kept = []
     for row in results.rows:
         for place, run in enumerate(row.runs):
@@ -167,12 +167,11 @@ def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
     return {**row, "value": f"{float(row['value']):.6g}"}
 
 
-def _write_faces(test: FaceStore, folder: Path, results: Results) -> None:
+def _write_faces(test: FaceStore, folder: Path, scale: int) -> None:
     """Write the default faces that pictures show, and their small versions."""
     from bench.evaluate import low_resolution, write_png
 
     shutil.rmtree(folder, ignore_errors=True)
-    scale = read_json(results.folder / "experiment.json")["scale"]
     for name, large, small in zip(
         test.names, test.faces[:PICTURED], low_resolution(test.faces[:PICTURED], scale), strict=False
     ):

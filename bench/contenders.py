@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -25,7 +26,7 @@ METHOD, SCALE = "sparnet", 8
 _WORKERS = 8  # at most; one a core
 
 
-class Contender:
+class Contender(ABC):
     """One way to train: a network, its optimiser, a step and the batches that it is fed with."""
 
     def __init__(
@@ -35,9 +36,9 @@ class Contender:
         self.precision: Precision = "fp32"
         self.compiled = False
 
+    @abstractmethod
     def batches(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
         """Yield so many batches (lr, hr)."""
-        raise NotImplementedError
 
     def train(self, steps: int) -> None:
         """Take so many steps."""

@@ -96,18 +96,18 @@ def execute(
         plugins = {path.name: path.read_text(encoding="utf-8") for path in registry.plugins()}
         absolute = tuple(with_whole_path(cell) for cell in cells)
         task = Task(absolute, pack(faces, ray), share, samples, plugins, token, kept)
-        todo = [index for index, done in enumerate(before) if not done]
+        left = [index for index, done in enumerate(before) if not done]
         with Stop() as stop:
-            while todo:
-                told = _fit(task, todo, jobs, stop, quiet)
+            while left:
+                told = _fit(task, left, jobs, stop, quiet)
                 if kept:
                     _fetch(kept, cells)
                 stop.check("runs at work have saved their last states")
-                todo = [index for index in todo if told.get(index, {}).get("out_of_memory")]
+                left = [index for index in left if told.get(index, {}).get("out_of_memory")]
                 more = _doubled(ray, task.share)
-                if not todo or more == task.share:
+                if not left or more == task.share:
                     break
-                log.warning("%d runs had too little memory: again, with %g of a GPU each", len(todo), more.gpus)
+                log.warning("%d runs had too little memory: again, with %g of a GPU each", len(left), more.gpus)
                 task = dataclasses.replace(task, share=more)
     return [_outcome(cell, faces, done) for cell, done in zip(cells, before, strict=True)]
 
@@ -226,8 +226,8 @@ def with_whole_path(cell: Cell) -> Cell:
     return dataclasses.replace(cell, run=dataclasses.replace(cell.run, experiment=cell.run.experiment.resolve()))
 
 
-def _fit(task: Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
-    """Let Tune bring the runs at `todo` to their end; return what each reported last."""
+def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
+    """Let Tune bring the runs at `left` to their end; return what each reported last."""
     from ray import tune
 
     class Asked(tune.Stopper):
@@ -250,7 +250,7 @@ def _fit(task: Task, todo: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
     place = task.storage.for_ray() if task.storage else {"storage_path": str(task.token.parent)}
     tuner = tune.Tuner(
         tune.with_resources(tune.with_parameters(_trial, task=task), share),
-        param_space={"index": tune.grid_search(list(todo))},
+        param_space={"index": tune.grid_search(list(left))},
         tune_config=tune.TuneConfig(max_concurrent_trials=jobs or None, reuse_actors=True),
         run_config=tune.RunConfig(
             name=f"tune-{int(time.time())}-{os.getpid()}",

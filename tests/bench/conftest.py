@@ -7,11 +7,32 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import registry
+from bench import paths, registry
+from bench.data.store import FaceRow, write_store
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 needs_photos = pytest.mark.skipif(not REAL.is_dir(), reason="the real photographs are not on this machine")
 TINY = Path(__file__).parents[1] / "tiny_method.py"
+EXPERIMENT = """
+title = "Small"
+kind = "ablation"
+[[rows]]
+method = "bicubic"
+[[rows]]
+method = "tiny"
+label = "Narrow"
+options = { width = 0.5 }
+[[rows]]
+method = "tiny"
+"""
+PROFILE = """
+note = "a few iterations"
+generate = { train = 1, val = 1, test = 1 }
+[training]
+iterations = 6
+batch = 2
+validate_every = 3
+"""
 
 
 @pytest.fixture(autouse=True)
@@ -36,3 +57,18 @@ def smooth_faces(count: int, seed: int, size: int = 128) -> np.ndarray:
     small = draw.integers(0, 256, (count, 10, 10, 3), dtype=np.uint8)
     large = [Image.fromarray(one).resize((size, size), Image.Resampling.BILINEAR) for one in small]
     return np.stack([np.asarray(one) for one in large])
+
+
+@pytest.fixture
+def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Make a data set, an experiment and a profile in a new root; return the arguments of `fsr run`."""
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    monkeypatch.setattr(registry, "_plugins", [])
+    monkeypatch.setattr(registry, "_catalogue", None)
+    for seed, (split, count) in enumerate((("train", 6), ("val", 2), ("test", 3))):
+        rows = [FaceRow(f"{split}-{i}") for i in range(count)]
+        write_store(paths.prepared() / "mine" / split, rows, enumerate(smooth_faces(count, seed)), {})
+    (tmp_path / "small.toml").write_text(EXPERIMENT)
+    (tmp_path / "short.toml").write_text(PROFILE)
+    files = [str(tmp_path / "small.toml"), "--profile", str(tmp_path / "short.toml")]
+    return [*files, "--data", "mine", "--plugin", str(TINY), "--jobs", "1"]
