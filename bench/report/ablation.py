@@ -72,7 +72,7 @@ def _row(results: Results, row: RowResult, footnotes: list[str]) -> Row:
     cells = (
         *(check_cell(row.modules.get(name)) for name in results.modules),
         *(cell for test, metric in _measured(results) for cell in _scores(results, row, test, metric)),
-        *(_published(row, metric) for metric in _PUBLISHED_METRICS),
+        *(_published(results, row, metric) for metric in _PUBLISHED_METRICS),
         *_cost(row),
     )
     return labelled(results, row, cells, footnotes)
@@ -95,8 +95,9 @@ def _scores(results: Results, row: RowResult, test: FaceSet, metric: str) -> Ite
         yield Cell(text="") if row is results.base else gain_cell(found, get_metric(metric).decimals)
 
 
-def _published(row: RowResult, metric: str) -> Cell:
-    found = None if row.match else ledger().find(row.method, metric, PUBLISHED_ON, PUBLISHED)
+def _published(results: Results, row: RowResult, metric: str) -> Cell:
+    plain = row is results.plain(row.method)
+    found = ledger().find(row.method, metric, PUBLISHED_ON, PUBLISHED) if plain else None
     return number_cell(found.value, found.decimals) if found else Cell()
 
 

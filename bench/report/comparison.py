@@ -116,7 +116,8 @@ def _cells(results: Results, row: RowResult, metrics: Sequence[str], beside: Bes
         for name in metrics:
             yield measured_cell(results, row, test, name, get_metric(name).decimals)
         for name in beside.metrics:
-            found = None if row.match else published_number(row.method, name, test.dataset, (beside.table,))
+            plain = row is results.plain(row.method)
+            found = published_number(row.method, name, test.dataset, (beside.table,)) if plain else None
             yield number_cell(found.value, found.decimals) if found else Cell()
 
 

@@ -124,12 +124,16 @@ class Results:
     @property
     def base(self) -> RowResult | None:
         """The row that gains are told over."""
-        return next((row for row in self.rows if row.method == self.baseline and not row.match), None)
+        return self.plain(self.baseline)
 
     @property
     def modules(self) -> tuple[str, ...]:
         """The modules that rows have or lack, in the order of the first row that names them."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.modules))
+
+    def plain(self, method: str) -> RowResult | None:
+        """Return the row of a method as it is; further rows of it change its options, its training or its width."""
+        return next((row for row in self.rows if row.method == method and not row.match), None)
 
 
 @dataclass(frozen=True)

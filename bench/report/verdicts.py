@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from itertools import product
 from typing import Literal
 
 from bench.metrics.catalogue import get_metric
@@ -111,20 +112,31 @@ _PAIRS = (
 
 
 def findings_on(results: Results, test: FaceSet) -> list[Finding]:
-    """Return a finding a claim on one test set; where a row has no scores yet the verdict is "not run yet"."""
+    """Return a finding a claim on one test set; where a row has no scores yet the verdict is "not run yet".
+
+    A claim about a row that the experiment does not have is left out.
+    """
+    return list(_all_findings(results, test))
+
+
+def _all_findings(results: Results, test: FaceSet) -> Iterator[Finding]:
     if test.truth:
         metrics = [name for name in ("psnr", "ssim") if name in results.metrics]
-        pairs = [_pair(results, test, pair) for pair in _PAIRS if pair.metric in metrics]
-        ours = [*_effects(results, test), *pairs, _order(results, test)] if "psnr" in metrics else pairs
-        return ours + [_better_than_bicubic(results, test, metric) for metric in metrics]
-    found = []
-    for metric in (name for name in results.metrics if name.startswith("niqe")):
-        title = get_metric(metric).title
-        for a, b in (("msfnet-8", "sparnet"), ("sparnet", "bicubic")):
-            pair = _Pair(f"{_NAMES[a]} below {_NAMES[b]}, {title}", a, b, metric, "sign", headline=True)
-            found.append(_pair(results, test, pair))
-        found.append(_better_than_bicubic(results, test, metric))
-    return found
+        if "psnr" in metrics:
+            yield from _effects(results, test)
+            yield from _variants(results, test)
+        for pair in _PAIRS:
+            if pair.metric in metrics:
+                yield from _pair(results, test, pair)
+        if "psnr" in metrics:
+            yield from _order(results, test)
+    else:
+        metrics = [name for name in results.metrics if name.startswith("niqe")]
+        for metric, (a, b) in product(metrics, (("msfnet-8", "sparnet"), ("sparnet", "bicubic"))):
+            text = f"{_NAMES[a]} below {_NAMES[b]}, {get_metric(metric).title}"
+            yield from _pair(results, test, _Pair(text, a, b, metric, "sign", headline=True))
+    for metric in metrics:
+        yield from _better_than_bicubic(results, test, metric)
 
 
 def judge(found: Cell, rule: Rule, value: float) -> tuple[str, str]:
@@ -146,14 +158,17 @@ def judge(found: Cell, rule: Rule, value: float) -> tuple[str, str]:
 
 
 def find_row(results: Results, name: str) -> RowResult | None:
-    """Return the row of the method `name`, or the one that was widened; None when the experiment has none."""
+    """Return the row of the method `name` as it is, or the one that was widened; None when the experiment has none."""
     if name == _WIDE:
         return next((row for row in results.rows if row.match), None)
-    return next((row for row in results.rows if row.method == name and not row.match), None)
+    return results.plain(name)
 
 
 def _effects(results: Results, test: FaceSet) -> Iterator[Finding]:
     """Yield main effects and interactions on PSNR beside those that follow from the paper's Table 1."""
+    rows = _present(results, _MODELS)
+    if rows is None:
+        return
     cells = {has: published_number(name, "psnr", PUBLISHED_ON, ("Table 1",)) for name, has in _MODELS.items()}
     theirs = effects({has: one.value for has, one in cells.items() if one is not None})
     bound = math.ceil(100 * max(abs(value) for effect, value in theirs.items() if len(effect) > 1)) / 100
@@ -167,7 +182,7 @@ def _effects(results: Results, test: FaceSet) -> Iterator[Finding]:
         else:
             text = f"Interaction {' x '.join(names)} under {bound:.2f} dB"
             claim = Claim(text, "small", bound, paper, "dB", tables)
-        yield _judged(results, test, claim, list(_MODELS), measured.get(frozenset(names)))
+        yield _judged(results, test, claim, rows, measured.get(frozenset(names)))
 
 
 def _measured_effects(results: Results, test: FaceSet) -> Mapping[frozenset[str], Cell]:
@@ -181,8 +196,21 @@ def _measured_effects(results: Results, test: FaceSet) -> Mapping[frozenset[str]
     return {}
 
 
-def _pair(results: Results, test: FaceSet, pair: _Pair) -> Finding:
-    spec, a, b = get_metric(pair.metric), find_row(results, pair.a), find_row(results, pair.b)
+def _variants(results: Results, test: FaceSet) -> Iterator[Finding]:
+    """Yield what each row that changes an option or the training of a method gives over the method as it is."""
+    for row in results.rows:
+        plain = results.plain(row.method)
+        if plain is None or row is plain or row.match:
+            continue
+        text = f"{row.label}: gain over {plain.label}"
+        claim = Claim(text, "asked", 1.0, "not asked", "dB", _tables_of(test), headline=True)
+        yield _judged(results, test, claim, [row, plain], gain_cell(gain(results, row, plain, test, "psnr"), 3))
+
+
+def _pair(results: Results, test: FaceSet, pair: _Pair) -> Iterator[Finding]:
+    spec, rows = get_metric(pair.metric), _present(results, (pair.a, pair.b))
+    if rows is None:
+        return
     sign = 1.0 if spec.higher_is_better else -1.0
     theirs = _paper_gain(pair.a, pair.b, pair.metric, test)
     silent = {"sign": "implied", "asked": "not asked"}.get(pair.rule, DASH)
@@ -190,17 +218,19 @@ def _pair(results: Results, test: FaceSet, pair: _Pair) -> Finding:
     tables = (*([f"{pair.table}{suffix(results, test)}"] if pair.table else []), *_tables_of(test))
     rule = "sign" if pair.rule == "value" and theirs is None else pair.rule
     claim = Claim(pair.text, rule, theirs[0] if theirs else sign, paper, spec.unit, tables, pair.headline)
-    told = gain(results, a, b, test, pair.metric) if a else None
-    return _judged(results, test, claim, [pair.a, pair.b], gain_cell(told, spec.decimals))
+    told = gain(results, *rows, test, pair.metric)
+    yield _judged(results, test, claim, rows, gain_cell(told, spec.decimals))
 
 
 def _tables_of(test: FaceSet) -> tuple[str, ...]:
     return ("table2", "table1") if test.truth else ("table3",)
 
 
-def _better_than_bicubic(results: Results, test: FaceSet, metric: str) -> Finding:
+def _better_than_bicubic(results: Results, test: FaceSet, metric: str) -> Iterator[Finding]:
     """Find the row with the least gain over Bicubic, and all that lie below it."""
     spec, bicubic = get_metric(metric), find_row(results, "bicubic")
+    if bicubic is None:
+        return
     sign = 1.0 if spec.higher_is_better else -1.0
     others = [row for row in results.rows if row is not bicubic]
     gains = {row.label: gain_cell(gain(results, row, bicubic, test, metric), spec.decimals) for row in others}
@@ -217,37 +247,45 @@ def _better_than_bicubic(results: Results, test: FaceSet, metric: str) -> Findin
     claim = Claim(text, "sign", sign, paper, spec.unit, _tables_of(test), headline=metric == "psnr")
     counted = f"{len(gains)} of {len(others)} rows"
     if not gains:
-        return Finding(claim, NOT_RUN, NOT_RUN, "", counted)
+        yield Finding(claim, NOT_RUN, NOT_RUN, "", counted)
+        return
     alone = any(_alone(results, test, row) for row in others)
     so_far = f"so far: {len(gains)} of {len(others)} rows" if len(gains) < len(others) else ""
     remark = "; ".join(filter(None, [remark, so_far, ALONE if alone else ""]))
-    return Finding(claim, f"{least}: {_with_unit(gains[least].text, spec.unit)}", worst, remark, counted)
+    yield Finding(claim, f"{least}: {_with_unit(gains[least].text, spec.unit)}", worst, remark, counted)
 
 
-def _order(results: Results, test: FaceSet) -> Finding:
+def _order(results: Results, test: FaceSet) -> Iterator[Finding]:
     """Compare the order of the eight models with that of the paper's Table 1."""
+    rows = _present(results, _MODELS)
+    if rows is None:
+        return
     claim = Claim("Order of Models 1-8, rank correlation", "value", 1.0, "1", "", _tables_of(test))
     groups, numbers = [], []
-    for name in _MODELS:
-        row, theirs = find_row(results, name), published_number(name, "psnr", PUBLISHED_ON, ("Table 1",))
-        scores = scores_of(results, row, test, "psnr") if row else None
+    for row in rows:
+        theirs = published_number(row.method, "psnr", PUBLISHED_ON, ("Table 1",))
+        scores = scores_of(results, row, test, "psnr")
         if scores is not None and theirs is not None:
             groups.append(scores)
             numbers.append(theirs.value)
-    whole = len(groups) == len(_MODELS)
-    return _judged(
-        results, test, claim, list(_MODELS), gain_cell(order_agreement(groups, numbers), 2) if whole else None
-    )
+    found = gain_cell(order_agreement(groups, numbers), 2) if len(groups) == len(rows) else None
+    yield _judged(results, test, claim, rows, found)
 
 
-def _judged(results: Results, test: FaceSet, claim: Claim, names: Sequence[str], found: Cell | None) -> Finding:
-    """Return the finding about a claim on the rows `names`, from a difference or, where there is none, without it."""
-    rows = {name: find_row(results, name) for name in names}
+def _present(results: Results, names: Iterable[str]) -> list[RowResult] | None:
+    """Return the rows `names`; None when the experiment lacks one of them."""
+    rows = [find_row(results, name) for name in names]
+    whole = [row for row in rows if row is not None]
+    return whole if len(whole) == len(rows) else None
+
+
+def _judged(results: Results, test: FaceSet, claim: Claim, rows: Sequence[RowResult], found: Cell | None) -> Finding:
+    """Return the finding about a claim on `rows`, from a difference or, where there is none, without it."""
     trainings = _trainings(results, test, rows)
     if found is None or found.value is None:
         return Finding(claim, NOT_RUN, NOT_RUN, "", trainings)
     verdict, remark = judge(found, claim.rule, claim.value)
-    alone = any(row and _alone(results, test, row) for row in rows.values())
+    alone = any(_alone(results, test, row) for row in rows)
     if alone and claim.rule == "none":
         verdict = UNKNOWN
     remark = "; ".join(filter(None, [remark, ALONE if alone else ""]))
@@ -260,20 +298,12 @@ def _alone(results: Results, test: FaceSet, row: RowResult) -> bool:
     return len(runs) == 1 and runs[0].trained
 
 
-def _trainings(results: Results, test: FaceSet, rows: Mapping[str, RowResult | None]) -> str:
+def _trainings(results: Results, test: FaceSet, rows: Sequence[RowResult]) -> str:
     """Say how many trainings of each row are scored, of how many; of more than two rows their sum."""
-    counts = {
-        name: (len(row.scored_runs(test, results.protocol)), len(row.runs)) if row else (0, 0)
-        for name, row in rows.items()
-    }
+    counts = [(len(row.scored_runs(test, results.protocol)), len(row.runs)) for row in rows]
     if len(counts) > 2:
-        scored, planned = (sum(one) for one in zip(*counts.values(), strict=True))
-        missing = ", ".join(_NAMES[name] for name, row in rows.items() if row is None)
-        return f"{scored} of {planned}" + (f"; no row {missing}" if missing else "")
-    return "; ".join(
-        f"{row.label}: {counts[name][0]} of {counts[name][1]}" if row else f"no row {_NAMES[name]}"
-        for name, row in rows.items()
-    )
+        return "{} of {}".format(*(sum(one) for one in zip(*counts, strict=True)))
+    return "; ".join(f"{row.label}: {done} of {all_}" for row, (done, all_) in zip(rows, counts, strict=True))
 
 
 def _paper_gain(a: str, b: str, metric: str, test: FaceSet) -> tuple[float, int, str, str] | None:

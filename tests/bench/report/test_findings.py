@@ -16,6 +16,7 @@ import pytest
 from bench.cli import main
 from bench.errors import UserError
 from bench.files import read_csv, read_json, write_csv
+from bench.report.ablation import ablation_table
 from bench.report.findings import findings_page
 from bench.report.results import Results, read_results
 from bench.report.table import Cell
@@ -169,8 +170,33 @@ def test_size_has_a_row_of_its_own(tmp_path: Path) -> None:
     assert interval_of(wide)[0] > 0.3, "the made-up wide row has SPARNet's scores"
     alone = found["Size alone: SPARNet-wide over SPARNet"]
     assert (alone.verdict, alone.claim.paper) == (UNKNOWN, "not asked")
-    none = findings(tmp_path / "none", planted(PAPER))["Size alone: SPARNet-wide over SPARNet"]
-    assert (none.verdict, none.trainings) == (NOT_RUN, "no row SPARNet-wide; SPARNet: 3 of 3")
+
+
+def test_rows_that_change_a_setting_are_held_against_the_plain_row(tmp_path: Path) -> None:
+    folder = experiment(tmp_path, planted(PAPER))
+    rows = {row["label"]: row for row in read_json(folder / "experiment.json")["rows"]}
+    turned = {**rows["Model 6"], "label": "Model 8, turned", "method": "msfnet-8", "training": {"batch": 2}}
+    kept = [rows[label] for label in ("Bicubic", "Model 1", "Model 8")]
+    change(folder / "experiment.json", rows=[*kept, turned])
+    found = found_in(read_results(folder))
+    one = found["Model 8, turned: gain over Model 8"]
+    assert (one.verdict, one.claim.paper, one.trainings) == (
+        "a loss",
+        "not asked",
+        "Model 8, turned: 3 of 3; Model 8: 3 of 3",
+    )
+    low, high = interval_of(one)
+    assert low < -0.042 < high, "the turned row has Model 6's scores, which lack PA"
+    assert found["Model 8 over Model 1"].trainings == "Model 8: 3 of 3; Model 1: 3 of 3"
+    assert list(found) == [
+        "Model 8, turned: gain over Model 8",
+        "Model 8 over Model 1",
+        "Every row better than Bicubic, PSNR",
+        "Every row better than Bicubic, SSIM",
+    ], "claims about rows that the experiment does not have are left out"
+    table = ablation_table(read_results(folder))
+    place = [column.key for column in table.columns].index("published_psnr")
+    assert [row.cells[place].value is None for row in table.rows] == [False, False, False, True]
 
 
 def test_what_is_not_trained_is_not_run_yet(tmp_path: Path) -> None:
@@ -190,10 +216,6 @@ def test_what_is_not_trained_is_not_run_yet(tmp_path: Path) -> None:
         "so far: 8 of 9 rows",
         "8 of 9 rows",
     )
-    rows = [row for row in rows_of_table_1() if row["method"] not in ("msfnet-8", "bicubic")]
-    found = findings(tmp_path / "fewer", planted(PAPER), rows=rows)
-    assert found["Main effect of PA"].trainings == "21 of 21; no row Model 8"
-    assert found["Every row better than Bicubic, PSNR"].verdict == NOT_RUN
 
 
 def test_sets_that_the_paper_has_no_number_for_take_helens(tmp_path: Path) -> None:
