@@ -121,7 +121,7 @@ def findings_on(results: Results, test: FaceSet) -> list[Finding]:
 
 def _all_findings(results: Results, test: FaceSet) -> Iterator[Finding]:
     if test.truth:
-        metrics = [name for name in ("psnr", "ssim") if name in results.metrics]
+        metrics = [name for name in results.metrics if name in ("psnr", "ssim")]
         if "psnr" in metrics:
             yield from _effects(results, test)
             yield from _variants(results, test)
@@ -166,8 +166,7 @@ def find_row(results: Results, name: str) -> RowResult | None:
 
 def _effects(results: Results, test: FaceSet) -> Iterator[Finding]:
     """Yield main effects and interactions on PSNR beside those that follow from the paper's Table 1."""
-    rows = _present(results, _MODELS)
-    if rows is None:
+    if (rows := _present(results, _MODELS)) is None:
         return
     cells = {has: published_number(name, "psnr", PUBLISHED_ON, ("Table 1",)) for name, has in _MODELS.items()}
     theirs = effects({has: one.value for has, one in cells.items() if one is not None})
@@ -218,7 +217,8 @@ def _pair(results: Results, test: FaceSet, pair: _Pair) -> Iterator[Finding]:
     tables = (*([f"{pair.table}{suffix(results, test)}"] if pair.table else []), *_tables_of(test))
     rule = "sign" if pair.rule == "value" and theirs is None else pair.rule
     claim = Claim(pair.text, rule, theirs[0] if theirs else sign, paper, spec.unit, tables, pair.headline)
-    told = gain(results, *rows, test, pair.metric)
+    a, b = rows
+    told = gain(results, a, b, test, pair.metric)
     yield _judged(results, test, claim, rows, gain_cell(told, spec.decimals))
 
 
@@ -275,8 +275,8 @@ def _order(results: Results, test: FaceSet) -> Iterator[Finding]:
 def _present(results: Results, names: Iterable[str]) -> list[RowResult] | None:
     """Return the rows `names`; None when the experiment lacks one of them."""
     rows = [find_row(results, name) for name in names]
-    whole = [row for row in rows if row is not None]
-    return whole if len(whole) == len(rows) else None
+    found = [row for row in rows if row is not None]
+    return found if len(found) == len(rows) else None
 
 
 def _judged(results: Results, test: FaceSet, claim: Claim, rows: Sequence[RowResult], found: Cell | None) -> Finding:
