@@ -217,8 +217,7 @@ def _pair(results: Results, test: FaceSet, pair: _Pair) -> Iterator[Finding]:
     tables = (*([f"{pair.table}{suffix(results, test)}"] if pair.table else []), *_tables_of(test))
     rule = "sign" if pair.rule == "value" and theirs is None else pair.rule
     claim = Claim(pair.text, rule, theirs[0] if theirs else sign, paper, spec.unit, tables, pair.headline)
-    a, b = rows
-    told = gain(results, a, b, test, pair.metric)
+    told = gain(results, rows[0], rows[1], test, pair.metric)
     yield _judged(results, test, claim, rows, gain_cell(told, spec.decimals))
 
 
