@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import gzip
 import io
@@ -9,12 +10,13 @@ import json
 import os
 import tempfile
 import zlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.errors import UserError
 
+LOCK = ".lock"  # locked while the files of its folder are replaced
 _WAY_OUT = "delete it or restore it from a copy"
 
 
@@ -41,6 +43,20 @@ def sweep(folder: Path) -> None:
     """Remove what a process killed in the middle of a write has left in `folder`."""
     for path in folder.glob(".*.tmp"):
         path.unlink(missing_ok=True)
+
+
+@contextlib.contextmanager
+def held(folder: Path) -> Iterator[None]:
+    """Hold `folder`, which is made, while its files are replaced: another process that holds it is waited for.
+
+    What a process killed in the middle of a write has left there is removed first.
+    """
+    from filelock import FileLock
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with FileLock(folder / LOCK):
+        sweep(folder)
+        yield
 
 
 def write_text(path: Path, text: str) -> None:

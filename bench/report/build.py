@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.errors import UserError, suggest
-from bench.files import sweep, write_bytes
+from bench.files import held, write_bytes
 from bench.report import csv_file, latex, markdown
 from bench.report.ablation import ablation_table
 from bench.report.capacity import capacity_page
@@ -105,15 +105,13 @@ def _pictures(results: Results) -> dict[str, bytes | None]:
 
 def _write(folder: Path, contents: dict[str, bytes | None]) -> list[Path]:
     """Write what there is and remove what an earlier report left of what there is not."""
-    written = []
-    sweep(folder)
-    for path in folder.iterdir() if folder.is_dir() else ():
-        if _OWN.fullmatch(path.name) and path.name not in contents:
-            path.unlink()
-    for name, content in contents.items():
-        if content is None:
-            (folder / name).unlink(missing_ok=True)
-        else:
-            write_bytes(folder / name, content)
-            written.append(folder / name)
-    return written
+    with held(folder):
+        for path in folder.iterdir():
+            if _OWN.fullmatch(path.name) and path.name not in contents:
+                path.unlink()
+        for name, content in contents.items():
+            if content is None:
+                (folder / name).unlink(missing_ok=True)
+            else:
+                write_bytes(folder / name, content)
+    return [folder / name for name, content in contents.items() if content is not None]

@@ -9,7 +9,7 @@ from typing import Any
 from tabulate import tabulate
 
 from bench.config import canonical_json
-from bench.files import sweep, write_bytes
+from bench.files import held, write_bytes
 from bench.report import csv_file, markdown
 from bench.report.table import Cell, Column, Provenance, Row, Table, number_cell
 from bench.search.importance import ENOUGH, LEAST, Importance, importances
@@ -210,10 +210,11 @@ def _table(table: Table) -> str:
 
 
 def _write(folder: Path, contents: dict[str, bytes]) -> list[Path]:
-    sweep(folder)
-    for name in (*(f"{one}.{kind}" for one in _PICTURES for kind in ("png", "pdf")), "importance.md", "importance.csv"):
-        if name not in contents:
-            (folder / name).unlink(missing_ok=True)
-    for name, content in contents.items():
-        write_bytes(folder / name, content)
+    pictures = [f"{one}.{kind}" for one in _PICTURES for kind in ("png", "pdf")]
+    with held(folder):
+        for name in (*pictures, "importance.md", "importance.csv"):
+            if name not in contents:
+                (folder / name).unlink(missing_ok=True)
+        for name, content in contents.items():
+            write_bytes(folder / name, content)
     return [folder / name for name in contents]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bench.errors import UserError
-from bench.files import read_json
+from bench.files import LOCK, read_json
 from bench.report.build import build_report
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
@@ -26,7 +26,8 @@ RUN = run_name("msfnet-8")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def links(text: str) -> set[str]:
