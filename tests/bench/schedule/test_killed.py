@@ -74,8 +74,9 @@ def test_killed_thirty_times_it_ends_with_the_same_bytes(tmp_path: Path, undistu
 def test_two_commands_at_once_share_the_work(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     root = make(tmp_path)
     both = [start(root, "--jobs", "1", "--json") for _ in range(2)]
-    told = [json.loads(process.communicate(timeout=300)[0])["runs"] for process in both]
-    assert [process.returncode for process in both] == [0, 0]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    told = [json.loads(out)["runs"] for out, _ in said]
     assert outcome(root) == undisturbed
     trained = [run["run"] for runs in told for run in runs if run["status"] == "finished"]
     assert len(trained) == len(set(trained)) == 5, "every run is done by one of the two, once"
