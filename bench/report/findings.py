@@ -19,11 +19,23 @@ from bench.report.markdown import escape
 from bench.report.published import ledger
 from bench.report.results import FaceSet, Results, RunResult, read_results
 from bench.report.table import DASH
-from bench.report.verdicts import NOT_RUN, RULES, UNKNOWN, Finding, findings_on
+from bench.report.verdicts import (
+    DIRECTION,
+    GAIN,
+    HOLDS,
+    LOSS,
+    NOT_RUN,
+    REVERSED,
+    RULES,
+    UNKNOWN,
+    Finding,
+    findings_on,
+)
 from bench.statistics.power import seed_range
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more
+_MIXED = "not the same on all test sets"
 _CAUTION = (
     "Each interval stands for itself: about one in twenty misses the true value by chance, and more may "
     "where a row has two or three trainings that differ by more than images make uncertain. No experiment repeats the "
@@ -95,7 +107,7 @@ def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], fi
     links = [f"[report]({name}/index.md)", *(f"[Table {one[-1]}]({name}/{one}.md)" for one in tables)]
     yield f"All of it: {', '.join(links)}, [runs](#runs-of-{_anchor(results)})."
     yield "### In short"
-    yield _in_short(found)
+    yield from _in_short(found)
     for test, some in found.items():
         yield f"### {escape(name)}: {escape(ledger().datasets.get(test.dataset, test.dataset))}"
         yield from _leading(results, test)
@@ -131,23 +143,35 @@ def _budget(results: Results) -> str:
     )
 
 
-def _in_short(found: Mapping[FaceSet, Sequence[Finding]]) -> str:
-    """Return a line a headline claim, over all test sets, and one that names the claims that are not run yet."""
-    claims = dict.fromkeys(one.claim.text for some in found.values() for one in some if one.claim.headline)
-    lines, missing = [], []
-    for claim in claims:
-        told = [(test, one) for test, some in found.items() for one in some if one.claim.text == claim]
-        ready = [
-            f"{escape(test.dataset)} {escape(one.measured)}, paper {escape(one.claim.paper)}: {_verdict(one)}"
-            for test, one in told
-            if one.verdict != NOT_RUN
-        ]
-        if ready:
-            lines.append(f"- {escape(claim)}: {'; '.join(ready)}.")
-        else:
-            missing.append(f"{escape(claim)} ({escape(told[0][1].trainings)})")
-    lines += [f"- {NOT_RUN.capitalize()}: {'; '.join(missing)}."] if missing else []
-    return "\n".join(lines)
+def _in_short(found: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
+    """Yield the headline claims by what was found on all test sets, and a table of their numbers."""
+    claims: dict[str, dict[FaceSet, Finding]] = {}
+    for test, some in found.items():
+        for one in some:
+            if one.claim.headline:
+                claims.setdefault(one.claim.text, {})[test] = one
+    told: dict[str, list[str]] = {}
+    for text, ones in claims.items():
+        verdicts = dict.fromkeys(one.verdict for one in ones.values())
+        each = "; ".join(f"{test.dataset} {one.verdict}" for test, one in ones.items())
+        kind, claim = (next(iter(verdicts)), text) if len(verdicts) == 1 else (_MIXED, f"{text} ({each})")
+        told.setdefault(kind, []).append(claim)
+    order = (HOLDS, DIRECTION, REVERSED, GAIN, LOSS, UNKNOWN, _MIXED, NOT_RUN)
+    yield "\n".join(
+        f"- **{kind.capitalize()}**: {'; '.join(map(escape, told[kind]))}." for kind in order if kind in told
+    )
+    head = ["Claim", *(escape(ledger().datasets.get(test.dataset, test.dataset)) for test in found)]
+    body = [[escape(text), *(_short(ones.get(test)) for test in found)] for text, ones in claims.items()]
+    yield tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+
+
+def _short(found: Finding | None) -> str:
+    """Return a cell of the table in short: what was measured, what the paper says, the verdict."""
+    if found is None:
+        return DASH
+    paper = [f"paper {escape(found.claim.paper)}"] if found.verdict not in (GAIN, LOSS, NOT_RUN) else []
+    measured = [escape(found.measured)] if found.verdict != NOT_RUN else []
+    return "<br>".join([*measured, *paper, _verdict(found)])
 
 
 def _leading(results: Results, test: FaceSet) -> Iterator[str]:

@@ -22,6 +22,7 @@ from bench.statistics.factorial import effects
 
 Rule = Literal["value", "sign", "small", "none", "asked"]
 HOLDS, DIRECTION, REVERSED, UNKNOWN = "holds", "holds in direction", "reversed", "cannot be told"
+GAIN, LOSS = "a gain", "a loss"  # where nothing was claimed
 NOT_RUN = "not run yet"
 ALONE = "these trainings alone"
 RULES = (
@@ -30,7 +31,8 @@ RULES = (
     "said to be more or less.",
     "**reversed**: it lies on the other side of 0.",
     "**cannot be told**: it contains 0. Where all of it is less than the paper's value, that is said.",
-    "Where the paper gives no value, or one that cannot be compared (NIQE), the side of 0 alone decides.",
+    "Where the paper gives no value, or one that cannot be compared (NIQE), the side of 0 alone decides; where it "
+    "claims nothing (not asked), that side is **a gain** or **a loss**.",
     'That an interaction is small ("under") holds where the interval lies within that bound on both sides of 0, is '
     "reversed where it lies beyond it, and cannot be told otherwise. The bound is the paper's largest, rounded up.",
     "That there is no difference holds where the interval contains 0, and is reversed where it does not; from one "
@@ -72,8 +74,8 @@ class Claim:
 class Finding:
     """What was found about a claim on one test set.
 
-    `verdict` is one of the constants above ("a gain" or "a loss" where nothing was claimed) and `remark` what must be
-    added; `trainings` says how many of each row are scored.
+    `verdict` is one of the constants above and `remark` what must be added; `trainings` says how many of each row are
+    scored.
     """
 
     claim: Claim
@@ -150,7 +152,7 @@ def judge(found: Cell, rule: Rule, value: float) -> tuple[str, str]:
         low, high = -high, -low
     verdict = HOLDS if low > 0 else REVERSED if high < 0 else UNKNOWN
     if rule == "asked":
-        return {HOLDS: "a gain", REVERSED: "a loss"}.get(verdict, UNKNOWN), ""
+        return {HOLDS: GAIN, REVERSED: LOSS}.get(verdict, UNKNOWN), ""
     if rule == "sign" or verdict == REVERSED or low <= abs(value) <= high:
         return verdict, ""
     size = "less than the paper's" if high < abs(value) else "more than the paper's"

@@ -319,7 +319,9 @@ def test_the_command_redraws_all_and_the_page_leads_everywhere(
     assert f"`{run_name('sparnet', 1)}`" in text and "18 of 19 runs are finished and scored" in text
     assert "200 iterations of batch 8" in text and "width 0.25" in text
     assert "Best PSNR of the 10 rows with scores: Model 8" in text
-    assert "Main effect of ESEM: helen +0.1" in text and "**holds**" in text
+    assert "| Main effect of ESEM " in text and "<br>paper +0.175 dB<br>**holds**" in text
+    short = text[text.index("### In short") : text.index("### photos-x: Helen")]
+    assert re.search(r"- \*\*Holds\*\*: Main effect of ESEM; Main effect of PA;", short)
     assert "no findings" in text[text.index("## quick") :] and "a smoke test" in text[text.index("## quick") :]
     assert "Every row" not in text[text.index("## quick") :]
     assert main(["report", "--reference"]) == 0
@@ -342,5 +344,5 @@ def test_a_page_without_any_run(tmp_path: Path) -> None:
     for path in folder.glob("*/run.json"):
         path.unlink()
     text = findings_page([read_results(folder)], {"new": ["table1.md"]})
-    assert "0 of 28 runs are finished and scored" in text and "Not run yet: Main effect of ESEM (0 of 24)" in text
+    assert "0 of 28 runs are finished and scored" in text and "- **Not run yet**: Main effect of ESEM;" in text
     assert "**holds**," not in text and "Best PSNR" not in text
