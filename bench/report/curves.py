@@ -31,6 +31,8 @@ DPI = 200
 # Okabe and Ito's colours, safe for the colour-blind; the first four also differ as greys.
 OKABE_ITO = ("#000000", "#56B4E9", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
 REFERENCE = "#7F7F7F"
+_END = 0.75  # from which part of the iterations on the picture in the picture shows them
+_INSET = (0.57, 0.09, 0.41, 0.4)  # where: left, bottom, width and height as parts of the axes
 _MARKERS = "osD^vPX<>phd"
 _DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.2, 1, 1.2))
 _SETTINGS = {
@@ -59,7 +61,8 @@ class Style:
 def draw_curves(results: Results) -> Figure | None:
     """Draw the mean curve of every row over its seeds, with a band of one standard deviation for several seeds.
 
-    Runs that failed are left out; returns None when there is no curve at all.
+    Where curves leave room, the last quarter of the iterations is enlarged in a picture in the picture. Runs that
+    failed are left out; returns None when there is no curve at all.
     """
     # Styles are chosen over all rows, so that a row looks the same whichever others have a curve.
     styled = list(zip(results.rows, choose_styles(results.rows, results.modules), strict=True))
@@ -71,14 +74,14 @@ def draw_curves(results: Results) -> Figure | None:
         figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
-        for index, (row, style) in enumerate(styled):
-            _draw_row(axes, row, style, index)
         axes.set(xlabel="Training iteration", ylabel="Validation PSNR (dB)")
-        axes.set_ylim(*psnr_limits(curves))
         last = max(iteration for curve in curves for iteration, _ in curve)
-        axes.set_xlim(0, 1.015 * last or 1)
-        axes.xaxis.set_major_formatter(FuncFormatter(_thousands if last >= 10_000 else _plain))
-        axes.grid(axis="y", linewidth=0.4, color="#DDDDDD")
+        _draw_rows(axes, styled, (0, 1.015 * last or 1), psnr_limits(curves), last)
+        if (end := end_limits(curves)) is not None:
+            inset = axes.inset_axes(_INSET)
+            _draw_rows(inset, styled, (_END * last, 1.005 * last), end, last)
+            inset.tick_params(labelsize=6.5, length=2)
+            inset.set(xlabel="", ylabel="")
         row_legend(figure, styled)
         sns.despine(ax=axes)
     return figure
@@ -130,6 +133,22 @@ def psnr_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, f
     return bottom - margin, top + margin
 
 
+def end_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float] | None:
+    """Return limits in dB of the last quarter of the iterations, which a picture in the picture enlarges.
+
+    None where that quarter has fewer than three validations, or where curves leave no room for it, lower right.
+    """
+    last = max(iteration for curve in curves for iteration, _ in curve)
+    bottom, top = psnr_limits(curves)
+    late = [value for curve in curves for iteration, value in curve if iteration >= last / 2]
+    end = [(iteration, value) for curve in curves for iteration, value in curve if iteration >= _END * last]
+    if len({iteration for iteration, _ in end}) < 3 or (min(late) - bottom) / (top - bottom) < _INSET[1] + _INSET[3]:
+        return None
+    low, high = (pick(value for _, value in end) for pick in (min, max))
+    margin = 0.08 * (high - low) or 0.05
+    return low - margin, high + margin
+
+
 def settings() -> AbstractContextManager[None]:
     """Set matplotlib's defaults with our sizes for as long as we draw, whatever the caller has set."""
     settings: dict[Any, Any] = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
@@ -145,6 +164,22 @@ def _points(row: RowResult) -> list[tuple[int, float]]:
         for point in run.curve
         if math.isfinite(point.psnr)
     ]
+
+
+def _draw_rows(
+    axes: Axes,
+    styled: Sequence[tuple[RowResult, Style]],
+    iterations: tuple[float, float],
+    psnr: tuple[float, float],
+    last: int,
+) -> None:
+    """Draw all curves between limits; the iterations count in thousands when the last one is large."""
+    for index, (row, style) in enumerate(styled):
+        _draw_row(axes, row, style, index)
+    axes.set_xlim(*iterations)
+    axes.set_ylim(*psnr)
+    axes.xaxis.set_major_formatter(FuncFormatter(_thousands if last >= 10_000 else _plain))
+    axes.grid(axis="y", linewidth=0.4, color="#DDDDDD")
 
 
 def _draw_row(axes: Axes, row: RowResult, style: Style, index: int) -> None:

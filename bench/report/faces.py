@@ -56,7 +56,7 @@ def draw_faces(results: Results) -> Image.Image | None:
 def picture_bytes(picture: Image.Image) -> bytes:
     """Return a picture as PNG; the same picture gives the same bytes."""
     out = io.BytesIO()
-    picture.save(out, "PNG", optimize=True)
+    picture.save(out, "PNG")
     return out.getvalue()
 
 

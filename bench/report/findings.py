@@ -169,9 +169,10 @@ def _short(found: Finding | None) -> str:
     """Return a cell of the table in short: what was measured, what the paper says, the verdict."""
     if found is None:
         return DASH
-    paper = [f"paper {escape(found.claim.paper)}"] if found.verdict not in (GAIN, LOSS, NOT_RUN) else []
-    measured = [escape(found.measured)] if found.verdict != NOT_RUN else []
-    return "<br>".join([*measured, *paper, _verdict(found)])
+    if found.verdict == NOT_RUN:
+        return NOT_RUN
+    paper = [f"paper {escape(found.claim.paper)}"] if found.claim.rule != "asked" else []
+    return "<br>".join([escape(found.measured), *paper, _verdict(found)])
 
 
 def _leading(results: Results, test: FaceSet) -> Iterator[str]:

@@ -63,7 +63,10 @@ def _about_curves(results: Results) -> str:
     )
     if len(results.seeds) > 1:
         text += "Lines are means over seeds, bands one standard deviation. "
-    return text + "The first points lie below the picture where they would squash it. [PDF](fig6.pdf)"
+    return text + (
+        "The first points lie below the picture where they would squash it; where there is room, the last quarter is "
+        "enlarged. [PDF](fig6.pdf)"
+    )
 
 
 def _about_faces(results: Results) -> str:

@@ -12,7 +12,7 @@ from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
 from bench.files import read_csv, write_csv
-from bench.report.curves import choose_styles, draw_curves, figure_bytes, psnr_limits
+from bench.report.curves import choose_styles, draw_curves, end_limits, figure_bytes, psnr_limits
 from bench.report.results import read_results
 from bench.runs import CURVE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
@@ -94,6 +94,22 @@ def test_limits_show_what_matters() -> None:
     for flat in ([(1, 25.0)], [(1, 25.0), (2, 25.0)]):
         low, high = psnr_limits([flat])
         assert low < 25 < high and high - low < 1
+
+
+def test_the_last_quarter_is_enlarged_where_there_is_room(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, rows=rows_of_table_1()[-2:])
+    for method, gain in (("msfnet-7", 0.0), ("msfnet-8", 0.2)):
+        write_points(folder, method, 0, {i: 30 + gain - 20 * math.exp(-i / 20) for i in range(10, 201, 10)})
+    axes = draw(folder).axes[0]
+    (inset,) = axes.child_axes
+    assert [str(line.get_label()) for line in inset.get_lines()] == [str(line.get_label()) for line in axes.get_lines()]
+    low, high = inset.get_ylim()
+    ends = [np.asarray(line.get_ydata())[-3:] for line in axes.get_lines()]
+    assert low < np.min(ends) and np.max(ends) < high < np.max(ends) + 1
+    rise = [(i, 30 - 20 * math.exp(-i / 20)) for i in range(1, 201)]
+    assert end_limits([rise]) is not None
+    assert end_limits([rise[::50]]) is None, "two validations are no curve"
+    assert end_limits([[(i, 25.0 + i % 2) for i in range(100)]]) is None, "the curves are everywhere"
 
 
 def test_nothing_to_draw(tmp_path: Path) -> None:
