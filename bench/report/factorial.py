@@ -83,7 +83,9 @@ def _published(rows: _Cells, metric: str) -> dict[tuple[bool, ...], float]:
 
 
 def _table(results: Results, rows: _Cells, test: FaceSet, found: Mapping[str, Mapping[Effect, Estimate]]) -> Table:
-    printed = {metric: effects(cells) for metric in ("psnr", "ssim") if (cells := _published(rows, metric))}
+    printed = {
+        metric: effects(cells) for metric in ("psnr", "ssim") if metric in found and (cells := _published(rows, metric))
+    }
     decimals = {metric: get_metric(metric).decimals for metric in printed}
     body = []
     for effect in next(iter(found.values())):

@@ -17,6 +17,7 @@ from bench.cli import main
 from bench.errors import UserError
 from bench.files import read_csv, read_json, write_csv
 from bench.report.ablation import ablation_table
+from bench.report.factorial import factorial_page
 from bench.report.findings import findings_page
 from bench.report.results import Results, read_results
 from bench.report.table import Cell
@@ -236,6 +237,11 @@ def real_world(folder: Path, psnr: Psnr) -> Path:
     test = read_json(folder / "experiment.json")["test"]
     change(folder / "experiment.json", test=[{**test[0], "truth": False}])
     return folder
+
+
+def test_effects_on_faces_without_a_truth_have_no_published_psnr_beside_them(tmp_path: Path) -> None:
+    page = factorial_page(read_results(real_world(tmp_path, planted(PAPER))))
+    assert page is not None and [column.key for column in page.tables[0].columns] == ["effect", "niqe-pooled"]
 
 
 def test_the_order_by_niqe(tmp_path: Path) -> None:
