@@ -15,6 +15,7 @@ from bench.report.capacity import capacity_page
 from bench.report.comparison import comparison_table, realworld_table
 from bench.report.factorial import factorial_page
 from bench.report.gains import metrics_page
+from bench.report.images import images_page
 from bench.report.page import render_page, render_subpage
 from bench.report.results import Results, read_results
 from bench.report.sensitivity import sensitivity_page
@@ -33,11 +34,14 @@ class Kind:
 KINDS = {
     "ablation": Kind(
         {"Table 1": ablation_table, "Table 2": comparison_table, "Table 3": realworld_table},
-        (metrics_page, factorial_page, capacity_page, sensitivity_page),
+        (metrics_page, images_page, factorial_page, capacity_page, sensitivity_page),
     ),
 }
 # What further tables and pages are made of, with the test set at the end of the name where there are several.
-_OWN = re.compile(r"(table[23]|metrics|means|gains|factorial|effects|capacity|sensitivity)(-.+)?\.(md|tex|csv|png|pdf)")
+_OWN = re.compile(
+    r"(table[23]|metrics|means|gains|image-by-image|images|factorial|effects|capacity|sensitivity)(-.+)?"
+    r"\.(md|tex|csv|png|pdf)"
+)
 RENDERERS: dict[str, Callable[[Table], str]] = {
     "md": markdown.render,
     "tex": latex.render,
@@ -49,10 +53,10 @@ def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
     """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.png, index.md and further pages; return the files written.
 
     With several test sets, or one without a truth, there are table2 and table3, too.
-    The pages (all metrics, factorial effects, capacity, protocol sensitivity) have tables and pictures of their own.
-    Reads `results_dir` only, so it can be repeated at any time: the same results give the same bytes. Rows without
-    results are shown as such; a picture with nothing to show is not written. Raises UserError for results that are
-    missing, damaged or of another layout, and OSError when a file cannot be written.
+    The pages (all metrics, image by image, factorial effects, capacity, protocol sensitivity) have tables and pictures
+    of their own. Reads `results_dir` only, so it can be repeated at any time: the same results give the same bytes.
+    Rows without results are shown as such; a picture with nothing to show is not written. Raises UserError for results
+    that are missing, damaged or of another layout, and OSError when a file cannot be written.
     """
     results = read_results(results_dir)
     if results.kind not in KINDS:

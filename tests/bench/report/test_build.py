@@ -18,8 +18,8 @@ from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run
 
 FIRST = {"table1.md", "table1.tex", "table1.csv", "fig6.png", "fig6.pdf", "faces.png"}
 KINDS = ("md", "tex", "csv")
-PAGES = {"metrics.md", "factorial.md", "capacity-control.md"}
-TABLES = {f"{name}.{ending}" for name in ("means", "gains", "effects", "capacity") for ending in KINDS}
+PAGES = {"metrics.md", "image-by-image.md", "factorial.md", "capacity-control.md"}
+TABLES = {f"{name}.{ending}" for name in ("means", "gains", "images", "effects", "capacity") for ending in KINDS}
 PICTURES = {f"{name}.{ending}" for name in ("effects", "capacity") for ending in ("png", "pdf")}
 FILES = {"index.md"} | FIRST | PAGES | TABLES | PICTURES
 RUN = run_name("msfnet-8")

@@ -15,6 +15,7 @@ from bench.report.build import build_report
 from bench.report.capacity import capacity_page
 from bench.report.factorial import factorial_page
 from bench.report.gains import metrics_page
+from bench.report.images import images_page
 from bench.report.results import Results, read_results
 from bench.report.sensitivity import sensitivity_page
 from bench.report.table import Cell, Table
@@ -175,6 +176,27 @@ def test_size_alone_has_a_row_of_its_own(tmp_path: Path) -> None:
     first = cells(ablation_table(read_results(folder)))
     assert first["SPARNet-wide"]["published_psnr"].value is None, "what is published is not of this size"
     assert capacity_page(results_of(tmp_path / "other", baseline="")) is None
+
+
+def test_a_row_that_breaks_down_on_one_image_is_found(tmp_path: Path) -> None:
+    def broken(method: str, seed: int, image: int) -> float:
+        gain = {"msfnet-8": 1.0, "msfnet-7": -0.5 if image < 6 else 0.25}.get(method, 0.0)
+        return 26 + noise(image) + gain - (8 if (method, seed, image) == ("msfnet-8", 1, 5) else 0)
+
+    page = images_page(results_of(tmp_path, seeds=(0, 1), psnr=broken))
+    assert page is not None
+    found = {label: {key: cell.text for key, cell in row.items()} for label, row in cells(page.tables[0]).items()}
+    assert "Model 1" not in found, "it is what the others are held against"
+    assert found["Model 8"] == {
+        "model": "Model 8",
+        "better": "95.8",  # 23 of 24: on one the mean of both trainings is lower
+        "median_gain": "+1.000",
+        "largest_loss": "-7.000",
+        "largest_loss_on": "face-05",
+    }
+    assert (found["Model 7"]["better"], found["Model 7"]["largest_loss"]) == ("75.0", "-0.500")
+    assert (found["Model 2"]["better"], found["Model 2"]["largest_loss_on"]) == ("0", "–")  # noqa: RUF001
+    assert images_page(results_of(tmp_path / "none", baseline="")) is None
 
 
 def test_sensitivity_shows_what_a_protocol_moves(tmp_path: Path) -> None:
