@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -29,6 +30,7 @@ if TYPE_CHECKING:
     from bench.metrics.protocol import Protocol
     from bench.runs import Run
 
+log = logging.getLogger("fsr")
 BATCH = 16
 
 
@@ -80,12 +82,14 @@ class Evaluation:
     """Scores of one method on one face set.
 
     `rows` are score rows (design: run, method, seed, dataset, fingerprint, image, metric, protocol, value), `pictures`
-    the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` tells why a metric has no score.
+    the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` tells why a metric has no score. `broken`
+    names the faces whose picture held NaN or infinity.
     """
 
     rows: list[dict[str, Any]]
     pictures: np.ndarray
     unavailable: Mapping[str, str]
+    broken: tuple[str, ...] = ()
 
 
 def evaluate(
@@ -105,21 +109,32 @@ def evaluate(
 
     Every metric is scored under the run's protocol, and those that look at colour or border under each of `protocols`
     too. A real-world set, which has no ground truth, is super-resolved as it is and takes no-reference metrics alone.
-    Raises UserError when none of the metrics can be had.
+    A picture with NaN or infinity is scored with NaN as black and infinity as the end of the range, as an 8-bit file
+    holds it: a network that breaks down on a few faces must not look better for it. Raises UserError when all pictures
+    are such, or none of the metrics can be had.
     """
     config = run.config
     rules = {rule.name: rule for rule in (get_protocol(config.protocol), *protocols)}
     scorer = Scorer(
         get_metrics(metrics), list(rules.values()), scale=config.scale, degradation=degradation, cache=cache
     )
-    faces, kept, start = store.faces[:count], [], 0
+    faces, kept, broken, start = store.faces[:count], [], [], 0
     lr = low_resolution(faces, config.scale, degradation) if store.has_truth else np.ascontiguousarray(faces)
     for sr in super_resolve(model, lr, device):
         end = start + len(sr)
+        finite = torch.isfinite(sr).flatten(1).all(dim=1).tolist()
+        broken += [name for name, whole in zip(store.names[start:end], finite, strict=True) if not whole]
+        sr = torch.nan_to_num(sr, nan=0.0, posinf=1.0, neginf=0.0)
         scorer.add(sr, faces[start:end] if store.has_truth else None, lr[start:end])
         if start < samples:
             kept.append(rules[config.protocol].to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
         start = end
+    if len(broken) == count:
+        raise UserError(f"the network's output holds NaN or infinity on every face of {store.dataset}")
+    if broken:
+        log.warning(
+            "%s: %s: the output holds NaN or infinity on %d of %d faces", config.name, store.dataset, len(broken), count
+        )
     scores = scorer.finish()
     if not scores.values:
         raise UserError(
@@ -128,7 +143,7 @@ def evaluate(
         )
     size = config.scale * lr.shape[1]
     pictures = np.concatenate(kept)[:samples] if kept else np.empty((0, size, size, 3), np.uint8)
-    return Evaluation(_rows(run, store, count, scores), pictures, scores.unavailable)
+    return Evaluation(_rows(run, store, count, scores), pictures, scores.unavailable, tuple(broken))
 
 
 def _rows(run: Run, store: FaceStore, count: int, scores: Scores) -> list[dict[str, Any]]:

@@ -60,7 +60,7 @@ def row_status(row: RowResult, results: Results) -> str:
 
 
 def problems(row: RowResult, results: Results) -> tuple[str, ...]:
-    """Return a line for every run of a row that has no number, or not on every test set."""
+    """Return a line for every run of a row that has no number, or not on every test set, or a broken picture."""
     found = [line for run in row.runs for line in _problems_of(run, results)]
     return tuple(dict.fromkeys(found)) or (() if row.runs else ("No run is planned for this row.",))
 
@@ -78,6 +78,11 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
         count = run.scored_faces(test, results.protocol)
         if count != test.faces:
             lines.append(f"{run.name} is scored on {count} of the {test.faces} faces of {test.dataset}.")
+        if broken := run.broken.get(test.fingerprint, ()):
+            lines.append(
+                f"{run.name}: the output holds NaN or infinity on {len(broken)} of the {test.faces} faces of "
+                f"{test.dataset}, scored with NaN as black and infinity as the end of the range."
+            )
     return lines
 
 

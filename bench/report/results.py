@@ -43,7 +43,10 @@ class Point:
 
 @dataclass(frozen=True)
 class RunResult:
-    """One run: how it ended, what it cost, and its scores an image; what is not known is None or empty."""
+    """One run: how it ended, what it cost, and its scores an image; what is not known is None or empty.
+
+    `broken` names, by the fingerprint of their set, the faces whose picture held NaN or infinity.
+    """
 
     name: str
     folder: Path
@@ -58,6 +61,7 @@ class RunResult:
     environment: Mapping[str, str] = field(default_factory=dict)
     scores: Mapping[_Key, Mapping[str, float]] = field(default_factory=dict)
     curve: tuple[Point, ...] = ()
+    broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def values(self, test: FaceSet, protocol: str, metric: str) -> Mapping[str, float]:
         """Return image -> score on exactly the faces of `test`; empty when the run was not scored on them."""
@@ -177,6 +181,7 @@ class _Record:
     scored_on: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     config: Mapping[str, Any] = field(default_factory=dict)
+    broken: Mapping[str, Any] = field(default_factory=dict)
 
 
 def read_results(folder: Path) -> Results:
@@ -237,6 +242,7 @@ def read_run(folder: Path) -> RunResult:
         environment={name: str(version) for name, version in record.environment.items()},
         scores=_read_scores(folder),
         curve=_read_curve(folder / "curve.csv"),
+        broken=record.broken,
     )
 
 

@@ -156,6 +156,9 @@ def _score(cell: Cell, faces: Faces, device: torch.device, samples: int) -> None
         "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
         "unavailable": {**run.record().get("unavailable", {}), **unavailable},
     }
+    broken = {test.fingerprint: list(one.broken) for test, one in found if one.broken}
+    if broken:
+        about["broken"] = {**run.record().get("broken", {}), **broken}
     if run.config.training is None:
         about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
     run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench import evaluate, registry
 from bench.config import DataRef, RunConfig, Training
@@ -103,3 +105,44 @@ def test_scores_are_of_the_weights_on_disk(cell: Cell, faces: Faces) -> None:
     (cell.run.folder / "scores.csv").unlink()
     assert run(cell, faces).status == "finished"
     assert [row["value"] for row in cell.run.scores()] == before
+
+
+def break_first(monkeypatch: pytest.MonkeyPatch, faces_broken: int) -> None:
+    """Make the first pictures of every face set half NaN and half infinite."""
+    plain = evaluate.super_resolve
+
+    def broken(*arguments: Any) -> Iterator[torch.Tensor]:
+        for sr in plain(*arguments):
+            sr[:faces_broken, :, :64], sr[:faces_broken, :, 64:] = torch.nan, torch.inf
+            yield sr
+
+    monkeypatch.setattr(evaluate, "super_resolve", broken)
+
+
+def test_a_picture_that_is_not_finite_is_scored_as_a_file_holds_it(
+    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(cell, faces)
+    (cell.run.folder / "scores.csv").unlink()
+    with monkeypatch.context() as patch:
+        break_first(patch, 1)
+        assert run(cell, faces).status == "finished"
+    test, name = faces.tests[0], faces.test.names[0]
+    assert cell.run.record()["broken"] == {test.fingerprint: [name]}
+    assert f"the output holds NaN or infinity on 1 of {test.count} faces" in caplog.text
+    psnr = {row["image"]: float(row["value"]) for row in cell.run.scores() if row["metric"] == "psnr"}
+    half_black_half_white = np.zeros((128, 128), np.uint8)
+    half_black_half_white[64:] = 255
+    assert psnr.pop(name) < 12 < min(psnr.values())
+    saved = np.asarray(Image.open(cell.run.folder / "samples" / f"{name}.png"))
+    assert (saved == half_black_half_white[..., None]).all()
+
+
+def test_a_network_whose_pictures_are_all_not_finite_has_failed(
+    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(cell, faces)
+    (cell.run.folder / "scores.csv").unlink()
+    break_first(monkeypatch, 99)
+    outcome = run(cell, faces)
+    assert outcome.status == "failed" and "NaN or infinity on every face" in outcome.error

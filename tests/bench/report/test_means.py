@@ -94,6 +94,15 @@ def test_how_a_row_without_its_number_shows(tmp_path: Path) -> None:
     assert (row_of(table, "msfnet-1").status, footnotes_of(table, "msfnet-1")) == ("finished", [])
 
 
+def test_a_broken_picture_is_said_beside_the_number(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path)
+    change(folder / run_name("msfnet-8") / "run.json", broken={FINGERPRINT: ["face-1"], "another": ["x", "y"]})
+    table = table_of(folder)
+    assert (row_of(table, "msfnet-8").status, cell_of(table, "msfnet-8", "psnr").text) == ("finished", "39.000")
+    (footnote,) = footnotes_of(table, "msfnet-8")
+    assert footnote.startswith(f"{run_name('msfnet-8')}: the output holds NaN or infinity on 1 of the 3 faces of synth")
+
+
 def test_a_row_with_some_of_its_seeds_keeps_its_number(tmp_path: Path) -> None:
     folder = fabricate(tmp_path, seeds=(0, 1))
     change(folder / run_name("msfnet-1", 1) / "run.json", status="failed", error=None)
