@@ -175,14 +175,14 @@ def _draw_rows(
 ) -> None:
     """Draw all curves between limits; the iterations count in thousands when the last one is large."""
     for index, (row, style) in enumerate(styled):
-        _draw_row(axes, row, style, index)
+        _draw_row(axes, row, style, index, shade=min(0.15, 0.6 / len(styled)))
     axes.set_xlim(*iterations)
     axes.set_ylim(*psnr)
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands if last >= 10_000 else _plain))
     axes.grid(axis="y", linewidth=0.4, color="#DDDDDD")
 
 
-def _draw_row(axes: Axes, row: RowResult, style: Style, index: int) -> None:
+def _draw_row(axes: Axes, row: RowResult, style: Style, index: int, shade: float) -> None:
     points = _points(row)
     seeds = len({run.name for run in row.runs if run.curve and run.status != "failed"})
     many = len({iteration for iteration, _ in points})
@@ -200,7 +200,7 @@ def _draw_row(axes: Axes, row: RowResult, style: Style, index: int) -> None:
         markevery=(index % every, every),
         markeredgewidth=0.3,
         errorbar="sd" if seeds > 1 else None,
-        err_kws={"alpha": 0.15, "linewidth": 0},
+        err_kws={"alpha": shade, "linewidth": 0},
         label=row.label,
         legend=False,
     )

@@ -103,8 +103,9 @@ def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], fi
     name = results.folder.name
     yield f"## {escape(name)}"
     yield f"{escape(results.title)}. {escape(caption(results))} {_budget(results)} {_progress(results)}"
-    tables = [one for one in ("table1", "table2", "table3") if f"{one}.md" in files]
-    links = [f"[report]({name}/index.md)", *(f"[Table {one[-1]}]({name}/{one}.md)" for one in tables)]
+    pages = {"table1": "Table 1", "table2": "Table 2", "table3": "Table 3", "image-by-image": "where rows break down"}
+    there = {"index": "report"} | {page: title for page, title in pages.items() if f"{page}.md" in files}
+    links = [f"[{title}]({name}/{page}.md)" for page, title in there.items()]
     yield f"All of it: {', '.join(links)}, [runs](#runs-of-{_anchor(results)})."
     yield "### In short"
     yield from _in_short(found)
