@@ -1,4 +1,4 @@
-"""README keeps its word: its example is a method, its table that of the reference report."""
+"""README keeps its word: its example is a method, its tables those of the reference reports."""
 
 from __future__ import annotations
 
@@ -30,3 +30,17 @@ def test_the_table_is_that_of_the_reference_report() -> None:
     for row in rows[2:]:
         shown = [cell.strip().replace("\\[", "[").replace("\\]", "]") for cell in row.strip("|").split("|")]
         assert f"| {' | '.join(shown[:8])} |" in README
+
+
+def test_the_claims_on_photographs_are_those_of_the_findings() -> None:
+    page = (ROOT / "reports" / "reference" / "README.md").read_text(encoding="utf-8")
+    page = page[page.index("### photos-cpu-celeba: Helen") : page.index("### photos-cpu-celeba: LFW")]
+    found = {}
+    for line in (line for line in page.splitlines() if line.startswith("| [")):
+        claim, paper, measured, verdict, _ = (cell.strip() for cell in line.strip("|").split("|"))
+        found[claim[1 : claim.index("]")]] = [paper, measured.replace("\\", ""), verdict.split("**")[-2:][0]]
+    claims = README[README.index("| Claim | Paper |") :].split("\n\n")[0].splitlines()[2:]
+    assert len(claims) == 5
+    for line in claims:
+        claim, *told = (cell.strip() for cell in line.strip("|").split("|"))
+        assert told == found[claim]
