@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench import paths, registry
 from bench.config import DataRef, RunConfig, Training, find_file, from_dict, override_setting, read_toml
 from bench.errors import UserError, suggest
-from bench.files import write_json
+from bench.files import held, sweep, write_json
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import PROTOCOLS
@@ -330,6 +330,12 @@ def resolve_row(experiment: Experiment, profile: Profile, row: Row) -> dict[str,
 
 def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
     """Write experiment.json and a few test faces: what the report needs to know beside the run folders."""
+    with held(job.folder):  # two commands may be at work on one experiment
+        sweep(job.folder / "samples")
+        _write_experiment(job, faces, planned)
+
+
+def _write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
     from bench.audit import audit
     from bench.evaluate import low_resolution, write_png
 

@@ -23,7 +23,7 @@ from typing import Any
 
 from bench.config import RunConfig
 from bench.errors import UserError
-from bench.files import read_csv, read_json, write_bytes, write_csv, write_json
+from bench.files import read_csv, read_json, sweep, write_bytes, write_csv, write_json
 
 log = logging.getLogger("fsr")
 LAYOUT = 1
@@ -44,6 +44,11 @@ class Run:
         return self.experiment / self.config.name
 
     @property
+    def samples(self) -> Path:
+        """Where its pictures lie."""
+        return self.folder / "samples"
+
+    @property
     def weights(self) -> Path:
         """Where the finished weights lie."""
         return self.folder / "weights.safetensors"
@@ -60,7 +65,7 @@ class Run:
 
     @contextlib.contextmanager
     def claim(self, wait: bool = False) -> Iterator[bool]:
-        """Hold the run for this process alone; give whether it is held.
+        """Hold the run for this process alone; give whether it is held. What a killed one half wrote is removed.
 
         Another process that holds it is waited for with `wait`, else False is given. The system lets go of a lock when
         its process dies, however that happens, so none is ever left behind.
@@ -75,6 +80,8 @@ class Run:
             yield False
             return
         try:
+            for folder in (self.folder, self.samples):
+                sweep(folder)
             yield True
         finally:
             lock.release()

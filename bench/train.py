@@ -24,7 +24,6 @@ from bench import registry, weights
 from bench.config import RunConfig, Training
 from bench.data.batches import Batches, derive_seed
 from bench.evaluate import psnr_of
-from bench.files import sweep
 from bench.memory import peak_memory_of_process, reset_peak_memory
 from bench.provenance import code_of, describe_device, environment, now
 from bench.stop import Stop
@@ -55,7 +54,6 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     torch.set_float32_matmul_precision("high")  # TF32 on CUDA; no effect on a CPU
     trainee = Trainee(config, device)
     batches = batches_of(config, faces, device)
-    sweep(run.folder)
     began, elapsed = time.monotonic(), trainee.restore(run.load_state())
     saved_at = began
     run.write(

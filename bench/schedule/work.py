@@ -201,4 +201,4 @@ def write_samples(run: Run, names: list[str], pictures: np.ndarray) -> None:
     from bench.evaluate import write_png
 
     for name, picture in zip(names, pictures, strict=False):
-        write_png(run.folder / "samples" / f"{name}.png", picture)
+        write_png(run.samples / f"{name}.png", picture)

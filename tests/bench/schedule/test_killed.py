@@ -43,6 +43,15 @@ def changed(root: Path) -> float:
     return max(times)
 
 
+def leave_half_written(root: Path) -> None:
+    """Put beside every file but a complete run's what a process killed while it wrote that file leaves."""
+    folder = root / "results" / NAME
+    complete = [path.parent for path in folder.glob("*/scores.csv")]  # written last
+    for path in [path for path in folder.rglob("*") if path.suffix in {".json", ".png", ".pt"}]:
+        if not set(path.parents) & set(complete):
+            path.with_name(f".{path.name}.half.tmp").write_bytes(b"half")
+
+
 def kill_until_done(root: Path, seed: int) -> int:
     """Kill the command in mid-run again and again, until it has nothing left to do; return the number of kills."""
     draw, kills = random.Random(seed), 0
@@ -55,6 +64,7 @@ def kill_until_done(root: Path, seed: int) -> int:
 def test_killed_in_mid_run_it_ends_with_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     root, draw = make(tmp_path), random.Random(0)
     assert all(kill_in_training(root, draw) for _ in range(2))
+    leave_half_written(root)
     finish(root, "--jobs", "2")
     assert outcome(root) == undisturbed
     assert leftovers(root) == []
