@@ -12,11 +12,10 @@ from typing import TYPE_CHECKING, Any
 from bench import paths, registry
 from bench.config import DataRef, RunConfig, Training, find_file, from_dict, override_setting, read_toml
 from bench.errors import UserError, suggest
-from bench.files import held, sweep, write_json
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import PROTOCOLS
-from bench.runs import LAYOUT, Run
+from bench.runs import Run
 
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
@@ -203,9 +202,9 @@ def load_job(
 ) -> Job:
     """Read an experiment and a profile, by name or as a TOML file, and put them together.
 
-    `extra_methods` become further rows, `extra_metrics` further scores; `overrides` are `key=value` for keys of the
-    profile, e.g. `training.iterations=50`. Its name says what differs from the default: `ablation-full-celeba`. `tests`
-    are further data sets that every row is tested on.
+    `extra_methods` become further rows, `extra_metrics` further scores, `tests` further data sets that every row is
+    tested on; `overrides` are `key=value` for keys of the profile, e.g. `training.iterations=50`; `seeds=[0]` is for
+    rows with seeds of their own too. The job's name says what differs from the default: `ablation-full-celeba`.
     Raises UserError for unknown names, keys and values.
     """
     experiment_path, profile_path = (
@@ -219,6 +218,8 @@ def load_job(
     for override in overrides:
         override_setting(settings, override)
     budget = from_dict(Profile, settings, str(profile_path.name))
+    if "seeds" in {override.partition("=")[0] for override in overrides}:  # what was just said goes before a row's own
+        rows = tuple(dataclasses.replace(row, seeds=()) for row in rows)
     what = dataclasses.replace(what, rows=rows, metrics=metrics)
     for row in what.rows:
         spec = registry.get(row.method)
@@ -307,8 +308,8 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
     return dataclasses.replace(
         config,
         training=_training_of(job.profile, row),
-        train=_reference(faces.train, faces.sizes.train),
-        val=_reference(faces.val, faces.sizes.val),
+        train=data_reference(faces.train, faces.sizes.train),
+        val=data_reference(faces.val, faces.sizes.val),
     )
 
 
@@ -328,73 +329,6 @@ def resolve_row(experiment: Experiment, profile: Profile, row: Row) -> dict[str,
     return registry.options(row.method, {"scale": experiment.scale, **shared, **row.options})
 
 
-def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
-    """Write experiment.json and a few test faces: what the report needs to know beside the run folders."""
-    with held(job.folder):  # two commands may be at work on one experiment
-        sweep(job.folder / "samples")
-        _write_experiment(job, faces, planned)
-
-
-def _write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
-    from bench.audit import audit
-    from bench.evaluate import low_resolution, write_png
-
-    training = job.profile.training
-    used = faces.sizes
-    count = min(SAMPLES, used.test)
-    hr = faces.test.faces[:count]
-    for name, large, small in zip(faces.test.names, hr, low_resolution(hr, job.experiment.scale), strict=False):
-        write_png(job.folder / "samples" / f"{name}_hr.png", large)
-        write_png(job.folder / "samples" / f"{name}_lr.png", small)
-    write_json(
-        job.folder / "experiment.json",
-        {
-            "layout": LAYOUT,
-            "name": job.name,
-            "title": job.experiment.title,
-            "kind": job.experiment.kind,
-            "scale": job.experiment.scale,
-            "protocol": job.experiment.protocol,
-            "metrics": list(job.experiment.metrics),
-            "profile": job.profile_name,
-            "profile_note": job.profile.note,
-            "options": dict(job.profile.options),
-            "training": dataclasses.asdict(training),
-            "iterations": training.iterations,
-            "batch": training.batch,
-            "seeds": sorted({cell.run.config.seed for cell in planned if cell.run.config.training}),
-            "baseline": job.experiment.baseline,
-            "rows": [_describe_row(job, row, planned) for row in job.experiment.rows],
-            "train": _described(faces.train, used.train),
-            "val": _described(faces.val, used.val),
-            "test": [{**_described(one.store, one.count), "truth": one.store.has_truth} for one in faces.tests],
-            "samples": faces.test.names[:count],
-            "audits": [audit(name) for name in dict.fromkeys([job.data, *job.tests])],
-        },
-    )
-
-
-def _describe_row(job: Job, row: Row, planned: Sequence[Cell]) -> dict[str, Any]:
-    """Return a row's label, method, runs, and which of the experiment's factors it has."""
-    own = [cell for cell in planned if cell.row is row]
-    options = own[0].run.config.options
-    about: dict[str, Any] = {
-        "label": own[0].label,
-        "method": row.method,
-        "runs": [cell.run.config.name for cell in own],
-    }
-    if row.match:
-        about["match"] = row.match
-    if row.training:
-        about["training"] = dict(row.training)
-    if all(option in options for option in job.experiment.factors.values()):
-        about["modules"] = {column: bool(options[option]) for column, option in job.experiment.factors.items()}
-    return about
-
-
-def _described(store: FaceStore, count: int) -> dict[str, Any]:
-    return dataclasses.asdict(_reference(store, count))
-
-
-def _reference(store: FaceStore, count: int) -> DataRef:
+def data_reference(store: FaceStore, count: int) -> DataRef:
+    """Return what names the first `count` faces of a store."""
     return DataRef(store.dataset, store.split, count, store.fingerprint_of(count))

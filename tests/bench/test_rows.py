@@ -20,6 +20,8 @@ def test_rows_with_seeds_and_settings_of_their_own(job: list[str], capsys: pytes
         *[("bicubic", 0), ("tiny", 0), ("tiny", 0), ("tiny", 3)],
         ("tiny", 1),
     ]
+    once = run_json(["plan", *job, "--set", "seeds=[5]"], capsys)
+    assert [run["seed"] for run in once["runs"]] == [0, 5, 5, 5], "what is said now goes before what a row says"
     result = run_json(["run", *job], capsys)
     about = json.loads((results() / "experiment.json").read_text())
     assert about["seeds"] == [0, 1, 3] and about["rows"][-1]["training"] == {"augment": {"rot90": True}}

@@ -90,7 +90,9 @@ def train_until(folder: Path, how: str) -> None:
             fsync(handle)
 
         os.fsync = die_half_written
-    train_run(make_run(folder))
+    run = make_run(folder)
+    with run.claim():
+        train_run(run)
 
 
 if __name__ == "__main__":
