@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 FACES = 32  # default faces that kept runs are scored on
 PICTURED = 6
 METRICS = ("psnr", "ssim")
+CAME_WITH_CODE = Path(__file__).parents[1] / "results" / "reference"
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,11 @@ def reference() -> Path:
 
 
 def archived_networks() -> list[ArchivedNetwork]:
-    """Return the kept runs that have weights, the best first."""
-    folders = {path.parent for path in reference().glob("*/*/weights*.safetensors")}
+    """Return the kept runs that have weights, the best first: the root's, or else those that came with the code."""
+    for place in (reference(), CAME_WITH_CODE):
+        folders = {path.parent for path in place.glob("*/*/weights*.safetensors")}
+        if folders:
+            break
     return sorted(map(open_run, folders), key=lambda one: (-one.psnr, str(one.folder)))
 
 

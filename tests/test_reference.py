@@ -39,6 +39,13 @@ def test_reports_are_what_the_results_say(tmp_path: Path, monkeypatch: pytest.Mo
             assert path.read_bytes() == (ROOT / name).read_bytes(), name
 
 
+def test_the_kept_networks_are_at_hand_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    found = archive.archived_networks()
+    assert sorted(one.folder for one in found) == NETWORKS
+    assert found[0].label == "Model 8", "the best of them"
+
+
 def test_pictures_show_default_faces_alone() -> None:
     """The generator names its faces after their seeds; photographs are named by their files."""
     pictures = list(REFERENCE.rglob("*.png"))
