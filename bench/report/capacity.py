@@ -62,7 +62,8 @@ def _table(results: Results, base: RowResult, control: RowResult | None, test: F
             cells.append(
                 Cell(text="") if row is other else gain_cell(gain(results, row, other, test, "psnr"), decimals)
             )
-        body.append(Row((*cells, _published_gain(row, base)), row.method))
+        published = Cell() if row is not results.plain(row.method) else _published_gain(row, base)
+        body.append(Row((*cells, published), row.method))
     gains = [
         Column(f"over_{other.label}", f"Over {other.label}", "dB", align="left", dataset=test.dataset)
         for other in against
@@ -85,7 +86,7 @@ def _table(results: Results, base: RowResult, control: RowResult | None, test: F
 
 def _published_gain(row: RowResult, base: RowResult) -> Cell:
     """Return the published difference in PSNR."""
-    if row.match or row is base:
+    if row is base:
         return Cell()
     ours, theirs = (ledger().find(one.method, "psnr", PUBLISHED_ON, PUBLISHED) for one in (row, base))
     if ours is None or theirs is None:

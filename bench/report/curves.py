@@ -11,6 +11,8 @@ import math
 from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from itertools import chain, pairwise
+from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 import matplotlib
@@ -136,7 +138,8 @@ def psnr_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, f
 def end_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float] | None:
     """Return limits in dB of the last quarter of the iterations, which a picture in the picture enlarges.
 
-    None where that quarter has fewer than three validations, or where curves leave no room for it, lower right.
+    Curves that end far below the others are left out of it. None where that quarter has fewer than three validations,
+    or where curves leave no room for it, lower right.
     """
     last = max(iteration for curve in curves for iteration, _ in curve)
     bottom, top = psnr_limits(curves)
@@ -144,9 +147,20 @@ def end_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, fl
     end = [(iteration, value) for curve in curves for iteration, value in curve if iteration >= _END * last]
     if len({iteration for iteration, _ in end}) < 3 or (min(late) - bottom) / (top - bottom) < _INSET[1] + _INSET[3]:
         return None
-    low, high = (pick(value for _, value in end) for pick in (min, max))
+    ends = [[value for iteration, value in curve if iteration >= _END * last] for curve in curves]
+    values = list(chain.from_iterable(_upper([one for one in ends if one])))
+    low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.05
     return low - margin, high + margin
+
+
+def _upper(ends: list[list[float]]) -> list[list[float]]:
+    """Return the curves above the widest gap between their means, where it is more than half of the range; else all."""
+    ordered = sorted(ends, key=fmean)
+    gaps = [fmean(above) - fmean(below) for below, above in pairwise(ordered)]
+    if not gaps or max(gaps) <= sum(gaps) / 2 or (place := gaps.index(max(gaps)) + 1) > len(ordered) - 2:
+        return ends
+    return ordered[place:]
 
 
 def settings() -> AbstractContextManager[None]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
@@ -32,6 +33,9 @@ from bench.report.verdicts import (
     findings_on,
 )
 from bench.statistics.power import seed_range
+
+if TYPE_CHECKING:
+    import numpy as np
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more
@@ -78,7 +82,11 @@ def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection
         parts += ["## How verdicts are found", "\n".join(f"- {rule}" for rule in RULES), _CAUTION]
     for results in order:
         files = drawn.get(results.folder.name, ())
-        parts += _smoke(results) if _is_smoke(results) else _experiment(results, full[results.folder.name], files)
+        if _is_smoke(results):
+            parts += _smoke(results)
+        else:
+            others = [one for one in order if one is not results and _budget_of(one) == _budget_of(results)]
+            parts += _experiment(results, full[results.folder.name], files, others)
     return "\n\n".join(parts) + "\n"
 
 
@@ -99,7 +107,13 @@ def _smoke(results: Results) -> Iterator[str]:
     )
 
 
-def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], files: Collection[str]) -> Iterator[str]:
+def _experiment(
+    results: Results,
+    found: Mapping[FaceSet, Sequence[Finding]],
+    files: Collection[str],
+    others: Sequence[Results],
+) -> Iterator[str]:
+    """Yield what an experiment says; `others` have the same budget."""
     name = results.folder.name
     yield f"## {escape(name)}"
     yield f"{escape(results.title)}. {escape(caption(results))} {_budget(results)} {_progress(results)}"
@@ -111,7 +125,7 @@ def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], fi
     yield from _in_short(found)
     for test, some in found.items():
         yield f"### {escape(name)}: {escape(ledger().datasets.get(test.dataset, test.dataset))}"
-        yield from _leading(results, test)
+        yield from _leading(results, test, others)
         yield _claims(results, some, files)
     yield f"### Runs of {escape(name)}"
     yield _runs(results)
@@ -132,7 +146,10 @@ def _budget(results: Results) -> str:
     counts: dict[int, list[str]] = {}
     for row in results.rows:
         counts.setdefault(len(row.runs), []).append(row.label)
-    trained = ", ".join(f"{count} of {listed(labels)}" for count, labels in sorted(counts.items(), reverse=True))
+    trained = ", ".join(
+        f"{count} of {'every row' if len(counts) == 1 else listed(labels)}"
+        for count, labels in sorted(counts.items(), reverse=True)
+    )
     devices = dict.fromkeys(
         str(_record(run).get("device", "")) for row in results.rows for run in row.runs if run.trained
     )
@@ -176,24 +193,46 @@ def _short(found: Finding | None) -> str:
     return "<br>".join([escape(found.measured), *paper, _verdict(found)])
 
 
-def _leading(results: Results, test: FaceSet) -> Iterator[str]:
-    """Yield in words which rows lead, and by how much trainings of one row differ."""
+def _leading(results: Results, test: FaceSet, others: Sequence[Results]) -> Iterator[str]:
+    """Yield in words which rows lead, and by how much trainings of one row differ, here or in `others`."""
     metric, lines = "psnr" if test.truth else "niqe-pooled", []
-    groups = [scores for row in results.rows if (scores := scores_of(results, row, test, metric)) is not None]
+    groups = _groups(results, test, metric)
     marks = emphasis(results, test, metric)
     if marks:
         labels = [results.rows[place].label for place in sorted(marks)]
         told = ", which cannot be told apart" if len(labels) > 1 else ""
         told += "" if covers_training(results, test) else ", of these trainings alone"
         lines.append(f"Best {get_metric(metric).title} of the {len(groups)} rows with scores: {listed(labels)}{told}.")
-    spread = seed_range(*groups) if test.truth else None
-    if spread:
-        lines.append(
-            f"The {get_metric(metric).title} of one row's trainings has a standard deviation between {spread[0]:.3f} "
-            f"and {spread[1]:.3f} dB (95% interval, all rows of several trainings together)."
-        )
+    spread, pooled = seed_range(*groups), "95% interval, all rows of several trainings together"
+    if spread and test.truth:
+        lines.append(f"The {_spread(metric, spread)} ({pooled}).")
+    elif test.truth:
+        known = ((one.folder.name, seed_range(*_groups(one, test, metric))) for one in others if test in one.test)
+        for name, spread in known:
+            if spread:
+                apart = [1.96 * math.sqrt(2) * one for one in spread]
+                lines.append(
+                    f"Every row has one training: of {name}, which has the same budget, the {_spread(metric, spread)} "
+                    f"({pooled}), so that by chance two trainings of one network differ by up to {apart[0]:.2f} to "
+                    f"{apart[1]:.2f} dB, nineteen times in twenty."
+                )
     if lines:
         yield escape(" ".join(lines))
+
+
+def _budget_of(results: Results) -> tuple[str, int, int, FaceSet, str]:
+    """Return what trainings of two experiments must have in common to vary alike."""
+    return results.profile, results.iterations, results.batch, results.train, results.protocol
+
+
+def _groups(results: Results, test: FaceSet, metric: str) -> list[np.ndarray]:
+    """Return the scores [trainings, images] of every row that has some."""
+    return [scores for row in results.rows if (scores := scores_of(results, row, test, metric)) is not None]
+
+
+def _spread(metric: str, spread: tuple[float, float]) -> str:
+    title = get_metric(metric).title
+    return f"{title} of one row's trainings has a standard deviation between {spread[0]:.3f} and {spread[1]:.3f} dB"
 
 
 def _claims(results: Results, found: Sequence[Finding], files: Collection[str]) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ HOLDS, DIRECTION, REVERSED, UNKNOWN = "holds", "holds in direction", "reversed",
 GAIN, LOSS = "a gain", "a loss"  # where nothing was claimed
 NOT_RUN = "not run yet"
 ALONE = "these trainings alone"
+WORSE = "worse than Bicubic"
 RULES = (
     "**holds**: the 95% interval of the difference lies on the paper's side of 0 and contains the paper's value.",
     "**holds in direction**: it lies on the paper's side of 0 but does not contain the paper's value, which is then "
@@ -38,7 +40,8 @@ RULES = (
     "That there is no difference holds where the interval contains 0, and is reversed where it does not; from one "
     "training a row it cannot be told, for two trainings of one network differ too.",
     "That every row is better than Bicubic holds where the interval of each lies on that side of 0, is reversed where "
-    "one lies on the other, and cannot be told otherwise. The row that is told is the one with the least gain.",
+    "one lies on the other, and cannot be told otherwise. The row that is told is the one with the least gain. Rows "
+    "that change a setting are not among them: of one that is worse than Bicubic its own line says so.",
     "The order of Models 1-8 is compared by Spearman's rank correlation of their mean PSNR with the paper's Table 1 "
     "(the paper's value is 1: the same order); its interval is a bootstrap's.",
     f"**{ALONE}**: a row has one training, so that the interval is over images and says nothing of other trainings. "
@@ -199,13 +202,17 @@ def _measured_effects(results: Results, test: FaceSet) -> Mapping[frozenset[str]
 
 def _variants(results: Results, test: FaceSet) -> Iterator[Finding]:
     """Yield what each row that changes an option or the training of a method gives over the method as it is."""
+    bicubic = find_row(results, "bicubic")
     for row in results.rows:
         plain = results.plain(row.method)
         if plain is None or row is plain or row.match:
             continue
         text = f"{row.label}: gain over {plain.label}"
         claim = Claim(text, "asked", 1.0, "not asked", "dB", _tables_of(test), headline=True)
-        yield _judged(results, test, claim, [row, plain], gain_cell(gain(results, row, plain, test, "psnr"), 3))
+        found = _judged(results, test, claim, [row, plain], gain_cell(gain(results, row, plain, test, "psnr"), 3))
+        over = gain(results, row, bicubic, test, "psnr") if bicubic else None
+        worse = [WORSE] if over is not None and over.high < 0 else []
+        yield dataclasses.replace(found, remark="; ".join([*worse, *filter(None, [found.remark])]))
 
 
 def _pair(results: Results, test: FaceSet, pair: _Pair) -> Iterator[Finding]:
@@ -228,12 +235,13 @@ def _tables_of(test: FaceSet) -> tuple[str, ...]:
 
 
 def _better_than_bicubic(results: Results, test: FaceSet, metric: str) -> Iterator[Finding]:
-    """Find the row with the least gain over Bicubic, and all that lie below it."""
+    """Find the row that changes no setting with the least gain over Bicubic, and all such that lie below it."""
     spec, bicubic = get_metric(metric), find_row(results, "bicubic")
     if bicubic is None:
         return
     sign = 1.0 if spec.higher_is_better else -1.0
-    others = [row for row in results.rows if row is not bicubic]
+    others = [row for row in results.rows if row.match or row is results.plain(row.method)]
+    others.remove(bicubic)
     gains = {row.label: gain_cell(gain(results, row, bicubic, test, metric), spec.decimals) for row in others}
     gains = {label: cell for label, cell in gains.items() if cell.value is not None}
     least = min(gains, key=lambda label: sign * float(gains[label].value or 0), default="")

@@ -110,6 +110,10 @@ def test_the_last_quarter_is_enlarged_where_there_is_room(tmp_path: Path) -> Non
     assert end_limits([rise]) is not None
     assert end_limits([rise[::50]]) is None, "two validations are no curve"
     assert end_limits([[(i, 25.0 + i % 2) for i in range(100)]]) is None, "the curves are everywhere"
+    second, far = ([(i, value - less) for i, value in rise] for less in (0.3, 3.0))
+    assert end_limits([far, rise, second]) == end_limits([rise, second]), "what ends far below is left out"
+    low, high = end_limits([rise, far]) or (0, 0)
+    assert high - low > 3, "of two curves neither is"
 
 
 def test_nothing_to_draw(tmp_path: Path) -> None:

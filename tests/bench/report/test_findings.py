@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
 import re
@@ -173,12 +174,18 @@ def test_size_has_a_row_of_its_own(tmp_path: Path) -> None:
     assert (alone.verdict, alone.claim.paper) == (UNKNOWN, "not asked")
 
 
-def test_rows_that_change_a_setting_are_held_against_the_plain_row(tmp_path: Path) -> None:
-    folder = experiment(tmp_path, planted(PAPER))
+def with_turned_row(folder: Path, psnr: Psnr, **how: Any) -> Path:
+    """Write an experiment in which Model 8 is trained otherwise too, with Model 6's scores."""
+    experiment(folder, psnr, **how)
     rows = {row["label"]: row for row in read_json(folder / "experiment.json")["rows"]}
     turned = {**rows["Model 6"], "label": "Model 8, turned", "method": "msfnet-8", "training": {"batch": 2}}
     kept = [rows[label] for label in ("Bicubic", "Model 1", "Model 8")]
     change(folder / "experiment.json", rows=[*kept, turned])
+    return folder
+
+
+def test_rows_that_change_a_setting_are_held_against_the_plain_row(tmp_path: Path) -> None:
+    folder = with_turned_row(tmp_path, planted(PAPER))
     found = found_in(read_results(folder))
     one = found["Model 8, turned: gain over Model 8"]
     assert (one.verdict, one.claim.paper, one.trainings) == (
@@ -188,6 +195,7 @@ def test_rows_that_change_a_setting_are_held_against_the_plain_row(tmp_path: Pat
     )
     low, high = interval_of(one)
     assert low < -0.042 < high, "the turned row has Model 6's scores, which lack PA"
+    assert found["Every row better than Bicubic, PSNR"].trainings == "2 of 2 rows"
     assert found["Model 8 over Model 1"].trainings == "Model 8: 3 of 3; Model 1: 3 of 3"
     assert list(found) == [
         "Model 8, turned: gain over Model 8",
@@ -198,6 +206,24 @@ def test_rows_that_change_a_setting_are_held_against_the_plain_row(tmp_path: Pat
     table = ablation_table(read_results(folder))
     place = [column.key for column in table.columns].index("published_psnr")
     assert [row.cells[place].value is None for row in table.rows] == [False, False, False, True]
+
+
+def test_a_changed_row_below_bicubic_says_so_itself(tmp_path: Path) -> None:
+    found = found_in(read_results(with_turned_row(tmp_path, planted((-0.2, 0.5, 0.0), over_bicubic=0.05))))
+    assert found["Model 8, turned: gain over Model 8"].remark == "worse than Bicubic"
+    assert found["Every row better than Bicubic, PSNR"].verdict == HOLDS
+
+
+def test_one_training_a_row_is_told_what_trainings_differ_by(tmp_path: Path) -> None:
+    one = read_results(with_turned_row(tmp_path / "one", planted(PAPER), seeds=(0,)))
+    several = read_results(experiment(tmp_path / "several", planted(PAPER)))
+    text = findings_page([one, several], {})
+    told = (
+        "of several, which has the same budget, the PSNR of one row's trainings has a standard deviation between 0.00"
+    )
+    assert told in text[text.index("## one") : text.index("## several")]
+    longer = dataclasses.replace(several, iterations=several.iterations + 1)
+    assert "same budget" not in findings_page([one, longer], {})
 
 
 def test_what_is_not_trained_is_not_run_yet(tmp_path: Path) -> None:
