@@ -27,6 +27,11 @@ def scores_of(
     return np.array([[values[image] for image in sorted(values)] for values in whole])
 
 
+def groups_of(results: Results, test: FaceSet, metric: str) -> list[np.ndarray]:
+    """Return the scores [seeds, images] of every row that has some."""
+    return [scores for row in results.rows if (scores := scores_of(results, row, test, metric)) is not None]
+
+
 def gain(
     results: Results, row: RowResult, base: RowResult | None, test: FaceSet, metric: str, protocol: str | None = None
 ) -> Estimate | None:

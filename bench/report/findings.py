@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from tabulate import tabulate
 
@@ -15,7 +14,7 @@ from bench.files import read_json, write_text
 from bench.metrics.catalogue import get_metric
 from bench.report.ablation import caption, listed
 from bench.report.build import build_report
-from bench.report.claims import covers_training, emphasis, scores_of
+from bench.report.claims import covers_training, emphasis, groups_of
 from bench.report.markdown import escape
 from bench.report.published import ledger
 from bench.report.results import FaceSet, Results, RunResult, read_results
@@ -33,9 +32,6 @@ from bench.report.verdicts import (
     findings_on,
 )
 from bench.statistics.power import seed_range
-
-if TYPE_CHECKING:
-    import numpy as np
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more
@@ -75,7 +71,7 @@ def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection
         "writes this page: each number is computed from the scores of single images. A claim leads to the table that "
         "shows its numbers, and the last table of an experiment leads to every run."
     )
-    full = {one.folder.name: {test: findings_on(one, test) for test in one.test} for one in order if not _is_smoke(one)}
+    full = [one for one in order if not _is_smoke(one)]
     parts = ["# Findings", about]
     parts.append("\n".join(f"- [{escape(one.folder.name)}](#{_anchor(one)}): {_progress(one)}" for one in order))
     if full:
@@ -85,8 +81,9 @@ def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection
         if _is_smoke(results):
             parts += _smoke(results)
         else:
-            others = [one for one in order if one is not results and _budget_of(one) == _budget_of(results)]
-            parts += _experiment(results, full[results.folder.name], files, others)
+            alike = [results, *(one for one in full if one is not results and _budget_of(one) == _budget_of(results))]
+            found = {test: findings_on(results, test, alike) for test in results.test}
+            parts += _experiment(results, found, files)
     return "\n\n".join(parts) + "\n"
 
 
@@ -107,13 +104,7 @@ def _smoke(results: Results) -> Iterator[str]:
     )
 
 
-def _experiment(
-    results: Results,
-    found: Mapping[FaceSet, Sequence[Finding]],
-    files: Collection[str],
-    others: Sequence[Results],
-) -> Iterator[str]:
-    """Yield what an experiment says; `others` have the same budget."""
+def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], files: Collection[str]) -> Iterator[str]:
     name = results.folder.name
     yield f"## {escape(name)}"
     yield f"{escape(results.title)}. {escape(caption(results))} {_budget(results)} {_progress(results)}"
@@ -125,7 +116,7 @@ def _experiment(
     yield from _in_short(found)
     for test, some in found.items():
         yield f"### {escape(name)}: {escape(ledger().datasets.get(test.dataset, test.dataset))}"
-        yield from _leading(results, test, others)
+        yield from _leading(results, test)
         yield _claims(results, some, files)
     yield f"### Runs of {escape(name)}"
     yield _runs(results)
@@ -193,46 +184,29 @@ def _short(found: Finding | None) -> str:
     return "<br>".join([escape(found.measured), *paper, _verdict(found)])
 
 
-def _leading(results: Results, test: FaceSet, others: Sequence[Results]) -> Iterator[str]:
-    """Yield in words which rows lead, and by how much trainings of one row differ, here or in `others`."""
+def _leading(results: Results, test: FaceSet) -> Iterator[str]:
+    """Yield in words which rows lead, and by how much trainings of one row differ."""
     metric, lines = "psnr" if test.truth else "niqe-pooled", []
-    groups = _groups(results, test, metric)
+    groups = groups_of(results, test, metric)
     marks = emphasis(results, test, metric)
     if marks:
         labels = [results.rows[place].label for place in sorted(marks)]
         told = ", which cannot be told apart" if len(labels) > 1 else ""
         told += "" if covers_training(results, test) else ", of these trainings alone"
         lines.append(f"Best {get_metric(metric).title} of the {len(groups)} rows with scores: {listed(labels)}{told}.")
-    spread, pooled = seed_range(*groups), "95% interval, all rows of several trainings together"
-    if spread and test.truth:
-        lines.append(f"The {_spread(metric, spread)} ({pooled}).")
-    elif test.truth:
-        known = ((one.folder.name, seed_range(*_groups(one, test, metric))) for one in others if test in one.test)
-        for name, spread in known:
-            if spread:
-                apart = [1.96 * math.sqrt(2) * one for one in spread]
-                lines.append(
-                    f"Every row has one training: of {name}, which has the same budget, the {_spread(metric, spread)} "
-                    f"({pooled}), so that by chance two trainings of one network differ by up to {apart[0]:.2f} to "
-                    f"{apart[1]:.2f} dB, nineteen times in twenty."
-                )
+    spread = seed_range(*groups) if test.truth else None
+    if spread:
+        lines.append(
+            f"The {get_metric(metric).title} of one row's trainings has a standard deviation between {spread[0]:.3f} "
+            f"and {spread[1]:.3f} dB (95% interval, all rows of several trainings together)."
+        )
     if lines:
         yield escape(" ".join(lines))
 
 
 def _budget_of(results: Results) -> tuple[str, int, int, FaceSet, str]:
-    """Return what trainings of two experiments must have in common to vary alike."""
+    """Return what experiments must have in common for their trainings to vary alike."""
     return results.profile, results.iterations, results.batch, results.train, results.protocol
-
-
-def _groups(results: Results, test: FaceSet, metric: str) -> list[np.ndarray]:
-    """Return the scores [trainings, images] of every row that has some."""
-    return [scores for row in results.rows if (scores := scores_of(results, row, test, metric)) is not None]
-
-
-def _spread(metric: str, spread: tuple[float, float]) -> str:
-    title = get_metric(metric).title
-    return f"{title} of one row's trainings has a standard deviation between {spread[0]:.3f} and {spread[1]:.3f} dB"
 
 
 def _claims(results: Results, found: Sequence[Finding], files: Collection[str]) -> str:

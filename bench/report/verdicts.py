@@ -11,7 +11,7 @@ from typing import Literal
 
 from bench.metrics.catalogue import get_metric
 from bench.report.ablation import PUBLISHED, PUBLISHED_ON
-from bench.report.claims import gain, scores_of
+from bench.report.claims import gain, groups_of, scores_of
 from bench.report.comparison import published_number
 from bench.report.factorial import factorial_page
 from bench.report.published import ledger
@@ -20,12 +20,15 @@ from bench.report.subpage import suffix
 from bench.report.table import DASH, Cell, gain_cell
 from bench.statistics.agreement import order_agreement
 from bench.statistics.factorial import effects
+from bench.statistics.intervals import Estimate, widened
+from bench.statistics.power import seed_spread
 
 Rule = Literal["value", "sign", "small", "none", "asked"]
 HOLDS, DIRECTION, REVERSED, UNKNOWN = "holds", "holds in direction", "reversed", "cannot be told"
 GAIN, LOSS = "a gain", "a loss"  # where nothing was claimed
 NOT_RUN = "not run yet"
 ALONE = "these trainings alone"
+AS_IN = "trainings as in"
 WORSE = "worse than Bicubic"
 RULES = (
     "**holds**: the 95% interval of the difference lies on the paper's side of 0 and contains the paper's value.",
@@ -44,8 +47,10 @@ RULES = (
     "that change a setting are not among them: of one that is worse than Bicubic its own line says so.",
     "The order of Models 1-8 is compared by Spearman's rank correlation of their mean PSNR with the paper's Table 1 "
     "(the paper's value is 1: the same order); its interval is a bootstrap's.",
-    f"**{ALONE}**: a row has one training, so that the interval is over images and says nothing of other trainings. "
-    "All others are over images and trainings.",
+    f"**{ALONE}**: a row has one training, so that the interval is over images and says nothing of other trainings.",
+    f"**{AS_IN} an experiment**: a row has one training, and the interval is widened by how much trainings vary in "
+    "that experiment, which has the same budget and faces: all its rows of several trainings together, as if all "
+    "varied alike (pooled standard deviation, Student's t). All other intervals are over images and trainings.",
     "A value of the paper with (Helen) behind it was printed for Helen alone.",
 )
 
@@ -116,30 +121,31 @@ _PAIRS = (
 )
 
 
-def findings_on(results: Results, test: FaceSet) -> list[Finding]:
+def findings_on(results: Results, test: FaceSet, alike: Sequence[Results] = ()) -> list[Finding]:
     """Return a finding a claim on one test set; where a row has no scores yet the verdict is "not run yet".
 
-    A claim about a row that the experiment does not have is left out.
+    A claim about a row that the experiment does not have is left out. How much trainings of a row with one vary is
+    taken from the experiments `alike`, which have the same budget.
     """
-    return list(_all_findings(results, test))
+    return list(_all_findings(results, test, alike))
 
 
-def _all_findings(results: Results, test: FaceSet) -> Iterator[Finding]:
+def _all_findings(results: Results, test: FaceSet, alike: Sequence[Results]) -> Iterator[Finding]:
     if test.truth:
         metrics = [name for name in results.metrics if name in ("psnr", "ssim")]
         if "psnr" in metrics:
             yield from _effects(results, test)
-            yield from _variants(results, test)
+            yield from _variants(results, test, alike)
         for pair in _PAIRS:
             if pair.metric in metrics:
-                yield from _pair(results, test, pair)
+                yield from _pair(results, test, pair, alike)
         if "psnr" in metrics:
             yield from _order(results, test)
     else:
         metrics = [name for name in results.metrics if name.startswith("niqe")]
         for metric, (a, b) in product(metrics, (("msfnet-8", "sparnet"), ("sparnet", "bicubic"))):
             text = f"{_NAMES[a]} below {_NAMES[b]}, {get_metric(metric).title}"
-            yield from _pair(results, test, _Pair(text, a, b, metric, "sign", headline=True))
+            yield from _pair(results, test, _Pair(text, a, b, metric, "sign", headline=True), alike)
     for metric in metrics:
         yield from _better_than_bicubic(results, test, metric)
 
@@ -200,7 +206,7 @@ def _measured_effects(results: Results, test: FaceSet) -> Mapping[frozenset[str]
     return {}
 
 
-def _variants(results: Results, test: FaceSet) -> Iterator[Finding]:
+def _variants(results: Results, test: FaceSet, alike: Sequence[Results]) -> Iterator[Finding]:
     """Yield what each row that changes an option or the training of a method gives over the method as it is."""
     bicubic = find_row(results, "bicubic")
     for row in results.rows:
@@ -209,13 +215,14 @@ def _variants(results: Results, test: FaceSet) -> Iterator[Finding]:
             continue
         text = f"{row.label}: gain over {plain.label}"
         claim = Claim(text, "asked", 1.0, "not asked", "dB", _tables_of(test), headline=True)
-        found = _judged(results, test, claim, [row, plain], gain_cell(gain(results, row, plain, test, "psnr"), 3))
+        told, chance = _difference(results, (row, plain), test, "psnr", alike)
+        found = _judged(results, test, claim, [row, plain], gain_cell(told, 3), chance)
         over = gain(results, row, bicubic, test, "psnr") if bicubic else None
         worse = [WORSE] if over is not None and over.high < 0 else []
         yield dataclasses.replace(found, remark="; ".join([*worse, *filter(None, [found.remark])]))
 
 
-def _pair(results: Results, test: FaceSet, pair: _Pair) -> Iterator[Finding]:
+def _pair(results: Results, test: FaceSet, pair: _Pair, alike: Sequence[Results]) -> Iterator[Finding]:
     spec, rows = get_metric(pair.metric), _present(results, (pair.a, pair.b))
     if rows is None:
         return
@@ -226,8 +233,21 @@ def _pair(results: Results, test: FaceSet, pair: _Pair) -> Iterator[Finding]:
     tables = (*([f"{pair.table}{suffix(results, test)}"] if pair.table else []), *_tables_of(test))
     rule = "sign" if pair.rule == "value" and theirs is None else pair.rule
     claim = Claim(pair.text, rule, theirs[0] if theirs else sign, paper, spec.unit, tables, pair.headline)
-    told = gain(results, rows[0], rows[1], test, pair.metric)
-    yield _judged(results, test, claim, rows, gain_cell(told, spec.decimals))
+    told, chance = _difference(results, (rows[0], rows[1]), test, pair.metric, alike)
+    yield _judged(results, test, claim, rows, gain_cell(told, spec.decimals), chance)
+
+
+def _difference(
+    results: Results, rows: tuple[RowResult, RowResult], test: FaceSet, metric: str, alike: Sequence[Results]
+) -> tuple[Estimate | None, str]:
+    """Return how far the first row lies above the second, and what must be said of rows with one training."""
+    told, alone = gain(results, *rows, test, metric), sum(_alone(results, test, row) for row in rows)
+    if told is None or not alone:
+        return told, ""
+    for one in alike:
+        if test in one.test and (spread := seed_spread(*groups_of(one, test, metric))):
+            return widened(told, *spread, trainings=alone), f"{AS_IN} {one.folder.name}"
+    return told, ALONE
 
 
 def _tables_of(test: FaceSet) -> tuple[str, ...]:
@@ -288,16 +308,27 @@ def _present(results: Results, names: Iterable[str]) -> list[RowResult] | None:
     return found if len(found) == len(rows) else None
 
 
-def _judged(results: Results, test: FaceSet, claim: Claim, rows: Sequence[RowResult], found: Cell | None) -> Finding:
-    """Return the finding about a claim on `rows`, from a difference or, where there is none, without it."""
+def _judged(
+    results: Results,
+    test: FaceSet,
+    claim: Claim,
+    rows: Sequence[RowResult],
+    found: Cell | None,
+    chance: str | None = None,
+) -> Finding:
+    """Return the finding about a claim on `rows`, from a difference or, where there is none, without it.
+
+    `chance` is what must be said of rows with one training, by default that they are these trainings alone.
+    """
     trainings = _trainings(results, test, rows)
     if found is None or found.value is None:
         return Finding(claim, NOT_RUN, NOT_RUN, "", trainings)
     verdict, remark = judge(found, claim.rule, claim.value)
-    alone = any(_alone(results, test, row) for row in rows)
-    if alone and claim.rule == "none":
+    if chance is None:
+        chance = ALONE if any(_alone(results, test, row) for row in rows) else ""
+    if chance and claim.rule == "none":
         verdict = UNKNOWN
-    remark = "; ".join(filter(None, [remark, ALONE if alone else ""]))
+    remark = "; ".join(filter(None, [remark, chance]))
     return Finding(claim, _with_unit(found.text, claim.unit), verdict, remark, trainings)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -34,6 +35,17 @@ class Estimate:
     def excludes_zero(self) -> bool:
         """Whether a difference can be claimed by this interval."""
         return self.low > 0 or self.high < 0
+
+
+def widened(found: Estimate, sd: float, own: int, trainings: int, level: float = 0.95) -> Estimate:
+    """Return an interval over images that covers trainings too, by how much they vary elsewhere.
+
+    `sd` is the standard deviation over trainings, with `own` degrees of freedom, of each of the `trainings` that the
+    difference rests on. The margins of images and of trainings (Student's t) are added as squares.
+    """
+    margin = special.stdtrit(own, (1 + level) / 2) * sd * math.sqrt(trainings)
+    low, high = (math.hypot(found.mean - bound, margin) for bound in (found.low, found.high))
+    return dataclasses.replace(found, low=found.mean - low, high=found.mean + high)
 
 
 def estimate(values: np.ndarray, level: float = 0.95) -> Estimate:

@@ -68,17 +68,23 @@ def measure(
     return Components(image, training, tuple(one[1] if one else 0.0 for one in mine), known)
 
 
-def seed_range(*groups: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
-    """Return the interval of the standard deviation over trainings of a mean over images, pooled over methods.
+def seed_spread(*groups: np.ndarray) -> tuple[float, int] | None:
+    """Return the standard deviation over trainings of a mean over images, and its degrees of freedom; methods pooled.
 
-    By chi-square, as if all methods varied alike; None without a method of several seeds, scores [seeds, images].
+    As if all methods varied alike; None without a method of several seeds, scores [seeds, images].
     """
     means = [group[:, np.isfinite(group).all(axis=0)].mean(axis=1) for group in groups if len(group) > 1]
-    if not means:
-        return None
     own = sum(len(mean) - 1 for mean in means)
-    squares = float(sum(((mean - mean.mean()) ** 2).sum() for mean in means))
-    low, high = (math.sqrt(squares / special.chdtri(own, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
+    return (math.sqrt(sum(((mean - mean.mean()) ** 2).sum() for mean in means) / own), own) if own else None
+
+
+def seed_range(*groups: np.ndarray, level: float = 0.95) -> tuple[float, float] | None:
+    """Return the interval, by chi-square, of what `seed_spread` gives."""
+    spread = seed_spread(*groups)
+    if spread is None:
+        return None
+    sd, own = spread
+    low, high = (sd * math.sqrt(own / special.chdtri(own, tail)) for tail in ((1 - level) / 2, (1 + level) / 2))
     return low, high
 
 

@@ -10,7 +10,8 @@ from scipy import stats
 
 from bench.errors import UserError
 from bench.statistics.factorial import additivity, effect_estimates, effects
-from bench.statistics.intervals import difference, estimate
+from bench.statistics.intervals import difference, estimate, widened
+from bench.statistics.power import seed_spread
 from bench.statistics.significance import NO_DIFFERENCE, holm, leaders, verdict, wilcoxon
 
 # Paper, Table 1: PSNR on Helen with (ESEM, PA, FEM).
@@ -72,6 +73,21 @@ def test_two_seeds_beside_a_method_without_training_cover_less() -> None:
         found = difference(a, np.zeros((1, 300)))
         hits += found.low <= 0.1 <= found.high
     assert 0.86 <= hits / 3000 <= 0.91
+
+
+@pytest.mark.parametrize("others", [(2,) * 4, (3, 3, 2, 2, 2, 2, 2, 2)])
+@pytest.mark.parametrize("images", [50, 300])
+def test_single_trainings_with_what_others_vary_by_cover_the_truth(images: int, others: tuple[int, ...]) -> None:
+    """The spread of 4 or 10 degrees of freedom is drawn anew each time, as are the two trainings of the difference."""
+    draw, hits = np.random.default_rng(images), 0
+    for _ in range(3000):
+        spread = seed_spread(*(draw.normal(0, 0.05, (seeds, 1)) for seeds in others))
+        assert spread is not None and spread[1] == sum(others) - len(others)
+        a = 0.1 + draw.normal(0, 0.35, (1, images)) + draw.normal(0, 0.05)
+        b = np.zeros((1, images)) + draw.normal(0, 0.05)
+        found = widened(difference(a, b), *spread, trainings=2)
+        hits += found.low <= 0.1 <= found.high
+    assert 0.94 <= hits / 3000 <= 0.98
 
 
 def test_the_standard_error_is_that_of_a_bootstrap_over_seeds_and_images() -> None:
