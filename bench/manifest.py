@@ -71,6 +71,8 @@ def _describe_row(job: Job, row: Row, planned: Sequence[Cell]) -> dict[str, Any]
     }
     if row.match:
         about["match"] = row.match
+    elif row.options:
+        about["options"] = dict(row.options)
     if row.training:
         about["training"] = dict(row.training)
     if all(option in options for option in job.experiment.factors.values()):

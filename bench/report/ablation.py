@@ -167,13 +167,22 @@ def measured_note(results: Results) -> str:
 
 
 def own_notes(results: Results) -> list[str]:
-    """Say of each row with a widened network, or with settings of training of its own, what it is."""
+    """Say of each row with a widened network, or with options or settings of training of its own, what it is."""
     widened = [
         f"{row.label}: {row.method}, widened to the size of {_label(results, row.match)}."
         for row in results.rows
         if row.match
     ]
-    changed = [f"{row.label}: trained with {_settings(row.training)}." for row in results.rows if row.training]
+    changed = [
+        f"{row.label}: {' and '.join(told)}."
+        for row in results.rows
+        if (
+            told := [
+                *([f"built with {_settings(row.options)}"] if row.options else []),
+                *([f"trained with {_settings(row.training)}"] if row.training else []),
+            ]
+        )
+    ]
     return widened + changed
 
 

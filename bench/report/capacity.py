@@ -16,14 +16,17 @@ from bench.report.table import Cell, Column, Row, Table, gain_cell
 
 
 def capacity_page(results: Results) -> Page | None:
-    """Build the page; None without a baseline, or when no other trained row is scored."""
+    """Build the page on all networks; None without a baseline, or when no other trained row is scored.
+
+    Rows that change the training alone are left out: their network has its size already.
+    """
     base = results.base
     if base is None:
         return None
     control = next((row for row in results.rows if row.match), None)
     tables, pictures = [], {}
     for test in (one for one in results.test if one.truth):
-        rows = [row for row in results.rows if _costs(results, row, test) is not None]
+        rows = [row for row in results.rows if _costs(results, row, test) is not None and not row.training]
         if base not in rows or len(rows) < 2:
             continue
         tables.append(_table(results, base, control, test, rows))

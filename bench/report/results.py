@@ -81,7 +81,8 @@ class RunResult:
 class RowResult:
     """One row: a method, a run a seed, and which modules it has (empty: the question does not arise).
 
-    `match` names the method whose size this row's network was widened to, `training` what was changed in its training.
+    `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
+    its training and in its network.
     """
 
     label: str
@@ -90,6 +91,7 @@ class RowResult:
     modules: Mapping[str, bool] = field(default_factory=dict)
     match: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     def scored_runs(self, test: FaceSet, protocol: str) -> tuple[RunResult, ...]:
         """Return the runs whose scores on `test` are complete."""
@@ -166,6 +168,7 @@ class _Row:
     modules: Mapping[str, Any] = field(default_factory=dict)
     match: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -216,7 +219,7 @@ def _read_row(folder: Path, given: Any, where: str) -> RowResult:
     modules = {name: bool(has) for name, has in row.modules.items()}
     label = " ".join(row.label.split())
     runs = tuple(read_run(folder / name) for name in row.runs)
-    return RowResult(label, row.method, runs, modules, row.match, row.training)
+    return RowResult(label, row.method, runs, modules, row.match, row.training, row.options)
 
 
 def read_run(folder: Path) -> RunResult:

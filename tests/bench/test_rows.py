@@ -30,7 +30,9 @@ def test_rows_with_seeds_and_settings_of_their_own(job: list[str], capsys: pytes
     ]
     turned = [training["augment"] for training in told if training and training["augment"]["rot90"]]
     assert turned == [{"flip": True, "scale": [1.0, 1.3], "rot90": True}] * 2
-    assert "seeds 0, 1, 3 (some rows fewer)" in (path.parent / "reports" / results().name / "index.md").read_text()
+    report = (path.parent / "reports" / results().name / "index.md").read_text()
+    assert "seeds 0, 1, 3 (some rows fewer)" in report
+    assert "Narrow: built with width 0.5." in report and "Turned: trained with augment rot90 True." in report
 
 
 def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
