@@ -34,8 +34,8 @@ def _plan(options: argparse.Namespace) -> int:
 
 
 def _run(options: argparse.Namespace) -> int:
+    from bench.description import write_experiment
     from bench.experiment import SAMPLES, cells
-    from bench.manifest import write_experiment
     from bench.plan import make_plan
     from bench.provenance import choose_device
     from bench.report.build import build_report
