@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import subprocess
 from pathlib import Path
 
@@ -19,6 +20,9 @@ from bench.report.results import read_results, read_run
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
 NETWORKS = sorted({path.parent for path in REFERENCE.glob("*/*/weights*.safetensors")})
+
+
+read_once = functools.cache(read_results)  # some experiments have half a million scores
 
 
 def test_the_tree_is_small_enough_to_travel() -> None:
@@ -51,14 +55,14 @@ def test_pictures_show_default_faces_alone() -> None:
     pictures = list(REFERENCE.rglob("*.png"))
     assert pictures and all(path.name.startswith("seed-") for path in pictures)
     for path in REFERENCE.glob("*/experiment.json"):
-        results = read_results(path.parent)
+        results = read_once(path.parent)
         assert results.pictured.dataset == "synthfaces"
         assert all(name.startswith("seed-") for name in results.samples)
 
 
 @pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
 def test_kept_weights_give_the_kept_scores(folder: Path) -> None:
-    results = read_results(folder.parent)
+    results = read_once(folder.parent)
     network = archive.open_run(folder)
     device = torch.device("cpu")
     hr, lr = (

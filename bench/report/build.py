@@ -58,10 +58,14 @@ def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
     Rows without results are shown as such; a picture with nothing to show is not written. Raises UserError for results
     that are missing, damaged or of another layout, and OSError when a file cannot be written.
     """
-    results = read_results(results_dir)
+    return draw_report(read_results(results_dir), out_dir)
+
+
+def draw_report(results: Results, out_dir: Path) -> list[Path]:
+    """Do what `build_report` does, with results that have been read."""
     if results.kind not in KINDS:
         raise UserError(
-            f"{results_dir / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
+            f"{results.folder / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
         )
     kind = KINDS[results.kind]
     tables = {name: table for name, draw in kind.tables.items() if (table := draw(results)) is not None}

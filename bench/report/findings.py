@@ -13,7 +13,7 @@ from bench.errors import UserError
 from bench.files import read_json, write_text
 from bench.metrics.catalogue import get_metric
 from bench.report.ablation import caption, listed
-from bench.report.build import build_report
+from bench.report.build import draw_report
 from bench.report.claims import covers_training, emphasis, groups_of
 from bench.report.markdown import escape
 from bench.report.published import ledger
@@ -47,15 +47,16 @@ def report_reference() -> list[Path]:
     """Redraw every experiment in results/reference/ into reports/reference/ and write the findings page there.
 
     Returns the files written, the findings page first. Raises UserError when there is no such experiment, and as
-    `build_report` does.
+    `draw_report` does.
     """
     out = paths.reports() / "reference"
     folders = sorted(path.parent for path in (paths.results() / "reference").glob("*/experiment.json"))
     if not folders:
         raise UserError(f"{paths.results() / 'reference'}: no results there; keep some by `fsr archive NAME` first")
-    files = {folder.name: build_report(folder, out / folder.name) for folder in folders}
+    experiments = [read_results(folder) for folder in folders]
+    files = {one.folder.name: draw_report(one, out / one.folder.name) for one in experiments}
     drawn = {name: [file.name for file in some] for name, some in files.items()}
-    write_text(out / PAGE, findings_page([read_results(folder) for folder in folders], drawn))
+    write_text(out / PAGE, findings_page(experiments, drawn))
     return [out / PAGE, *(file for some in files.values() for file in some)]
 
 
