@@ -65,7 +65,7 @@ class Run:
 
     @contextlib.contextmanager
     def claim(self, wait: bool = False) -> Iterator[bool]:
-        """Hold the run for this process alone; give whether it is held. What a killed one half wrote is removed.
+        """Hold the run for this process alone; give whether it is held. What a killed process half wrote is removed.
 
         Another process that holds it is waited for with `wait`, else False is given. The system lets go of a lock when
         its process dies, however that happens, so none is ever left behind.

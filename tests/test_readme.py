@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -44,3 +45,11 @@ def test_the_claims_on_photographs_are_those_of_the_findings() -> None:
     for line in claims:
         claim, *told = (cell.strip() for cell in line.strip("|").split("|"))
         assert told == found[claim]
+
+
+def test_what_turning_costs_is_what_was_measured() -> None:
+    page = (ROOT / "reports" / "reference" / "README.md").read_text(encoding="utf-8")
+    page = page[page.index("### choices-cpu-celeba: CelebA") : page.index("### Runs of choices-cpu-celeba")]
+    cost = sorted(map(float, re.findall(r"\(turned\): gain over [^|]*\|[^|]*\| -(\d\.\d+) ", page)))
+    assert len(cost) == 6, "two networks on three test sets"
+    assert f"costs {cost[0]:.2f} to {cost[-1]:.2f} dB" in " ".join(README.split())

@@ -144,11 +144,11 @@ def end_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, fl
     last = max(iteration for curve in curves for iteration, _ in curve)
     bottom, top = psnr_limits(curves)
     late = [value for curve in curves for iteration, value in curve if iteration >= last / 2]
-    end = [(iteration, value) for curve in curves for iteration, value in curve if iteration >= _END * last]
-    if len({iteration for iteration, _ in end}) < 3 or (min(late) - bottom) / (top - bottom) < _INSET[1] + _INSET[3]:
+    ends = [[point for point in curve if point[0] >= _END * last] for curve in curves]
+    steps = {iteration for end in ends for iteration, _ in end}
+    if len(steps) < 3 or (min(late) - bottom) / (top - bottom) < _INSET[1] + _INSET[3]:
         return None
-    ends = [[value for iteration, value in curve if iteration >= _END * last] for curve in curves]
-    values = list(chain.from_iterable(_upper([one for one in ends if one])))
+    values = list(chain.from_iterable(_upper([[value for _, value in end] for end in ends if end])))
     low, high = min(values), max(values)
     margin = 0.08 * (high - low) or 0.05
     return low - margin, high + margin
