@@ -1,3 +1,10 @@
-"""fsr-bench: a benchmark and ablation suite for face super-resolution."""
+"""fsr-bench: a benchmark and ablation suite for face super-resolution.
+
+This is the public face: a method's file needs `from bench import register` and no more. Nothing here imports torch.
+"""
 
 __version__ = "0.1.0"
+
+from bench.models.registry import register
+
+__all__ = ["__version__", "register"]

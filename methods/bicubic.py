@@ -7,7 +7,7 @@ import torch
 from PIL import Image
 from torch import Tensor, nn
 
-from bench.registry import register
+from bench import register
 
 
 @register(

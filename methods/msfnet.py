@@ -12,7 +12,7 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-from bench.registry import register
+from bench import register
 from methods.layers.cross_conv import ESEM
 from methods.layers.eca import EcaRule
 from methods.layers.feature_enhancement import FEM, FemAlign, FemMerge

@@ -6,7 +6,7 @@ is non-commercial; no code of it is used here.
 
 from __future__ import annotations
 
-from bench.registry import register
+from bench import register
 from methods.layers.scaffold import Attention, Scaffold, draw_weights
 
 

@@ -18,13 +18,13 @@ sys.modules |= dict.fromkeys({REFUSED})  # None: importing it fails as if it wer
 
 from pathlib import Path
 import torch
-from bench.config import Training
+from bench.runs.config import Training
 from bench.data.store import FaceRow, write_store
-from bench.experiment import Cell, Faces, Row, Sizes
-from bench.progress import Bar
-from bench.schedule.work import complete
+from bench.runs.experiment import Cell, Faces, Row, Sizes
+from bench.core.progress import Bar
+from bench.runs.complete import complete
 from tests.bench.conftest import smooth_faces
-from tests.bench.train_child import make_run
+from tests.bench.runs.train_child import make_run
 store = write_store(Path("mine/train"), [FaceRow("a"), FaceRow("b")], enumerate(smooth_faces(2, 0)), {{}})
 run = make_run(Path("results"), "sparnet", Training(iterations=1, batch=1), width=0.125)
 faces = Faces(store, store, store, Sizes(2, 2, 2))
@@ -56,8 +56,8 @@ def test_the_wheel_works_away_from_the_repository(wheel: Path, tmp_path: Path) -
     code = (
         "import bench, methods; print(bench.__file__, methods.__file__);"
         "from bench.data.cards import read_card; read_card('celeba'); read_card('synthfaces');"
-        "from bench.experiment import load_job; assert len(load_job('ablation', 'paper').experiment.rows) == 11;"
-        "from bench.report.published import ledger; ledger().table('Table 1')"
+        "from bench.runs.experiment import load_job; assert len(load_job('ablation', 'paper').experiment.rows) == 11;"
+        "from bench.papers.published import ledger; ledger().table('Table 1')"
     )
     assert all(Path(path).is_relative_to(wheel) for path in run(code, wheel, tmp_path).split())
     tops = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}

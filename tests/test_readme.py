@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench import registry
+from bench.models import registry
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")

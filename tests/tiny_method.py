@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from bench.registry import register
+from bench import register
 
 
 @register("tiny", title="Tiny", year=2024, scales=(2, 4, 8))

@@ -17,8 +17,8 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 
-from bench.config import Augment
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.data.augment import Augment
 
 if TYPE_CHECKING:
     from torch import Tensor

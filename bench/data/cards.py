@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from bench.config import from_dict, read_toml
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.core.schema import from_dict, read_toml
 
 ANY_FOLDER = "folder"  # the card of a data set of one's own
 _PACKAGE = Path(__file__).parents[1]

@@ -13,13 +13,13 @@ from typing import Literal
 import numpy as np
 from PIL import Image
 
+from bench.core.errors import UserError
+from bench.core.parallel import ordered_map
+from bench.core.progress import Bar
 from bench.data.decode import decode
 from bench.data.detect import Choose
 from bench.data.manifest import Row
-from bench.data.pool import ordered_map
 from bench.data.sources import Entry, Reader, reading_order
-from bench.errors import UserError
-from bench.progress import Bar
 
 Border = Literal["shift", "reflect", "skip"]
 TOO_SMALL = "too small"

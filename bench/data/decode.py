@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 
 _LEAST_SIDE = 8  # pixels
 _GREY = 2  # levels by which a grey picture's channels may differ: JPEG rounds

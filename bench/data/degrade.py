@@ -9,9 +9,9 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
+from bench.core.errors import UserError, suggest
 from bench.data.imresize import imresize
 from bench.data.realworld import real_world
-from bench.errors import UserError, suggest
 
 DEFAULT = "pil-bicubic"
 

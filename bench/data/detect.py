@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any, Literal, Protocol
 import numpy as np
 from PIL import Image
 
+from bench.core.errors import UserError, suggest
 from bench.data.manifest import Box
-from bench.errors import UserError, suggest
 
 if TYPE_CHECKING:
     import torch

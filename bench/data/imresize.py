@@ -17,7 +17,7 @@ import math
 
 import numpy as np
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 
 _HALF = 0.5 + 1e-9  # a half that arithmetic made a hair smaller still rounds up, on every machine
 

@@ -8,8 +8,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from bench.core.errors import UserError
 from bench.data.sources import Entry
-from bench.errors import UserError
 
 _CELEBA = re.compile(r"(\d{6})\.(?:jpg|jpeg|png)", re.IGNORECASE)
 _CELEBA_LAST = {"train": 162770, "val": 182637, "test": 202599}  # list_eval_partition.txt

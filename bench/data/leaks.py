@@ -16,7 +16,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 
 HASH_SIDE = 16
 WORDS = HASH_SIDE**2 // 64  # of a hash

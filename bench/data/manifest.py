@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UserError
-from bench.files import read_csv, write_csv
+from bench.core.errors import UserError
+from bench.core.files import read_csv, write_csv
 
 Box = tuple[float, float, float, float]
 LANDMARKS = ("left_eye", "right_eye", "nose", "left_mouth", "right_mouth")

@@ -17,8 +17,10 @@ from typing import Any
 import PIL
 from PIL import features
 
-from bench import paths
-from bench.config import canonical_json, from_dict
+from bench.core import paths
+from bench.core.errors import UserError
+from bench.core.files import read_json, write_json
+from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
 from bench.data.layouts import LAYOUTS, Placed, read_identities
@@ -26,8 +28,6 @@ from bench.data.manifest import Row, by_photo, check_photos, read_manifest, writ
 from bench.data.scan import NO_FACE, NO_POINTS, How, hash_photos, scan
 from bench.data.sources import Entry, Listing, list_sources
 from bench.data.store import FaceRow, FaceStore, write_store
-from bench.errors import UserError
-from bench.files import read_json, write_json
 
 log = logging.getLogger("fsr")
 _NAMED = 20  # files that a card names for each reason

@@ -17,15 +17,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.errors import UserError
+from bench.core.parallel import ordered_map
+from bench.core.progress import Bar
+from bench.core.stop import Stop
 from bench.data.decode import decode
 from bench.data.detect import Face, FaceDetector, choose_faces, make_detector
 from bench.data.layouts import Placed
 from bench.data.manifest import Row, sort_key
-from bench.data.pool import ordered_map
 from bench.data.sources import Entry, Reader, reading_order
-from bench.errors import UserError
-from bench.progress import Bar
-from bench.stop import Stop
 
 if TYPE_CHECKING:
     from bench.data.crop import Recipe
@@ -143,7 +143,7 @@ def _choose_device(recipe: Recipe, how: How) -> str:
     """
     if recipe.detector != "mtcnn" or (how.device == "auto" and not any(map(os.path.exists, _SIGNS))):
         return "cpu"
-    from bench.provenance import choose_device
+    from bench.core.provenance import choose_device
 
     return str(choose_device(how.device))
 

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
+from bench.core.errors import UserError, reason
 from bench.data.archives import Archive, Found, walk_archive
-from bench.errors import UserError, reason
 
 MAX_BYTES = 200_000_000  # of one file; no photo is that large, and it is read as a whole
 _SIDECAR = ".pts"  # iBUG's landmarks beside a photo

@@ -19,10 +19,10 @@ from typing import Any
 
 import numpy as np
 
-from bench import paths
+from bench.core import paths
+from bench.core.errors import UserError, suggest
+from bench.core.files import read_csv, read_json, write_csv, write_json
 from bench.data.cards import card_names
-from bench.errors import UserError, suggest
-from bench.files import read_csv, read_json, write_csv, write_json
 
 LAYOUT = 2
 SIZE = 128

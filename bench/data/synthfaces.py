@@ -12,11 +12,11 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench import paths
+from bench.core import paths
+from bench.core.errors import UserError
+from bench.core.progress import Bar
 from bench.data.cards import read_card
 from bench.data.store import SIZE, FaceRow, FaceStore, write_store
-from bench.errors import UserError
-from bench.progress import Bar
 
 INSTALL = "`make install`, or pip install 'openvino>=2025.0' && pip install --no-deps random-face==2021.7.21.1"
 _FACE_BYTES = SIZE * SIZE * 3

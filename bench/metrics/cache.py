@@ -15,8 +15,8 @@ from pathlib import Path
 
 import numpy as np
 
-from bench.config import canonical_json
-from bench.errors import reason
+from bench.core.errors import reason
+from bench.core.schema import canonical_json
 
 log = logging.getLogger("fsr")
 _AT_ONCE = 500  # keys in one question to SQLite

@@ -8,7 +8,7 @@ import importlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.errors import UserError, suggest
+from bench.core.errors import UserError, suggest
 from bench.metrics.spec import Metric
 
 # In the order of tables. What a module needs beside numpy it imports when a value is computed.

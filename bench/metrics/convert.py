@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.errors import UserError, reason
+from bench.core.errors import UserError, reason
 from bench.metrics.lpips import Stack
 
 if TYPE_CHECKING:

@@ -29,8 +29,8 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _detector() -> Any:
+    from bench.core.errors import UserError
     from bench.data.detect import make_detector
-    from bench.errors import UserError
 
     try:
         return make_detector("mtcnn", min_face=_MIN_FACE, least_probability=_LEAST)

@@ -9,7 +9,7 @@ import sys
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 
 # To download a source archive, pip asks its build backend for metadata, and setuptools would run the archive's setup.py
 # for that. This backend takes setuptools' place in pip's process and copies the metadata that lie in the archive.

@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench import weights
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.metrics.learned import WeightFile
 from bench.metrics.spec import Described, Description, UnavailableError
+from bench.models import weights
 
 if TYPE_CHECKING:
     from torch import Tensor, nn

@@ -15,14 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import weights
-from bench.errors import UserError, reason
-from bench.files import write_bytes
+from bench.core.errors import UserError, reason
+from bench.core.files import write_bytes
 from bench.metrics import dists, facenet, lpips
 from bench.metrics.convert import convert_lpips, unpickle_arrays
 from bench.metrics.download import Archive, check, download, sha256_of
 from bench.metrics.learned import WeightFile
 from bench.metrics.spec import UnavailableError
+from bench.models import weights
 
 if TYPE_CHECKING:
     from torch import Tensor

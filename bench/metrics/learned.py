@@ -8,9 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench import paths, weights
-from bench.errors import UserError
+from bench.core import paths
+from bench.core.errors import UserError
 from bench.metrics.spec import UnavailableError
+from bench.models import weights
 
 if TYPE_CHECKING:
     import torch

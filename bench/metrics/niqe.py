@@ -26,9 +26,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.core.errors import UserError
+from bench.core.files import read_json, write_json
 from bench.data.imresize import resize_weights
-from bench.errors import UserError
-from bench.files import read_json, write_json
 from bench.metrics.spec import Described, Description
 
 if TYPE_CHECKING:

@@ -10,9 +10,9 @@ import logging
 import re
 from pathlib import Path
 
-from bench import paths
-from bench.errors import UserError, reason
-from bench.files import write_bytes
+from bench.core import paths
+from bench.core.errors import UserError, reason
+from bench.core.files import write_bytes
 from bench.metrics.niqe import BLOCK, Pristine, make_metrics, read_pristine
 from bench.metrics.spec import Described, UnavailableError
 

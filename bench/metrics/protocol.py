@@ -12,9 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from bench.config import canonical_json, from_dict, read_toml
+from bench.core.errors import UserError, suggest
+from bench.core.schema import canonical_json, from_dict, read_toml
 from bench.data.degrade import DEFAULT, DEGRADATIONS
-from bench.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from torch import Tensor

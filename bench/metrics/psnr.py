@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.metrics.spec import Batch, Pairwise
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ import functools
 import io
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError, reason, suggest
+from bench.core.errors import UserError, reason, suggest
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
 
 if TYPE_CHECKING:

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 import torch
 
-from bench import paths
+from bench.core import paths
+from bench.core.errors import UserError
 from bench.data.degrade import DEFAULT
-from bench.errors import UserError
 from bench.metrics.cache import ScoreCache, content, key_of
 from bench.metrics.spec import Batch, Described, Description, Metric, Pairwise, UnavailableError
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 from typing import TYPE_CHECKING
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.metrics.protocol import Window
 from bench.metrics.spec import Batch, Pairwise
 

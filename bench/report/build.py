@@ -7,8 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from bench.errors import UserError, suggest
-from bench.files import held, write_bytes
+from bench.core.errors import UserError, suggest
+from bench.core.files import held, write_bytes
 from bench.report import csv_file, latex, markdown
 from bench.report.ablation import ablation_table
 from bench.report.capacity import capacity_page
@@ -17,10 +17,10 @@ from bench.report.factorial import factorial_page
 from bench.report.gains import metrics_page
 from bench.report.images import images_page
 from bench.report.page import render_page, render_subpage
-from bench.report.results import Results, read_results
 from bench.report.sensitivity import sensitivity_page
 from bench.report.subpage import Page
 from bench.report.table import Table
+from bench.runs.results import Results, read_results
 
 
 @dataclass(frozen=True)

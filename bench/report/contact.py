@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw
 
+from bench.core.errors import UserError
 from bench.data.decode import decode
 from bench.data.degrade import degrade, upsample
 from bench.data.sources import Entry, Reader, list_sources
 from bench.data.store import FaceRow, FaceStore
-from bench.errors import UserError
 from bench.report.faces import Strip, Tile, compose
 
 log = logging.getLogger("fsr")

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench.report.curves import DPI, OKABE_ITO, REFERENCE, choose_styles, row_legend, settings
-from bench.report.results import RowResult
+from bench.runs.results import RowResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

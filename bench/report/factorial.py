@@ -7,17 +7,17 @@ from functools import partial
 
 import numpy as np
 
+from bench.analysis.claims import scores_of
+from bench.analysis.factorial import Effect, additivity, effect_estimates, effects
+from bench.analysis.intervals import Estimate
 from bench.metrics.catalogue import get_metric
+from bench.papers.published import ledger
 from bench.report.ablation import PUBLISHED, PUBLISHED_ON
-from bench.report.claims import scores_of
 from bench.report.dots import Dots, draw_dots
 from bench.report.gains import scored_metrics
-from bench.report.published import ledger
-from bench.report.results import FaceSet, Results, RowResult
 from bench.report.subpage import Page, Picture, on, suffix
 from bench.report.table import Cell, Column, Row, Table, gain_cell
-from bench.statistics.factorial import Effect, additivity, effect_estimates, effects
-from bench.statistics.intervals import Estimate
+from bench.runs.results import FaceSet, Results, RowResult
 
 _Cells = Mapping[tuple[bool, ...], RowResult]
 

@@ -8,18 +8,13 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench import paths
-from bench.errors import UserError
-from bench.files import read_json, write_text
+from bench.analysis.claims import covers_training, emphasis, groups_of
+from bench.analysis.power import seed_range
+from bench.core import paths
+from bench.core.errors import UserError
+from bench.core.files import read_json, write_text
 from bench.metrics.catalogue import get_metric
-from bench.report.ablation import caption, listed
-from bench.report.build import draw_report
-from bench.report.claims import covers_training, emphasis, groups_of
-from bench.report.markdown import escape
-from bench.report.published import ledger
-from bench.report.results import FaceSet, Results, RunResult, read_results
-from bench.report.table import DASH
-from bench.report.verdicts import (
+from bench.papers.judge import (
     DIRECTION,
     GAIN,
     HOLDS,
@@ -31,7 +26,12 @@ from bench.report.verdicts import (
     Finding,
     findings_on,
 )
-from bench.statistics.power import seed_range
+from bench.papers.published import ledger
+from bench.report.ablation import caption, listed
+from bench.report.build import draw_report
+from bench.report.markdown import escape
+from bench.report.table import DASH
+from bench.runs.results import FaceSet, Results, RunResult, read_results
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more

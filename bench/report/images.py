@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from bench.analysis.claims import scores_of
 from bench.metrics.catalogue import get_metric
-from bench.report.claims import scores_of
-from bench.report.results import FaceSet, Results, RowResult
 from bench.report.subpage import Page, on, suffix
 from bench.report.table import Cell, Column, Row, Table, number_cell
+from bench.runs.results import FaceSet, Results, RowResult
 
 _METRIC = "psnr"
 

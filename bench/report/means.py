@@ -7,10 +7,10 @@ import math
 import statistics
 from collections.abc import Sequence
 
-from bench.report.claims import scores_of
-from bench.report.results import FaceSet, Results, RowResult, RunResult
+from bench.analysis.claims import scores_of
+from bench.analysis.intervals import estimate
 from bench.report.table import Cell, Provenance, number_cell
-from bench.statistics.intervals import estimate
+from bench.runs.results import FaceSet, Results, RowResult, RunResult
 
 
 def mean_score(run: RunResult, test: FaceSet, protocol: str, metric: str) -> float | None:

@@ -6,14 +6,14 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tabulate import tabulate
 
+from bench.papers.published import ledger
 from bench.report import markdown
 from bench.report.ablation import shown_in_table_1
 from bench.report.audit import audit_section
 from bench.report.means import row_status
-from bench.report.published import ledger
-from bench.report.results import Results, RunResult
 from bench.report.subpage import Page
 from bench.report.table import DASH, Table
+from bench.runs.results import Results, RunResult
 
 
 def render_page(results: Results, tables: Mapping[str, Table], files: Collection[str], pages: Sequence[Page]) -> str:

@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.statistics.intervals import Estimate, difference
-from bench.statistics.power import (
+from bench.analysis.intervals import Estimate, difference
+from bench.analysis.power import (
     MOST_IMAGES,
     MOST_SEEDS,
     Components,

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.report.curves import DPI, OKABE_ITO, REFERENCE, settings
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
 
-    from bench.statistics.ranks import Ranking
+    from bench.analysis.ranks import Ranking
 
 _WIDTH = 4.8  # inches: the text width of a plain article
 _LINE = 0.17  # inches a line of text

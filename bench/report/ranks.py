@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 from tabulate import tabulate
 
-from bench.errors import UserError, suggest
+from bench.analysis.claims import scores_of
+from bench.analysis.ranks import ENOUGH, Ranking
+from bench.analysis.significance import NO_DIFFERENCE
+from bench.core.errors import UserError, suggest
 from bench.metrics.spec import Metric
-from bench.report.claims import scores_of
-from bench.report.results import FaceSet, Results, RowResult
-from bench.statistics.ranks import ENOUGH, Ranking
-from bench.statistics.significance import NO_DIFFERENCE
+from bench.runs.results import FaceSet, Results, RowResult
 
 _GOOD = 10  # blocks from which on Friedman's chi-square is a good approximation (Demsar 2006, section 3.2.2)
 

@@ -8,13 +8,13 @@ from typing import Any
 
 from tabulate import tabulate
 
-from bench.config import canonical_json
-from bench.files import held, write_bytes
+from bench.core.files import held, write_bytes
+from bench.core.schema import canonical_json
 from bench.report import csv_file, markdown
 from bench.report.table import Cell, Column, Provenance, Row, Table, number_cell
-from bench.search.importance import ENOUGH, LEAST, Importance, importances
-from bench.search.record import SearchRecord, TrialRecord, read_record
-from bench.search.space import Dimension
+from bench.schedule.search.importance import ENOUGH, LEAST, Importance, importances
+from bench.schedule.search.record import SearchRecord, TrialRecord, read_record
+from bench.schedule.search.space import Dimension
 
 _SHOWN = 10  # trials in the terminal
 _PICTURES = ("parallel", "importance")

@@ -15,9 +15,9 @@ from matplotlib.patheffects import withStroke
 from matplotlib.ticker import MaxNLocator
 
 from bench.report.curves import DPI, OKABE_ITO, REFERENCE, settings
-from bench.search.importance import Importance
-from bench.search.record import SearchRecord, TrialRecord
-from bench.search.space import Dimension
+from bench.schedule.search.importance import Importance
+from bench.schedule.search.record import SearchRecord, TrialRecord
+from bench.schedule.search.space import Dimension
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

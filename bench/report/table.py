@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
-    from bench.statistics.intervals import Estimate
+    from bench.analysis.intervals import Estimate
 
 Value = bool | int | float | str | None
 Emphasis = Literal["", "best", "tie"]

@@ -7,14 +7,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.runs.complete import Outcome
 from bench.schedule import local
-from bench.schedule.work import Outcome
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.experiment import Cell, Faces
+    from bench.runs.experiment import Cell, Faces
 
 log = logging.getLogger("fsr")
 Executor = Literal["serial", "ray"]

@@ -17,18 +17,18 @@ from multiprocessing.process import BaseProcess
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
-from bench.data.pool import cores
-from bench.progress import Bar
-from bench.schedule.work import MakeBar, Outcome, complete_all
-from bench.stop import Interrupted, Stop
+from bench.core.parallel import cores
+from bench.core.progress import Bar
+from bench.core.stop import Interrupted, Stop
+from bench.models import registry
+from bench.runs.complete import MakeBar, Outcome, complete_all
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     import torch
 
-    from bench.experiment import Cell, Faces
+    from bench.runs.experiment import Cell, Faces
 
 log = logging.getLogger("fsr")
 _MOST = 8

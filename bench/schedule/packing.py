@@ -9,14 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
-from bench.errors import UserError, reason
+from bench.core.errors import UserError, reason
+from bench.models import registry
 
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
-    from bench.config import RunConfig
+    from bench.runs.config import RunConfig
 
 COUNTS = (1, 2, 4, 8)
 _SECONDS = 5.0
@@ -74,7 +74,7 @@ def choose(tried: Sequence[Packed], there_is: float) -> int:
 
 def best_count(config: RunConfig, faces: np.ndarray, device: torch.device) -> tuple[int, list[Packed]]:
     """Measure 1, 2, 4 and 8 runs side by side, until they no longer fit; return the best number and what was tried."""
-    from bench.memory import memory_there_is
+    from bench.models.memory import memory_there_is
 
     there_is, tried = memory_there_is(device), []
     for count in COUNTS:
@@ -99,8 +99,8 @@ def _train(
     """Train for some seconds beside others, all from the same moment; tell iterations a second and memory."""
     import torch
 
-    from bench.memory import peak_memory_of_process, reset_peak_memory
-    from bench.train import Trainee, batches_of
+    from bench.models.memory import peak_memory_of_process, reset_peak_memory
+    from bench.runs.train import Trainee, batches_of
 
     try:
         torch.set_num_threads(1)

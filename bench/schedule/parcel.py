@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.data.store import FaceStore
-from bench.experiment import Faces, Sizes, TestSet
+from bench.runs.experiment import Faces, Sizes, TestSet
 
 if TYPE_CHECKING:
     from bench.data.store import FaceRow

@@ -25,16 +25,16 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import registry
-from bench.errors import UserError
-from bench.progress import Bar
+from bench.core.errors import UserError
+from bench.core.progress import Bar
+from bench.core.stop import Stop
+from bench.models import registry
+from bench.runs.complete import Outcome, complete, is_complete
 from bench.schedule.parcel import Parcel, pack
 from bench.schedule.storage import Storage
-from bench.schedule.work import Outcome, complete, is_complete
-from bench.stop import Stop
 
 if TYPE_CHECKING:
-    from bench.experiment import Cell, Faces
+    from bench.runs.experiment import Cell, Faces
 
 log = logging.getLogger("fsr")
 INSTALL = "ray is not installed: pip install 'fsr-bench[ray]'"
@@ -139,7 +139,7 @@ def connected(address: str) -> Iterator[Any]:
         import ray
     except ImportError:
         raise UserError(INSTALL) from None
-    from bench.data.pool import cores
+    from bench.core.parallel import cores
 
     _knock(address)
     how: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": _environment(address)}

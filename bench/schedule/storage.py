@@ -16,11 +16,11 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.errors import UserError, reason
-from bench.files import write_bytes
+from bench.core.errors import UserError, reason
+from bench.core.files import write_bytes
 
 if TYPE_CHECKING:
-    from bench.runs import Run
+    from bench.runs.store import Run
 
 log = logging.getLogger("fsr")
 _LAST = ("run.json", "scores.csv")  # they tell that the other files are there
@@ -95,7 +95,7 @@ class Storage:
     @contextlib.contextmanager
     def mirrored(self, run: Run) -> Iterator[None]:
         """Fetch a run, copy what changes as often as states are saved while the context lasts, and all at the end."""
-        from bench.train import CHECKPOINT_SECONDS
+        from bench.runs.train import CHECKPOINT_SECONDS
 
         self.pull(run)
         sent: dict[str, tuple[int, int]] = {}

@@ -7,8 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench import paths, registry
+from bench.core import paths
 from bench.data.store import FaceRow, write_store
+from bench.models import registry
 
 REAL = Path(__file__).parents[3] / "shared" / "data"
 needs_photos = pytest.mark.skipif(not REAL.is_dir(), reason="the real photographs are not on this machine")

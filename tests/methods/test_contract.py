@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import nn
 
-from bench import registry, weights
+from bench.models import registry, weights
 
 registry.add_plugin(Path(__file__).parents[1] / "tiny_method.py")
 METHODS = registry.names()

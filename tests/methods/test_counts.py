@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import torch
 
-from bench import registry
-from bench.cost import count_multiply_adds, count_parameters
+from bench.models import registry
+from bench.models.cost import count_multiply_adds, count_parameters
 from methods.layers.cross_conv import ESEM
 from methods.layers.feature_enhancement import FEM
 from methods.layers.hourglass import Hourglass

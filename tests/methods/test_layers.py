@@ -10,7 +10,7 @@ from PIL import Image
 from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
-from bench import registry
+from bench.models import registry
 from methods.layers.cross_conv import ESEM, CrossConv
 from methods.layers.eca import ECA, eca_kernel
 from methods.layers.feature_enhancement import FEM

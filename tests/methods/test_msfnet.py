@@ -5,8 +5,8 @@ from typing import Any
 import pytest
 import torch
 
-from bench import registry
-from bench.errors import UserError
+from bench.core.errors import UserError
+from bench.models import registry
 
 SMALL = {"width": 0.125, "deep_blocks": 2}
 

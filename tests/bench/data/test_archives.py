@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.sources import Reader, list_sources
-from bench.errors import UserError
 from tests.bench.data.pictures import pack, picture
 from tests.bench.data.test_sources import ARCHIVES, noise, read_all
 

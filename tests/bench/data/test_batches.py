@@ -7,7 +7,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bench.config import Augment
+from bench.core.errors import UserError
+from bench.data.augment import Augment
 from bench.data.batches import (
     Batches,
     cut_by_products,
@@ -16,7 +17,6 @@ from bench.data.batches import (
     degrade_by_products,
     draw_cuts,
 )
-from bench.errors import UserError
 
 CPU = torch.device("cpu")
 OFF = Augment(flip=False, scale=(1.0, 1.0), rot90=False)

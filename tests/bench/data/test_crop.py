@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import UserError
 from bench.data.crop import Recipe, Square, cut, plan_crops, square_of
 from bench.data.manifest import Row
-from bench.errors import UserError
 
 PLAIN = Recipe(margin=1.0, least_side=0)
 

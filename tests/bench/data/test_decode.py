@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from bench.core.errors import UserError
 from bench.data.decode import decode
-from bench.errors import UserError
 from tests.bench.data.pictures import picture, save
 
 

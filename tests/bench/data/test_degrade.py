@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import UserError
 from bench.data.degrade import DEGRADATIONS, degrade, upsample
-from bench.errors import UserError
 
 NAMES = ["pil-bicubic", "matlab-bicubic", "torch-antialias", "area", "no-antialias", "real-world"]
 FIXED = [name for name in NAMES if name != "real-world"]

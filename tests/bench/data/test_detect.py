@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.core.errors import UserError
 from bench.data import detect
 from bench.data.detect import Center, Face, Landmarks, Mtcnn, choose_faces, make_detector, read_points
-from bench.errors import UserError
 
 
 @pytest.fixture(scope="module")

@@ -5,8 +5,8 @@ from fractions import Fraction
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.imresize import imresize
-from bench.errors import UserError
 
 # What MATLAB's imresize returned for a uint8 matrix. The numbers are those that the tests of GNU Octave's image
 # package 2.14.0 (imresize.m) record as "reference results from matlab", with an allowance of one level: MATLAB's

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.layouts import LAYOUTS, read_identities
 from bench.data.sources import Entry
-from bench.errors import UserError
 
 
 def place(layout: str, path: str, split: str = "test") -> tuple[str, str, str] | str:

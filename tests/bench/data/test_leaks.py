@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
+from bench.core.errors import UserError
 from bench.data import leaks
 from bench.data.leaks import HASH_SIDE, MOVES, NEAR, WORDS, Leak, Prints, find_leaks, perceptual_hashes
-from bench.errors import UserError
 
 SIZE, COUNT = 110, 6
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.manifest import COLUMNS, Row, by_photo, check_photos, read_manifest, write_manifest
-from bench.errors import UserError
 
 FACE = Row(
     file="b.jpg",

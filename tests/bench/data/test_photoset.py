@@ -15,15 +15,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import paths
+from bench.core import paths
+from bench.core.errors import UserError
+from bench.core.stop import Interrupted
 from bench.data import photoset, scan
 from bench.data.detect import Face
 from bench.data.manifest import read_manifest, write_manifest
 from bench.data.photoset import Wish, prepare_photos
 from bench.data.scan import How
 from bench.data.store import FaceStore, open_split
-from bench.errors import UserError
-from bench.stop import Interrupted
 from tests.bench.data.pictures import pack, picture
 
 QUIET = How(quiet=True)

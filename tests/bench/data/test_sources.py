@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.data import sources as module
 from bench.data.sources import Entry, Listing, Reader, list_sources, reading_order
-from bench.errors import UserError
 from tests.bench.data.pictures import pack
 
 ARCHIVES = ["x.tar", "x.tar.gz", "x.zip"]

@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.data.store import (
     FaceRow,
     FaceStore,
@@ -19,7 +20,6 @@ from bench.data.store import (
     read_faces,
     write_store,
 )
-from bench.errors import UserError
 
 
 @pytest.fixture(autouse=True)

@@ -8,10 +8,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.core.errors import UserError
 from bench.data import synthfaces
 from bench.data.store import open_split
-from bench.errors import UserError
-from bench.prepare import prepare
+from bench.runs.prepare import prepare
 
 
 @pytest.fixture
@@ -109,7 +109,7 @@ def test_a_missing_package_is_named_with_its_command(root: Path, missing: str, m
 
 
 def test_real_faces_are_the_same_each_time_and_survive_sigkill(root: Path) -> None:
-    code = "from bench.prepare import prepare; prepare('synthfaces', sizes={'train': 2}, quiet=True)"
+    code = "from bench.runs.prepare import prepare; prepare('synthfaces', sizes={'train': 2}, quiet=True)"
     killed = (
         "import os, signal; from bench.data import synthfaces as s; face = s.Generator.face\n"
         "s.Generator.face = lambda self, seed: os.kill(os.getpid(), signal.SIGKILL) if seed else face(self, seed)\n"

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from bench import paths
-from bench.errors import UserError
+from bench.core import paths
+from bench.core.errors import UserError
 from bench.metrics.fetch import fetch
 
 

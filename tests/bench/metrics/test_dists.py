@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from bench.data.degrade import degrade, upsample
-from bench.evaluate import to_tensor
 from bench.metrics import dists, lpips
+from bench.runs.evaluate import to_tensor
 from tests.bench.metrics.test_lpips import CPU, face, score
 
 

@@ -11,9 +11,8 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import paths
-from bench.errors import UserError
-from bench.evaluate import to_tensor
+from bench.core import paths
+from bench.core.errors import UserError
 from bench.metrics import facenet
 from bench.metrics.cache import ScoreCache
 from bench.metrics.catalogue import get_metric, get_metrics
@@ -21,6 +20,7 @@ from bench.metrics.fetch import fetch
 from bench.metrics.protocol import get_protocol
 from bench.metrics.scoring import Scorer
 from bench.metrics.spec import Described, UnavailableError
+from bench.runs.evaluate import to_tensor
 from tests.bench.conftest import smooth_faces
 
 BOTH = ("facenet-distance", "facenet-cosine")

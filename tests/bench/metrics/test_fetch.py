@@ -16,8 +16,9 @@ import numpy as np
 import pytest
 import torch
 
-from bench import cli, paths
-from bench.errors import UserError
+from bench.cli import main as cli
+from bench.core import paths
+from bench.core.errors import UserError
 from bench.metrics import fetch as fetching
 from bench.metrics import lpips
 from bench.metrics.convert import convert_lpips, oihw, unpickle_arrays

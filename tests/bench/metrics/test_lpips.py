@@ -9,13 +9,15 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import cli, paths, weights
+from bench.cli import main as cli
+from bench.core import paths
 from bench.data.degrade import degrade, upsample
-from bench.evaluate import to_tensor
 from bench.metrics import lpips
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
+from bench.models import weights
+from bench.runs.evaluate import to_tensor
 from tests.bench.conftest import smooth_faces
 
 NETS = {

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.niqe import FEATURES, PARAMETERS, Pristine, describe, distances, fit, niqe_metrics, pooled, pristine
 from bench.metrics.spec import Described

@@ -12,12 +12,11 @@ import pytest
 import torch
 from PIL import Image
 
-from bench import paths
-from bench.cli import main
+from bench.cli.main import main
+from bench.core import paths
+from bench.core.errors import UserError
 from bench.data.degrade import degrade, upsample
 from bench.data.store import FaceRow, write_store
-from bench.errors import UserError
-from bench.evaluate import to_tensor
 from bench.metrics import niqe_refit
 from bench.metrics.cache import ScoreCache
 from bench.metrics.catalogue import get_metric, get_metrics
@@ -25,8 +24,9 @@ from bench.metrics.niqe import describe, fit, pooled, pristine, read_pristine
 from bench.metrics.protocol import PROTOCOLS
 from bench.metrics.scoring import Scorer
 from bench.metrics.spec import Described
+from bench.runs.evaluate import to_tensor
+from tests.bench.cli.test_cli import error_of, run_json
 from tests.bench.metrics.test_niqe import textured
-from tests.bench.test_cli import error_of, run_json
 
 
 @pytest.fixture(autouse=True)

@@ -10,7 +10,7 @@ import pytest
 import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import PROTOCOLS, Protocol, Window, get_protocol, get_protocols
 from bench.metrics.psnr import psnr

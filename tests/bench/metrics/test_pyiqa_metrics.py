@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
 from bench.metrics.spec import Batch, Pairwise, UnavailableError

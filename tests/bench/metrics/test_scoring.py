@@ -9,14 +9,14 @@ import numpy as np
 import pytest
 import torch
 
+from bench.core.errors import UserError
 from bench.data.degrade import degrade, upsample
-from bench.errors import UserError
-from bench.evaluate import to_tensor
 from bench.metrics.cache import ScoreCache, content, key_of
 from bench.metrics.catalogue import get_metric, get_metrics
 from bench.metrics.protocol import PROTOCOLS
 from bench.metrics.scoring import Scorer, Scores
 from bench.metrics.spec import Batch, Metric, Pairwise, UnavailableError
+from bench.runs.evaluate import to_tensor
 from tests.bench.conftest import smooth_faces
 
 FIRST = [PROTOCOLS["sparnet"]]

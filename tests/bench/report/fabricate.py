@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
-from bench.files import read_json, write_csv, write_json
-from bench.runs import CURVE, LAYOUT, SCORE
+from bench.core.files import read_json, write_csv, write_json
+from bench.runs.store import CURVE, LAYOUT, SCORE
 
 FINGERPRINT = "feedc0de" * 4
 IMAGES = ("face-0", "face-1", "face-2")

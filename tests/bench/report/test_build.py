@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.errors import UserError
-from bench.files import LOCK, read_json
+from bench.core.errors import UserError
+from bench.core.files import LOCK, read_json
 from bench.report.build import build_report
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 

@@ -9,17 +9,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from bench.files import read_csv, read_json, write_csv
+from bench.core.files import read_csv, read_json, write_csv
 from bench.report.ablation import ablation_table
 from bench.report.build import build_report
 from bench.report.capacity import capacity_page
 from bench.report.factorial import factorial_page
 from bench.report.gains import metrics_page
 from bench.report.images import images_page
-from bench.report.results import Results, read_results
 from bench.report.sensitivity import sensitivity_page
 from bench.report.table import Cell, Table
-from bench.runs import SCORE
+from bench.runs.results import Results, read_results
+from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
 IMAGES = tuple(f"face-{i:02}" for i in range(24))

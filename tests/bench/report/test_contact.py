@@ -10,13 +10,13 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from bench import paths
+from bench.core import paths
+from bench.core.errors import UserError
 from bench.data import scan
 from bench.data.detect import Face
 from bench.data.photoset import Wish, prepare_photos
 from bench.data.scan import How
 from bench.data.store import FaceRow, FaceStore, write_store
-from bench.errors import UserError
 from bench.report.contact import draw_contact
 from bench.report.faces import tile_corner
 from tests.bench.conftest import smooth_faces

@@ -14,15 +14,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.cli import main
-from bench.errors import UserError
-from bench.files import read_csv, read_json, write_csv
-from bench.report.ablation import ablation_table
-from bench.report.factorial import factorial_page
-from bench.report.findings import findings_page
-from bench.report.results import Results, read_results
-from bench.report.table import Cell
-from bench.report.verdicts import (
+from bench.analysis.agreement import order_agreement
+from bench.cli.main import main
+from bench.core.errors import UserError
+from bench.core.files import read_csv, read_json, write_csv
+from bench.papers.judge import (
     ALONE,
     DIRECTION,
     HOLDS,
@@ -34,8 +30,12 @@ from bench.report.verdicts import (
     findings_on,
     judge,
 )
-from bench.runs import SCORE
-from bench.statistics.agreement import order_agreement
+from bench.report.ablation import ablation_table
+from bench.report.factorial import factorial_page
+from bench.report.findings import findings_page
+from bench.report.table import Cell
+from bench.runs.results import Results, read_results
+from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name, write_run
 
 IMAGES = tuple(f"face-{place:02}" for place in range(40))

@@ -13,15 +13,15 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from bench.config import DataRef
-from bench.files import write_json
+from bench.core.files import write_json
 from bench.report.search import build_search_report, importance_table, trials_table, trials_text
 from bench.report.search_figures import draw_importance, draw_parallel
-from bench.runs import LAYOUT
-from bench.search.importance import LEAST, design, importances, r_squared
-from bench.search.record import SearchRecord, Status, TrialRecord, read_record
-from bench.search.scheduler import Scheduler
-from bench.search.space import Dimension, Space
+from bench.runs.config import DataRef
+from bench.runs.store import LAYOUT
+from bench.schedule.search.importance import LEAST, design, importances, r_squared
+from bench.schedule.search.record import SearchRecord, Status, TrialRecord, read_record
+from bench.schedule.search.scheduler import Scheduler
+from bench.schedule.search.space import Dimension, Space
 
 RATE = Dimension("training.learning_rate", "loguniform", (1e-5, 1e-1))
 SCHEDULE = Dimension("training.schedule", "choice", ("constant", "linear", "cosine"))

@@ -6,8 +6,8 @@ import math
 
 import pytest
 
+from bench.analysis.intervals import Estimate
 from bench.report.table import Cell, Row, emphasise, gain_cell, letter, number_cell
-from bench.statistics.intervals import Estimate
 
 
 @pytest.mark.parametrize(

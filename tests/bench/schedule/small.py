@@ -50,7 +50,7 @@ def make(root: Path, profile: str = PROFILE) -> Path:
 
 def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
     """Start `fsr run` on the small experiment, in a process group of its own."""
-    command = [sys.executable, "-m", "bench.cli", "run", "small.toml", "--profile", "short.toml", "--data", "mine"]
+    command = [sys.executable, "-m", "bench.cli.main", "run", "small.toml", "--profile", "short.toml", "--data", "mine"]
     environment = {**os.environ, **_SETTINGS, "FSR_ROOT": str(root), "FSR_CACHE": str(root / "cache")}
     return subprocess.Popen(
         [*command, "--plugin", str(TINY), *arguments],

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from bench.errors import UserError
+from bench.core.errors import UserError
 from bench.schedule.packing import Packed, choose, measure, packing_text
 from tests.bench.conftest import smooth_faces
+from tests.bench.runs.train_child import make_run
 from tests.bench.schedule.small import finish, make, outcome, start
-from tests.bench.train_child import make_run
 
 GREEDY = '''
 import os
@@ -21,7 +21,7 @@ from pathlib import Path
 
 import torch
 
-from bench.registry import register
+from bench import register
 from tests.tiny_method import Tiny
 
 

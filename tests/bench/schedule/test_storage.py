@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from bench.config import RunConfig
-from bench.errors import UserError
-from bench.files import write_bytes
-from bench.runs import Run
+from bench.core.errors import UserError
+from bench.core.files import write_bytes
+from bench.runs.config import RunConfig
+from bench.runs.store import Run
 from bench.schedule.storage import Storage
 
 pytest.importorskip("fsspec")

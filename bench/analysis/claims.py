@@ -1,0 +1,67 @@
+"""What a table may claim: the scores behind a cell, its interval, and which rows stand out."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from bench.analysis.intervals import Estimate, difference
+from bench.analysis.significance import leaders
+from bench.metrics.catalogue import get_metric
+from bench.report.table import Emphasis
+from bench.runs.results import FaceSet, Results, RowResult
+
+
+def scores_of(
+    results: Results, row: RowResult, test: FaceSet, metric: str, protocol: str | None = None
+) -> np.ndarray | None:
+    """Return a row's scores [seeds, images] on exactly the faces of `test`, images in the order of their names.
+
+    Runs that are not scored completely are passed over; None when no run is left.
+    """
+    found = [run.values(test, protocol or results.protocol, metric) for run in row.scored_runs(test, results.protocol)]
+    whole = [values for values in found if len(values) == test.faces]
+    if not whole:
+        return None
+    return np.array([[values[image] for image in sorted(values)] for values in whole])
+
+
+def groups_of(results: Results, test: FaceSet, metric: str) -> list[np.ndarray]:
+    """Return the scores [seeds, images] of every row that has some."""
+    return [scores for row in results.rows if (scores := scores_of(results, row, test, metric)) is not None]
+
+
+def gain(
+    results: Results, row: RowResult, base: RowResult | None, test: FaceSet, metric: str, protocol: str | None = None
+) -> Estimate | None:
+    """Return how far a row's mean lies above that of `base`, paired by image; None without scores of both."""
+    if base is None or row is base:
+        return None
+    a, b = (scores_of(results, one, test, metric, protocol) for one in (row, base))
+    return None if a is None or b is None else difference(a, b)
+
+
+def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Emphasis]:
+    """Return the place of each row that stands out: "best", or "tie" where no difference to the best can be claimed.
+
+    "best" takes a claim against every other row that would hold for other trainings too, so every trained row must
+    have several seeds; otherwise the leading rows are all "tie".
+    """
+    scored = {
+        place: values
+        for place, row in enumerate(results.rows)
+        if (values := scores_of(results, row, test, metric)) is not None
+    }
+    if len(scored) < 2:
+        return {}
+    found = leaders({str(place): values for place, values in scored.items()}, get_metric(metric).higher_is_better)
+    if not found.ties and covers_training(results, test):
+        return {int(found.top): "best"}
+    return {int(place): "tie" for place in (found.top, *found.ties)}
+
+
+def covers_training(results: Results, test: FaceSet) -> bool:
+    """Tell whether every trained row that is scored has several seeds, so that claims hold for other trainings."""
+    runs = [row.scored_runs(test, results.protocol) for row in results.rows]
+    return all(len(some) > 1 or not some[0].trained for some in runs if some)

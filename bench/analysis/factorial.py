@@ -1,0 +1,61 @@
+"""An ablation as the factorial it is: main effects and interactions of modules that are there or not."""
+
+from __future__ import annotations
+
+import itertools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from bench.analysis.intervals import Estimate, interval
+from bench.core.errors import UserError
+
+Cell = tuple[bool, ...]  # which of the factors a row has
+Effect = tuple[int, ...]  # the factors of an effect: (0,) is the first's main effect, (0, 2) an interaction
+
+
+def effects(cells: Mapping[Cell, float]) -> dict[Effect, float]:
+    """Return every effect of a full 2^k factorial: the mean with a factor less the mean without.
+
+    An interaction is half of how much one factor's effect changes by the other. Raises UserError for a missing cell.
+    """
+    contrasts = _contrasts(cells)
+    return {effect: sum(sign * cells[cell] for cell, sign in signs.items()) for effect, signs in contrasts.items()}
+
+
+def effect_estimates(cells: Mapping[Cell, np.ndarray], level: float = 0.95) -> dict[Effect, Estimate]:
+    """Return every effect with its interval, from scores [seeds, images] of each cell, paired by image.
+
+    Each cell's seeds are trainings of its own. Raises UserError for a missing cell.
+    """
+    return {
+        effect: interval([cells[cell] for cell in signs], list(signs.values()), level)
+        for effect, signs in _contrasts(cells).items()
+    }
+
+
+def additivity(cells: Mapping[Cell, float]) -> tuple[float, float]:
+    """Return the sum of the gains of single modules over none, and the gain of all together."""
+    _contrasts(cells)
+    factors = len(next(iter(cells)))
+    none = cells[(False,) * factors]
+    single = [tuple(place == one for place in range(factors)) for one in range(factors)]
+    return math.fsum(cells[cell] - none for cell in single), cells[(True,) * factors] - none
+
+
+def _contrasts(cells: Mapping[Cell, Any]) -> dict[Effect, dict[Cell, float]]:
+    """Return the weight of each cell in each effect, main effects first."""
+    factors = len(next(iter(cells), ()))
+    every = list(itertools.product((False, True), repeat=factors))
+    missing = [cell for cell in every if cell not in cells]
+    if missing or not factors:
+        shown = ", ".join("+".join("yes" if has else "no" for has in cell) for cell in missing)
+        raise UserError(f"not a full factorial: no row with factors {shown or '(none given)'}")
+    share = 1 / 2 ** (factors - 1)
+    return {
+        effect: {cell: share * math.prod(1 if cell[factor] else -1 for factor in effect) for cell in every}
+        for size in range(1, factors + 1)
+        for effect in itertools.combinations(range(factors), size)
+    }

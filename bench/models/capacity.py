@@ -1,0 +1,45 @@
+"""Networks of matched size: what a method gains only counts beside a baseline that is as large."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.models import registry
+
+_STEPS = 100  # widths that are tried lie 1/100 apart
+_WIDEST = 8
+
+
+def count_parameters(method: str, options: Mapping[str, Any]) -> int:
+    """Return how many parameters a method has with these options."""
+    return sum(parameter.numel() for parameter in registry.build(method, options).parameters())
+
+
+def match_width(method: str, options: Mapping[str, Any], size: int) -> float:
+    """Return the option `width`, in hundredths, with which `method` comes nearest to `size` parameters.
+
+    Channel counts are rounded, so narrow networks match only about. Raises UserError for a method without that option,
+    and when even a width of 8 is too small.
+    """
+    if "width" not in options:
+        raise UserError(f"method '{method}' has no option 'width', by which its size could be matched")
+
+    @functools.cache
+    def count(step: int) -> int:
+        return count_parameters(method, {**options, "width": step / _STEPS})
+
+    # Parameters grow about as the square of the width: begin there and walk.
+    given = max(1, round(options["width"] * _STEPS))
+    step = max(1, round(given * math.sqrt(size / count(given))))
+    while step > 1 and count(step) >= size:
+        step -= 1
+    while count(step) < size:
+        step += 1
+        if step > _WIDEST * _STEPS:
+            raise UserError(f"method '{method}': no width up to {_WIDEST} gives {size:,} parameters")
+    nearest = min((step - 1 or step, step), key=lambda one: abs(count(one) - size))
+    return float(nearest / _STEPS)

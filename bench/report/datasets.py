@@ -1,0 +1,121 @@
+"""`fsr data`: what is prepared, from what, and whether it is still what it was."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from tabulate import tabulate
+
+from bench.core import paths
+from bench.core.errors import UserError, suggest
+from bench.core.files import read_json, write_bytes
+from bench.data.cards import published_audit
+from bench.data.store import FaceStore, prepared_datasets
+from bench.runs.audit import open_splits
+
+
+def datasets_of(name: str | None) -> list[str]:
+    """Return the prepared data sets that are meant: `name`, or all; raise UserError when it is not prepared."""
+    known = prepared_datasets()
+    if name is None:
+        return known
+    if name not in known:
+        raise UserError(f"no data set '{name}' in {paths.prepared()}: {suggest(name, known)}")
+    return [name]
+
+
+def stores_of(name: str | None) -> list[FaceStore]:
+    """Return the stores of a data set, or of all; raise UserError when there are none."""
+    stores = [store for dataset in datasets_of(name) for store in open_splits(dataset)]
+    if not stores:
+        raise UserError(f"nothing is prepared in {paths.prepared()}: `fsr prepare synthfaces` makes the default faces")
+    return stores
+
+
+def describe(name: str | None) -> list[dict[str, Any]]:
+    """Return name, split, faces, size, fingerprint, when and from what of prepared sets."""
+    return [
+        {
+            "dataset": store.dataset,
+            "split": store.split,
+            "faces": len(store),
+            "size": store.size,
+            "fingerprint": store.fingerprint,
+            "prepared": _when(store.path / "card.json"),
+            "from": _from(store),
+            "path": str(store.path),
+        }
+        for store in [store for dataset in datasets_of(name) for store in open_splits(dataset)]
+    ]
+
+
+def to_text(rows: Sequence[dict[str, Any]]) -> str:
+    """Return the list as a table for people."""
+    if not rows:
+        return f"nothing is prepared in {paths.prepared()}; `fsr prepare --help` tells how"
+    head = ["Data set", "Split", "Faces", "Size", "Fingerprint", "Prepared", "From"]
+    body = [
+        [
+            row["dataset"],
+            row["split"],
+            f"{row['faces']:,}",
+            f"{row['size']}x{row['size']}",
+            row["fingerprint"][:12],
+            row["prepared"],
+            row["from"],
+        ]
+        for row in rows
+    ]
+    return tabulate(body, headers=head, tablefmt="simple", disable_numparse=True)
+
+
+def verify(store: FaceStore) -> dict[str, Any]:
+    """Hash a store's faces again and compare them with the audit that comes with its card.
+
+    Raises UserError when the faces are no longer those of the store.
+    """
+    store.verify()
+    path = published_audit(store.dataset)
+    published = read_json(path)["splits"].get(store.split) if path else None
+    verdict = f"{len(store):,} faces, fingerprint {store.fingerprint[:12]}: whole"
+    if published is not None:
+        same = published["fingerprint"] == store.fingerprint
+        verdict += (
+            "; the faces of the published audit"
+            if same
+            else f"; not the faces of the published audit ({published['faces']:,}, {published['fingerprint'][:12]}): "
+            "other photos or another recipe"
+        )
+    return {
+        "dataset": store.dataset,
+        "split": store.split,
+        "fingerprint": store.fingerprint,
+        "published": published["fingerprint"] if published else None,
+        "path": str(store.path),
+        "verdict": verdict,
+    }
+
+
+def write_contact(store: FaceStore, faces: int) -> Path:
+    """Write a contact sheet beside the store and return its path."""
+    from bench.report.contact import draw_contact
+    from bench.report.faces import picture_bytes
+
+    path = store.path.with_name(f"{store.split}-contact.png")
+    write_bytes(path, picture_bytes(draw_contact(store, faces)))
+    return path
+
+
+def _when(path: Path) -> str:
+    return datetime.fromtimestamp(path.stat().st_mtime).astimezone().strftime("%Y-%m-%d %H:%M")
+
+
+def _from(store: FaceStore) -> str:
+    recipe = store.card.get("recipe", {})
+    if "generator" in recipe:
+        return str(recipe["generator"])
+    names = ", ".join(Path(source).name for source in store.card.get("sources", ()))
+    return f"{names} ({recipe.get('detector')}, margin {recipe.get('margin')}, {recipe.get('border')})"

@@ -1,0 +1,230 @@
+"""Runs kept in the repository: results/reference/<experiment>/, small enough to be committed.
+
+A kept run has its run.json and curve.csv as they were, scores.csv.gz with six digits a score, and scores on the default
+faces besides. Some keep their weights: fp16, in parts under 16 MB, with a model card. Kept pictures show the default
+faces, never a photograph.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core import paths
+from bench.core.errors import UserError, suggest
+from bench.core.files import read_csv, read_json, write_bytes, write_csv, write_json, write_text
+from bench.core.schema import from_dict
+from bench.models import registry, weights
+from bench.runs.config import RunConfig
+from bench.runs.store import SCORE, Run, check_layout
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from bench.data.store import FaceStore
+    from bench.runs.results import Results, RowResult, RunResult
+
+FACES = 32  # default faces that kept runs are scored on
+PICTURED = 6
+METRICS = ("psnr", "ssim")
+CAME_WITH_CODE = Path(__file__).parents[2] / "results" / "reference"
+
+
+@dataclass(frozen=True)
+class ArchivedNetwork:
+    """A finished run whose weights are at hand; `psnr` is its mean over the first test set in dB."""
+
+    folder: Path
+    experiment: str
+    label: str
+    method: str
+    options: Mapping[str, Any]
+    scale: int
+    psnr: float
+
+    def load(self, device: torch.device) -> nn.Module:
+        """Build the network with its weights, ready to super-resolve."""
+        model = registry.build(self.method, self.options)
+        weights.load_into(model, *weights.find(self.folder))
+        return model.to(device).eval()
+
+
+def reference() -> Path:
+    """Return the folder of kept experiments."""
+    return paths.results() / "reference"
+
+
+def archived_networks() -> list[ArchivedNetwork]:
+    """Return the kept runs that have weights, the best first: the root's, or else those that came with the code."""
+    for place in (reference(), CAME_WITH_CODE):
+        folders = {path.parent for path in place.glob("*/*/weights*.safetensors")}
+        if folders:
+            break
+    return sorted(map(open_run, folders), key=lambda one: (-one.psnr, str(one.folder)))
+
+
+def open_run(folder: Path) -> ArchivedNetwork:
+    """Return the finished run in `folder`; raise UserError when it is none or has no weights."""
+    from bench.runs.results import face_set, read_run
+
+    path = folder / "run.json"
+    record = read_json(path)
+    check_layout(record, path)
+    if not weights.find(folder):
+        raise UserError(f"{folder}: no weights there; expected a run's folder with weights.safetensors")
+    config = from_dict(RunConfig, record["config"], str(path))
+    label, psnr, experiment = registry.get(config.method).title, -math.inf, folder.resolve().parent
+    if (experiment / "experiment.json").exists():
+        about = read_json(experiment / "experiment.json")
+        label = next((row["label"] for row in about["rows"] if config.name in row["runs"]), label)
+        scores = read_run(folder).values(face_set(about["test"][0], str(experiment)), about["protocol"], "psnr")
+        psnr = sum(scores.values()) / len(scores) if scores else psnr
+    return ArchivedNetwork(folder, experiment.name, label, config.method, config.options, config.scale, psnr)
+
+
+def archive(name: str, keep_weights: Sequence[str] = ()) -> list[Path]:
+    """Copy the finished runs of the experiment `name` to results/reference/; return the folders of the kept runs.
+
+    Methods named in `keep_weights` keep the weights of their first seed, and a model card. Calling again brings what
+    has finished since. Raises UserError for an unknown experiment or method.
+    """
+    from bench.runs.prepare import GENERATED, prepare
+    from bench.runs.results import read_results
+
+    source, target = paths.results() / name, reference() / name
+    results = read_results(source)
+    methods = [row.method for row in results.rows]
+    for method in keep_weights:
+        if method not in methods:
+            raise UserError(f"--weights {method}: no row of that method: {suggest(method, methods)}")
+    *_, test = prepare(GENERATED, sizes={"train": 1, "val": 1, "test": FACES}, quiet=True)
+    record = {**read_json(source / "experiment.json"), "samples": test.names[:PICTURED]}
+    record["pictured"] = {"dataset": test.dataset, "faces": FACES, "fingerprint": test.fingerprint_of(FACES)}
+    write_json(target / "experiment.json", record)
+    _write_faces(test, target / "samples", record["scale"])
+    kept = []
+    for row in results.rows:
+        for place, run in enumerate(row.runs):
+            if all(run.scored(one, results.protocol) for one in results.test):
+                with_weights = place == 0 and row.method in keep_weights and not row.match
+                kept.append(_keep(run, target, test, first=place == 0, with_weights=with_weights))
+                if with_weights:
+                    write_text(kept[-1] / "README.md", model_card(read_results(target), row, run))
+    return kept
+
+
+def _keep(run: RunResult, target: Path, test: FaceStore, *, first: bool, with_weights: bool) -> Path:
+    """Copy one run, and score it on the default faces with the weights that are kept."""
+    folder = target / run.name
+    folder.mkdir(parents=True, exist_ok=True)
+    for name in ("run.json", "curve.csv"):
+        if (run.folder / name).exists():
+            write_bytes(folder / name, (run.folder / name).read_bytes())
+    if with_weights:
+        tensors, about = weights.load(run.folder / "weights.safetensors")
+        weights.save_parts(folder, halved(tensors), about)
+    what = itemgetter("fingerprint", "image", "metric", "protocol")
+    rows = [_rounded(row) for row in read_csv(run.folder / "scores.csv", SCORE)]
+    known = set(map(what, rows))  # an experiment on the default faces has scores on them
+    more = default_scores(run.folder, folder if with_weights else run.folder, test, folder if first else None)
+    write_csv(folder / "scores.csv.gz", SCORE, [*rows, *(row for row in more if what(row) not in known)])
+    return folder
+
+
+def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return the tensors with matrices and kernels as fp16; vectors stay, for a running variance may be tiny."""
+    import torch
+
+    return {name: one.half() if one.dtype == torch.float32 and one.ndim > 1 else one for name, one in tensors.items()}
+
+
+def default_scores(
+    run_folder: Path, weights_folder: Path, test: FaceStore, pictures: Path | None = None
+) -> list[dict[str, Any]]:
+    """Score a run on the first default faces; write its first pictures into the folder `pictures`, if given.
+
+    Returns score rows with six digits a value.
+    """
+    import torch
+
+    from bench.runs.complete import write_samples
+    from bench.runs.evaluate import evaluate
+
+    config = from_dict(RunConfig, read_json(run_folder / "run.json")["config"], str(run_folder))
+    model = registry.build(config.method, config.options)
+    if config.training is not None:
+        weights.load_into(model, *weights.find(weights_folder))
+    run = Run(run_folder.parent, config)
+    samples = PICTURED if pictures else 0
+    found = evaluate(run, model, test, FACES, torch.device("cpu"), samples=samples, metrics=METRICS)
+    if pictures:
+        write_samples(dataclasses.replace(run, experiment=pictures.parent), test.names, found.pictures)
+    return list(map(_rounded, found.rows))
+
+
+def _rounded(row: Mapping[str, Any]) -> dict[str, Any]:
+    return {**row, "value": f"{float(row['value']):.6g}"}
+
+
+def _write_faces(test: FaceStore, folder: Path, scale: int) -> None:
+    """Write the default faces that pictures show, and their small versions."""
+    from bench.runs.evaluate import low_resolution, write_png
+
+    shutil.rmtree(folder, ignore_errors=True)
+    for name, large, small in zip(
+        test.names, test.faces[:PICTURED], low_resolution(test.faces[:PICTURED], scale), strict=False
+    ):
+        write_png(folder / f"{name}_hr.png", large)
+        write_png(folder / f"{name}_lr.png", small)
+
+
+def model_card(results: Results, row: RowResult, run: RunResult) -> str:
+    """Return the page that says what a kept network is, what it was trained on and how well it does."""
+    record = read_json(results.folder / run.name / "run.json")
+    config, training = record["config"], record["config"]["training"]
+    kept = next(one for its in results.rows for one in its.runs if one.name == run.name)
+    scores = [
+        f"| {test.dataset} | {test.faces:,} | {_mean(kept, test, results, 'psnr', 3)} | "
+        f"{_mean(kept, test, results, 'ssim', 4)} |"
+        for test in (*results.test, results.pictured)
+        if test.truth
+    ]
+    files = [path.name for path in weights.find(results.folder / run.name)]
+    data = f"{results.train.dataset} ({results.train.faces:,} faces, {results.train.fingerprint[:12]})"
+    return "\n".join(
+        [
+            f"# {row.label}, seed {run.seed}",
+            "",
+            f"`{config['method']}` for x{config['scale']} face super-resolution with the options "
+            + ", ".join(f"`{name} = {value}`" for name, value in config["options"].items())
+            + ".",
+            "",
+            f"- **Files**: {', '.join(files)}: kernels and matrices fp16, vectors fp32. `fsr upscale` reads them.",
+            f"- **Trained on** {data}: {training['iterations']:,} iterations of batch {training['batch']}, Adam "
+            f"{training['learning_rate']:g} {tuple(training['betas'])}, {training['schedule']}; "
+            f"{record['train_seconds'] / 60:.0f} minutes on {record['device']}. Budget: {results.profile_note}.",
+            f"- **Parameters** {record['parameters']:,}; multiply-adds {record['multiply_adds'] / 1e9:.3f} G.",
+            "- **Licence**: for research only, as the photographs that it was trained on.",
+            "- **Not for** telling who somebody is: what it adds to a face is made up.",
+            "",
+            f"Scores of these weights on the default faces ({results.pictured.dataset}), and of the fp32 weights that "
+            f"they were rounded from on the others; protocol {results.protocol}:",
+            "",
+            "| test faces | number | PSNR (dB) | SSIM |",
+            "|---|---|---|---|",
+            *scores,
+            "",
+        ]
+    )
+
+
+def _mean(run: RunResult, test: Any, results: Results, metric: str, decimals: int) -> str:
+    values = list(run.values(test, results.protocol, metric).values())
+    return f"{sum(values) / len(values):.{decimals}f}" if values else "-"

@@ -1,0 +1,204 @@
+"""Bring one run to its end: train it if needed, score it if needed, record what went wrong."""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from bench.core.errors import UserError, reason
+from bench.core.stop import Interrupted
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+    from torch import nn
+
+    from bench.runs.evaluate import Evaluation
+    from bench.runs.experiment import Cell, Faces, TestSet
+    from bench.runs.store import Run
+
+log = logging.getLogger("fsr")
+MakeBar = Callable[[str, int], Any]  # title, iterations -> a progress.Bar or one like it
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """How a run ended, or that another process is at work on it ("busy").
+
+    `bad_input` tells a user's mistake (a damaged checkpoint) from a run that went wrong, `out_of_memory` what may fit
+    with fewer runs beside it.
+    """
+
+    run: str
+    status: Literal["cached", "finished", "failed", "busy"]
+    error: str = ""
+    bad_input: bool = False
+    out_of_memory: bool = False
+
+
+def complete_all(
+    indices: Iterable[int],
+    cells: Sequence[Cell],
+    faces: Faces,
+    device: torch.device,
+    samples: int,
+    bar_of: Callable[[int], MakeBar],
+) -> Iterator[tuple[int, Outcome]]:
+    """Bring the runs at `indices` to their end one after the other, as `complete` does; give each with how it ended.
+
+    Those that other processes are at work on are left for last and then waited for, so that two processes share the
+    runs of one experiment.
+    """
+    busy = []
+    for index in indices:
+        outcome = complete(cells[index], faces, device, samples, bar_of(index))
+        if outcome.status == "busy":
+            busy.append(index)
+        else:
+            yield index, outcome
+    for index in busy:
+        log.info("%s: waiting for the process that is at work on it", cells[index].run.config.name)
+        yield index, complete(cells[index], faces, device, samples, bar_of(index), wait=True)
+
+
+def complete(
+    cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar, wait: bool = False
+) -> Outcome:
+    """Train and score one run unless that is done; a failure is recorded in run.json and returned, not raised.
+
+    One process at a time works on a run: another one gets "busy", or its turn with `wait`. Raises Interrupted when
+    asked to stop and OSError when the disk can't be written: those concern every run.
+    """
+    if is_complete(cell, faces):
+        return Outcome(cell.run.config.name, "cached")
+    with cell.run.claim(wait) as mine:
+        return _complete(cell, faces, device, samples, make_bar) if mine else Outcome(cell.run.config.name, "busy")
+
+
+def _complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
+    run = cell.run
+    if is_complete(cell, faces):  # by the process that was waited for
+        return Outcome(run.config.name, "cached")
+    title = cell.label if run.config.seed == 0 else f"{cell.label}, seed {run.config.seed}"
+    try:
+        if not run.trained:
+            _train(run, faces, device, title, make_bar)
+        _score(cell, faces, device, samples)
+    except (Interrupted, OSError):
+        raise
+    except Exception as error:
+        message = str(error) if isinstance(error, UserError) else reason(error)
+        log.error("%s failed: %s", title, message)
+        log.debug("%s", title, exc_info=True)
+        run.write(status="failed", error=message)
+        return Outcome(run.config.name, "failed", message, isinstance(error, UserError), _is_out_of_memory(error))
+    return Outcome(run.config.name, "finished")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    import torch
+
+    return isinstance(error, torch.OutOfMemoryError | MemoryError)
+
+
+def is_complete(cell: Cell, faces: Faces) -> bool:
+    """Tell whether a run is trained and scored on every test set."""
+    return cell.run.trained and not unscored(cell, faces)
+
+
+def unscored(cell: Cell, faces: Faces) -> list[TestSet]:
+    """Return the test sets on whose faces a run lacks scores under its own protocol, of metrics that could be had."""
+    run = cell.run
+    found = Counter(
+        (row["fingerprint"], row["metric"]) for row in run.scores() if row["protocol"] == run.config.protocol
+    )
+    known = run.record().get("unavailable", {})
+
+    def wanted(test: TestSet) -> set[str]:
+        return set(cell.metrics) - set(known.get(test.fingerprint, {}))
+
+    return [
+        test for test in faces.tests if any(found[test.fingerprint, metric] != test.count for metric in wanted(test))
+    ]
+
+
+def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: MakeBar) -> None:
+    from bench.runs.train import train
+
+    training = run.config.training
+    assert training is not None
+    with make_bar(title, training.iterations) as bar:
+        train(run, faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val], device, bar)
+
+
+def _score(cell: Cell, faces: Faces, device: torch.device, samples: int) -> None:
+    """Score a trained run on the test sets that it has not been scored on, and measure what it costs."""
+    from bench.core.provenance import code_of, describe_device, environment, now
+    from bench.models import cost
+    from bench.runs.evaluate import low_resolution, to_tensor
+
+    run = cell.run
+    model = load_model(run, device)
+    found = [
+        (test, _evaluate(cell, model, test, device, samples if test.store is faces.test else 0))
+        for test in unscored(cell, faces)
+    ]
+    lr = to_tensor(low_resolution(faces.test.faces[:1], run.config.scale), device)
+    count = cost.count_multiply_adds(model, lr)
+    unavailable = {test.fingerprint: dict(one.unavailable) for test, one in found}
+    about: dict[str, Any] = {
+        "parameters": cost.count_parameters(model),
+        "multiply_adds": count.published,
+        "multiply_adds_executed": count.executed,
+        "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
+        "unavailable": {**run.record().get("unavailable", {}), **unavailable},
+    }
+    broken = {test.fingerprint: list(one.broken) for test, one in found if one.broken}
+    if broken:
+        about["broken"] = {**run.record().get("broken", {}), **broken}
+    if run.config.training is None:
+        about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
+    run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)
+    run.add_scores([row for _, one in found for row in one.rows])  # last: they make the run complete
+
+
+def _evaluate(cell: Cell, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
+    """Score on one test set under every preset, and write the first `samples` pictures."""
+    from bench.metrics.protocol import PROTOCOLS
+    from bench.metrics.scoring import shared_cache
+    from bench.runs.evaluate import evaluate
+
+    found = evaluate(
+        cell.run,
+        model,
+        test.store,
+        test.count,
+        device,
+        samples=samples,
+        metrics=cell.metrics,
+        protocols=list(PROTOCOLS.values()),
+        cache=shared_cache(),
+    )
+    write_samples(cell.run, test.store.names, found.pictures)
+    return found
+
+
+def load_model(run: Run, device: torch.device) -> nn.Module:
+    """Build a run's network with its finished weights, ready to score."""
+    from bench.models import registry, weights
+
+    model = registry.build(run.config.method, run.config.options)
+    if run.config.training is not None:
+        weights.load_into(model, run.weights)
+    return model.to(device).eval()
+
+
+def write_samples(run: Run, names: list[str], pictures: np.ndarray) -> None:
+    """Write super-resolved faces, uint8 [n, H, W, 3], as PNG files for the picture grid."""
+    from bench.runs.evaluate import write_png
+
+    for name, picture in zip(names, pictures, strict=False):
+        write_png(run.samples / f"{name}.png", picture)

@@ -1,0 +1,165 @@
+"""Scores of one method on one face set, a row an image."""
+
+from __future__ import annotations
+
+import io
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+from PIL import Image
+
+from bench.core.errors import UserError
+from bench.core.files import write_bytes
+from bench.data.degrade import DEFAULT, degrade
+from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
+from bench.metrics.catalogue import get_metrics
+from bench.metrics.protocol import get_protocol
+from bench.metrics.scoring import Scorer, Scores
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from bench.data.store import FaceStore
+    from bench.metrics.cache import ScoreCache
+    from bench.metrics.protocol import Protocol
+    from bench.runs.store import Run
+
+log = logging.getLogger("fsr")
+BATCH = 16
+
+
+def low_resolution(hr: np.ndarray, scale: int, degradation: str = DEFAULT, seed: int = 0) -> np.ndarray:
+    """Return the faces uint8 [N, H, W, 3] degraded, by default by PIL bicubic: uint8 [N, H/scale, W/scale, 3]."""
+    return degrade(np.ascontiguousarray(hr), scale, degradation, seed)
+
+
+def to_tensor(faces: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Turn uint8 [N, H, W, 3] into float32 [N, 3, H, W] in [0, 1], channels last in memory."""
+    return torch.from_numpy(np.array(faces)).to(device).permute(0, 3, 1, 2).float() / 255
+
+
+@torch.no_grad()
+def super_resolve(model: nn.Module, lr: np.ndarray, device: torch.device) -> Iterator[Tensor]:
+    """Yield the model's pictures for uint8 [N, h, w, 3], batch by batch: float [b, 3, H, W] on the device, unclamped.
+
+    Always in float32 and in evaluation mode, whatever the training was.
+    """
+    model.eval()
+    for start in range(0, len(lr), BATCH):
+        yield model(to_tensor(lr[start : start + BATCH], device)).float()
+
+
+def score_pictures(
+    sr: Tensor, hr: np.ndarray, protocol: str, metrics: Sequence[str] = ("psnr", "ssim")
+) -> dict[str, list[float]]:
+    """Score SR [b, 3, H, W] (float, [0, 1]) against HR uint8 [b, H, W, 3]: metric -> one value an image.
+
+    Raises UserError when SR holds NaN or has another size.
+    """
+    scorer = Scorer(get_metrics(metrics), [get_protocol(protocol)])
+    scorer.add(sr, hr)
+    return {metric: values.tolist() for (_, metric), values in scorer.finish().values.items()}
+
+
+def psnr_of(model: nn.Module, hr: np.ndarray, protocol: str, scale: int, device: torch.device) -> float:
+    """Return the mean PSNR in dB of the model over uint8 [N, H, W, 3]; NaN when its output is not finite."""
+    values: list[float] = []
+    for sr in super_resolve(model, low_resolution(hr, scale), device):
+        if not bool(torch.isfinite(sr).all()):
+            return math.nan
+        values += score_pictures(sr, hr[len(values) : len(values) + len(sr)], protocol, ["psnr"])["psnr"]
+    return float(np.mean(values))
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Scores of one method on one face set.
+
+    `rows` are score rows (design: run, method, seed, dataset, fingerprint, image, metric, protocol, value), `pictures`
+    the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` tells why a metric has no score. `broken`
+    names the faces whose picture held NaN or infinity.
+    """
+
+    rows: list[dict[str, Any]]
+    pictures: np.ndarray
+    unavailable: Mapping[str, str]
+    broken: tuple[str, ...] = ()
+
+
+def evaluate(
+    run: Run,
+    model: nn.Module,
+    store: FaceStore,
+    count: int,
+    device: torch.device,
+    *,
+    samples: int = 0,
+    degradation: str = DEFAULT,
+    metrics: Sequence[str] = DEFAULT_METRICS,
+    protocols: Sequence[Protocol] = (),
+    cache: ScoreCache | None = None,
+) -> Evaluation:
+    """Score `model` on the first `count` faces of `store`, and keep the first `samples` super-resolved faces.
+
+    Every metric is scored under the run's protocol, and those that look at colour or border under each of `protocols`
+    too. A real-world set, which has no ground truth, is super-resolved as it is and takes no-reference metrics alone.
+    A picture with NaN or infinity is scored with NaN as black and infinity as the end of the range, as an 8-bit file
+    holds it: a network that breaks down on a few faces must not look better for it. Raises UserError when all pictures
+    are such, or none of the metrics can be had.
+    """
+    config = run.config
+    rules = {rule.name: rule for rule in (get_protocol(config.protocol), *protocols)}
+    scorer = Scorer(
+        get_metrics(metrics), list(rules.values()), scale=config.scale, degradation=degradation, cache=cache
+    )
+    faces, kept, broken, start = store.faces[:count], [], [], 0
+    lr = low_resolution(faces, config.scale, degradation) if store.has_truth else np.ascontiguousarray(faces)
+    for sr in super_resolve(model, lr, device):
+        end = start + len(sr)
+        finite = torch.isfinite(sr).flatten(1).all(dim=1).tolist()
+        broken += [name for name, whole in zip(store.names[start:end], finite, strict=True) if not whole]
+        sr = torch.nan_to_num(sr, nan=0.0, posinf=1.0, neginf=0.0)
+        scorer.add(sr, faces[start:end] if store.has_truth else None, lr[start:end])
+        if start < samples:
+            kept.append(rules[config.protocol].to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
+        start = end
+    if len(broken) == count:
+        raise UserError(f"the network's output holds NaN or infinity on every face of {store.dataset}")
+    if broken:
+        log.warning(
+            "%s: %s: the output holds NaN or infinity on %d of %d faces", config.name, store.dataset, len(broken), count
+        )
+    scores = scorer.finish()
+    if not scores.values:
+        raise UserError(
+            f"{store.dataset}: no metric can be had: "
+            + "; ".join(f"{name} {why}" for name, why in scores.unavailable.items())
+        )
+    size = config.scale * lr.shape[1]
+    pictures = np.concatenate(kept)[:samples] if kept else np.empty((0, size, size, 3), np.uint8)
+    return Evaluation(_rows(run, store, count, scores), pictures, scores.unavailable, tuple(broken))
+
+
+def _rows(run: Run, store: FaceStore, count: int, scores: Scores) -> list[dict[str, Any]]:
+    """Return a row an image, metric and protocol, image by image."""
+    config = run.config
+    head = {"run": config.name, "method": config.method, "seed": config.seed}
+    head |= {"dataset": store.dataset, "fingerprint": store.fingerprint_of(count)}
+    return [
+        {**head, "image": name, "metric": metric, "protocol": protocol, "value": float(values[place])}
+        for place, name in enumerate(store.names[:count])
+        for (protocol, metric), values in scores.values.items()
+    ]
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write uint8 [H, W, 3] as a PNG file, in one step."""
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    write_bytes(path, out.getvalue())

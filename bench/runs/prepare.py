@@ -1,0 +1,105 @@
+"""`fsr prepare`: from a data set's name to its face stores and their audit."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Mapping
+from typing import Any
+
+from bench.core import paths
+from bench.core.errors import UserError, suggest
+from bench.core.files import read_json, write_bytes, write_json, write_text
+from bench.data.cards import ANY_FOLDER, card_names
+from bench.data.photoset import Wish, alone, prepare_photos
+from bench.data.store import FaceStore, read_faces, write_store
+from bench.data.synthfaces import prepare_synthfaces
+from bench.runs import audit
+
+log = logging.getLogger("fsr")
+GENERATED = "synthfaces"
+DEFAULT_SIZES = {"train": 2000, "val": 100, "test": 200}
+
+
+def prepare(
+    dataset: str,
+    wish: Wish | None = None,
+    *,
+    sizes: Mapping[str, int | None] | None = None,
+    quiet: bool = False,
+) -> list[FaceStore]:
+    """Prepare a data set and audit it: photographs need `wish`, the default faces take `sizes`.
+
+    Returns its stores; raises UserError for an unknown name and for arguments that the set has no use for.
+    """
+    given = {split: size for split, size in (sizes or {}).items() if size is not None}
+    if dataset == GENERATED:
+        _check_unused(wish or Wish(()))
+        stores = prepare_synthfaces(given or DEFAULT_SIZES, quiet=quiet)
+    else:
+        known = [*card_names(), ANY_FOLDER]
+        if dataset not in known:
+            raise UserError(
+                f"unknown data set '{dataset}': {suggest(dataset, known)}; for photos of your own: "
+                f"fsr prepare folder --name {dataset} --source DIR"
+            )
+        if given:
+            raise UserError(f"--{next(iter(given))}: the size of {dataset} is that of its sources")
+        if wish is None or not wish.sources:
+            raise UserError(f"no source given: fsr prepare {dataset} --source FILE.tar or --source DIR")
+        stores = prepare_photos(dataset, wish)
+        if wish.drop_leaks:
+            with alone(stores[0].path.parent):
+                stores = [_without_leaks(store) for store in stores]
+    write_audit(stores[0].dataset)
+    return stores
+
+
+def _check_unused(wish: Wish) -> None:
+    """Raise UserError for what was asked of photographs where there are none."""
+    plain = Wish((), how=wish.how)
+    for one in dataclasses.fields(Wish):
+        value = getattr(wish, one.name)
+        if value and value != getattr(plain, one.name):
+            option = "source" if one.name == "sources" else one.name.replace("_", "-")
+            raise UserError(f"--{option}: {GENERATED} is made from seeds and reads no photographs")
+
+
+def write_audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
+    """Audit a data set (see bench.runs.audit), write audit.json and audit.md beside its faces, and return the audit."""
+    from bench.report.audit import audit_page
+
+    found = audit.audit(dataset, fresh=fresh)
+    write_json(paths.prepared() / dataset / "audit.json", found)
+    write_text(paths.prepared() / dataset / "audit.md", audit_page(found))
+    return found
+
+
+def _without_leaks(store: FaceStore) -> FaceStore:
+    """Write a store again without the faces that leak; its card says which and why."""
+    leaked = audit.leaked_names(store)
+    if not leaked:
+        return store
+    log.info("%s: %d of %d faces are in another set too and left out", store.path, len(leaked), len(store))
+    kept = [index for index, row in enumerate(store.rows) if row.name not in leaked]
+    places = {index: place for place, index in enumerate(kept)}
+    counts = dict(store.card["counts"])
+    left_out = dict(counts["left out"])
+    for name, what in leaked.items():
+        one = left_out.setdefault(f"a leak: the same as {what.rpartition('/')[0]}", {"count": 0, "files": []})
+        one["count"] += 1
+        one["files"].append(name)
+    counts |= {"faces": len(kept), "left out": left_out}
+    faces = enumerate(read_faces(store.path / "faces.npy"))
+    manifest, inputs = (store.path / "manifest.csv").read_bytes(), read_json(store.path / "inputs.json")
+    return write_store(
+        store.path,
+        [store.rows[index] for index in kept],
+        ((places[index], face) for index, face in faces if index in places),
+        {name: store.card[name] for name in ("card", "kind", "recipe", "sources", "versions")} | {"counts": counts},
+        size=store.size,
+        extra={
+            "manifest.csv": lambda path: write_bytes(path, manifest),
+            "inputs.json": lambda path: write_json(path, inputs),
+        },
+    )

@@ -1,0 +1,241 @@
+"""Scores with intervals: of a method on a prepared data set, or of anybody's pictures beside the originals."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from tabulate import tabulate
+
+from bench.analysis.intervals import estimate
+from bench.core.errors import UserError
+from bench.core.files import read_json
+from bench.data.degrade import DEFAULT
+from bench.data.pairs import read_pairs
+from bench.data.store import open_split
+from bench.metrics.catalogue import get_metric, get_metrics
+from bench.metrics.protocol import get_protocols
+from bench.metrics.scoring import Scorer, shared_cache
+from bench.models import registry, weights
+from bench.runs.config import RunConfig
+from bench.runs.evaluate import evaluate, to_tensor
+from bench.runs.store import Run, check_layout
+
+if TYPE_CHECKING:
+    import torch
+
+_BATCH = 64
+_Values = Mapping[tuple[str, str], np.ndarray]  # (protocol, metric) -> a value an image
+
+
+def score_method(
+    method: str,
+    path: Path | None,
+    dataset: str,
+    split: str,
+    faces: int | None,
+    device: torch.device,
+    *,
+    metrics: Sequence[str],
+    protocol: str = "sparnet",
+    degradation: str = DEFAULT,
+    scale: int | None = None,
+) -> dict[str, Any]:
+    """Return scores of `method` on the first `faces` faces of a prepared set, with intervals and a row an image.
+
+    The options of the network are read from run.json beside the weights; `scale` is for methods without. LR is made by
+    `degradation` (see bench.data.degrade); `protocol` is a name, a TOML file or `all`. Raises UserError when a trained
+    method comes without weights, the weights are another network's or for another scale, or no metric can be had.
+    """
+    spec = registry.get(method)
+    if spec.trainable and path is None:
+        raise UserError(f"method '{method}' is trained: give --weights results/<experiment>/<run>/weights.safetensors")
+    config = _config_beside(path, method) if path else {}
+    options = config.get("options") or registry.options(method, {"scale": scale} if scale else {})
+    if scale and options.get("scale", scale) != scale:
+        raise UserError(f"--scale {scale}: {path} was trained for scale {options['scale']}")
+    if scale and scale not in spec.scales:
+        raise UserError(f"--scale {scale}: method '{method}' supports {list(spec.scales)}")
+    rules = get_protocols(protocol)
+    store = open_split(dataset, split)
+    store.verify()
+    if faces is not None and faces < 1:
+        raise UserError(f"--faces {faces}: expected at least 1")
+    count = min(faces or len(store), len(store))
+    model = registry.build(method, options)
+    if path is not None:
+        weights.load_into(model, path)
+    seed, scale = int(config.get("seed", 0)), int(options.get("scale", 8))
+    found = evaluate(
+        Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
+        model.to(device),
+        store,
+        count,
+        device,
+        degradation=degradation,
+        metrics=metrics,
+        protocols=rules,
+        cache=shared_cache(),
+    )
+    values: dict[tuple[str, str], list[float]] = {}
+    for row in found.rows:
+        values.setdefault((row["protocol"], row["metric"]), []).append(row["value"])
+    return {
+        "method": method,
+        "weights": str(path) if path else None,
+        "dataset": dataset,
+        "split": split,
+        "fingerprint": store.fingerprint_of(count),
+        "scale": scale,
+        "degradation": degradation if store.has_truth else None,
+        **_report({key: np.array(some) for key, some in values.items()}, store.names[:count], found.unavailable),
+    }
+
+
+def score_pairs(
+    sr: Path, hr: Path | None, lr: Path | None, *, metrics: Sequence[str], protocol: str = "sparnet"
+) -> dict[str, Any]:
+    """Return scores of a folder or archive of super-resolved pictures, with intervals and a row an image.
+
+    They are paired with HR and LR by name (see bench.data.pairs). Raises UserError for pictures that do not match and
+    when no metric can be had.
+    """
+    rules = get_protocols(protocol)
+    pairs = read_pairs(sr, hr, lr)
+    scorer = Scorer(get_metrics(metrics), rules, scale=pairs.scale, cache=shared_cache())
+    for start in range(0, len(pairs.sr), _BATCH):
+        some = slice(start, start + _BATCH)
+        truth, small = (None if one is None else one[some] for one in (pairs.hr, pairs.lr))
+        scorer.add(to_tensor(pairs.sr[some]), truth, small)
+    scores = scorer.finish()
+    if not scores.values:
+        raise UserError(
+            "no metric can be had: " + "; ".join(f"{name}: {why}" for name, why in scores.unavailable.items())
+        )
+    return {
+        "sr": str(sr),
+        "hr": str(hr) if hr else None,
+        "lr": str(lr) if lr else None,
+        "scale": pairs.scale if lr else None,
+        "warnings": list(pairs.warnings),
+        **_report(scores.values, pairs.names, scores.unavailable),
+    }
+
+
+def _report(values: _Values, names: Sequence[str], unavailable: Mapping[str, str]) -> dict[str, Any]:
+    """Return protocol, metrics with intervals, what cannot be had, and a row an image.
+
+    With several protocols `metrics` is of the first and `protocols` has those of each.
+    """
+    protocols = list(dict.fromkeys(protocol for protocol, _ in values))
+    found = {
+        protocol: {metric: summary(metric, some) for (where, metric), some in values.items() if where == protocol}
+        for protocol in protocols
+    }
+    return {
+        "protocol": protocols[0],
+        "metrics": found[protocols[0]],
+        **({"protocols": found} if len(protocols) > 1 else {}),
+        "unavailable": dict(unavailable),
+        "images": [
+            {"image": name, "metric": metric, "protocol": protocol, "value": _plain(float(some[place]))}
+            for (protocol, metric), some in values.items()
+            for place, name in enumerate(names)
+        ],
+    }
+
+
+def summary(metric: str, values: np.ndarray) -> dict[str, Any]:
+    """Return a metric's mean over images with its 95% interval, and what a reader must know beside it.
+
+    Images without a finite value are left out of the mean and counted: `infinite` for the PSNR of identical pictures,
+    `undefined` where there is nothing to measure. With none left the mean is None.
+    """
+    spec = get_metric(metric)
+    infinite, undefined = int(np.isinf(values).sum()), int(np.isnan(values).sum())
+    told = estimate(values[None])
+    return {
+        "mean": _plain(told.mean),
+        "ci95": [_plain(told.low), _plain(told.high)],
+        "n": told.n,
+        "unit": spec.unit,
+        "higher_is_better": spec.higher_is_better,
+        **({"infinite": infinite} if infinite else {}),
+        **({"undefined": undefined} if undefined else {}),
+        **({"parameters": dict(spec.parameters())} if spec.parameters() else {}),
+        **({"caution": spec.caution} if spec.caution else {}),
+    }
+
+
+def score_text(result: Mapping[str, Any]) -> str:
+    """Return scores as tables for a terminal: metrics with intervals, then protocols beside each other."""
+    lines = [f"protocol {result['protocol']}", _metric_table(result["metrics"])]
+    for name, why in result["unavailable"].items():
+        lines.append(f"{name}: - ({why})")
+    if "protocols" in result:
+        lines += ["", "the same pictures under every protocol", _protocol_table(result["protocols"])]
+    return "\n".join(lines)
+
+
+def _metric_table(found: Mapping[str, Mapping[str, Any]]) -> str:
+    body = []
+    for name, one in found.items():
+        spec = get_metric(name)
+        notes = [f"{one[kind]} {kind}" for kind in ("infinite", "undefined") if kind in one]
+        left = f"without {' and '.join(notes)}" if notes else ""
+        body.append(
+            [
+                spec.title,
+                spec.unit,
+                *_numbers(one, spec.decimals),
+                one["n"],
+                "; ".join(filter(None, (left, spec.caution))),
+            ]
+        )
+    head = ["metric", "unit", "mean", "95% interval", "images", ""]
+    return tabulate(body, head, tablefmt="simple", disable_numparse=True, maxcolwidths=[None] * 5 + [60])
+
+
+def _protocol_table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return a row a protocol: each metric that more than one protocol scores, and how far from the first it is."""
+    first = next(iter(protocols.values()))
+    names = [name for name in first if sum(name in found for found in protocols.values()) > 1]
+    body = []
+    for protocol, found in protocols.items():
+        cells = []
+        for name in names:
+            decimals, mean, base = get_metric(name).decimals, found[name]["mean"], first[name]["mean"]
+            known = mean is not None and base is not None
+            cells += [_numbers(found[name], decimals)[0], f"{mean - base:+.{decimals}f}" if known else "-"]
+        body.append([protocol, *cells])
+    head = [one for name in names for one in (get_metric(name).title, "difference")]
+    return tabulate(body, ["protocol", *head], tablefmt="simple", disable_numparse=True)
+
+
+def _numbers(one: Mapping[str, Any], decimals: int) -> tuple[str, str]:
+    if one["mean"] is None:
+        return "∞" if one.get("infinite") else "-", "-"
+    low, high = one["ci95"]
+    interval = f"[{low:.{decimals}f}, {high:.{decimals}f}]" if low is not None and high is not None else "-"
+    return f"{one['mean']:.{decimals}f}", interval
+
+
+def _plain(value: float) -> float | None:
+    """Return a number as JSON has it: None for what is not finite."""
+    return value if math.isfinite(value) else None
+
+
+def _config_beside(path: Path, method: str) -> dict[str, Any]:
+    """Return the config in run.json beside a weights file; an empty one where there is no run.json."""
+    record_path = path.parent / "run.json"
+    if not record_path.exists():
+        return {}
+    record = read_json(record_path)
+    check_layout(record, record_path)
+    config = dict(record["config"])
+    if config["method"] != method:
+        raise UserError(f"{path}: weights of '{config['method']}', not of '{method}'")
+    return config

@@ -1,0 +1,224 @@
+"""The run store: one folder a run, named by its config's hash, every file written whole.
+
+results/<experiment>/<run>/run.json             config, status, device, versions, times, how far it is
+                           curve.csv            a row a validation
+                           scores.csv           a row an image and metric (scores.csv.gz where runs are kept)
+                           weights.safetensors  the weights that were scored
+                           state.pt             training state, until the run has finished
+                           state.previous.pt    the one before it, should a power cut have damaged the last
+                           samples/<image>.png  a few super-resolved test faces
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import io
+import logging
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from operator import itemgetter
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.core.files import read_csv, read_json, sweep, write_bytes, write_csv, write_json
+from bench.runs.config import RunConfig
+
+log = logging.getLogger("fsr")
+LAYOUT = 1
+CURVE = ("iteration", "loss", "psnr", "learning_rate")
+SCORE = ("run", "method", "seed", "dataset", "fingerprint", "image", "metric", "protocol", "value")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One run of one config in a folder of its own under an experiment's results."""
+
+    experiment: Path
+    config: RunConfig
+
+    @property
+    def folder(self) -> Path:
+        """The run's folder."""
+        return self.experiment / self.config.name
+
+    @property
+    def samples(self) -> Path:
+        """Where its pictures lie."""
+        return self.folder / "samples"
+
+    @property
+    def weights(self) -> Path:
+        """Where the finished weights lie."""
+        return self.folder / "weights.safetensors"
+
+    @property
+    def state(self) -> Path:
+        """Where the training state lies until the run has finished."""
+        return self.folder / "state.pt"
+
+    @property
+    def previous(self) -> Path:
+        """Where the training state before that lies."""
+        return self.folder / "state.previous.pt"
+
+    @contextlib.contextmanager
+    def claim(self, wait: bool = False) -> Iterator[bool]:
+        """Hold the run for this process alone; give whether it is held. What a killed process half wrote is removed.
+
+        Another process that holds it is waited for with `wait`, else False is given. The system lets go of a lock when
+        its process dies, however that happens, so none is ever left behind.
+        """
+        from filelock import FileLock, Timeout
+
+        self.lock.parent.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(self.lock, poll_interval=0.5)
+        try:
+            lock.acquire(timeout=-1 if wait else 0)
+        except Timeout:
+            yield False
+            return
+        try:
+            for folder in (self.folder, self.samples):
+                sweep(folder)
+            yield True
+        finally:
+            lock.release()
+
+    @property
+    def lock(self) -> Path:
+        """The file that is locked while a process works on the run."""
+        return _lock(self.experiment, self.config.name)
+
+    def record(self) -> dict[str, Any]:
+        """Return run.json, or an empty record when the run was never started.
+
+        Raises UserError when the file is damaged, of another layout, or of another config than its folder's name says.
+        """
+        path = self.folder / "run.json"
+        if not path.exists():
+            return {}
+        record = read_json(path)
+        check_layout(record, path)
+        if record.get("id") != self.config.id:
+            raise UserError(f"{path}: belongs to run {record.get('id')}, expected {self.config.id}; move it away")
+        return dict(record)
+
+    def write(self, **changes: Any) -> None:
+        """Update fields of run.json."""
+        head = {
+            "layout": LAYOUT,
+            "id": self.config.id,
+            "name": self.config.name,
+            "config": dataclasses.asdict(self.config),
+        }
+        write_json(self.folder / "run.json", {**self.record(), **head, **changes})
+
+    @property
+    def trained(self) -> bool:
+        """Whether training has ended well and its weights are there (nothing to train: always)."""
+        return self.config.training is None or ("trained" in self.record() and self.weights.exists())
+
+    def write_curve(self, points: Iterable[Mapping[str, float]]) -> None:
+        """Replace the training curve."""
+        write_csv(self.folder / "curve.csv", CURVE, points)
+
+    def scores(self) -> list[dict[str, str]]:
+        """Return the score rows written so far."""
+        path = self.folder / "scores.csv"
+        return read_csv(path, SCORE) if path.exists() else []
+
+    def add_scores(self, rows: list[dict[str, Any]]) -> None:
+        """Add score rows; those of the same face set, protocol and metric are replaced."""
+        what = itemgetter("fingerprint", "protocol", "metric")
+        new = set(map(what, rows))
+        kept = [row for row in self.scores() if what(row) not in new]
+        write_csv(self.folder / "scores.csv", SCORE, [*kept, *rows])
+
+    def save_state(self, state: Mapping[str, Any]) -> None:
+        """Replace the training state, in one step; the one before it is kept."""
+        import torch
+
+        out = io.BytesIO()
+        torch.save({"config": self.config.id, **state}, out)
+        if self.state.exists():
+            self.state.replace(self.previous)
+        write_bytes(self.state, out.getvalue())
+
+    def load_state(self) -> dict[str, Any] | None:
+        """Return the training state, or None when there is none; no pickled code is ever run.
+
+        A state that a power cut has damaged is removed where the one before it is whole, and that one is returned.
+        Raises UserError when none is whole, or it is another run's; the files are then left alone.
+        """
+        damaged: list[str] = []
+        for path in (self.state, self.previous):
+            if not path.exists():
+                continue
+            try:
+                state = _read_state(path)
+            except _DamagedError as error:
+                damaged.append(f"{path}: not a whole checkpoint ({error})")
+                continue
+            if state.get("config") != self.config.id:
+                raise UserError(f"{path}: checkpoint of another run; delete it to train this run from the start")
+            if damaged:
+                log.warning("%s; going on from the one before it", damaged[0])
+                self.state.unlink()
+            return state
+        if damaged:
+            raise UserError(f"{damaged[0]}; delete it to train this run from the start")
+        return None
+
+    def drop_state(self) -> None:
+        """Remove the training state of a run that has finished."""
+        self.state.unlink(missing_ok=True)
+        self.previous.unlink(missing_ok=True)
+
+
+def is_held(experiment: Path, name: str) -> bool:
+    """Tell whether a process on this machine, or on one that shares the folder and its locks, is at work on a run."""
+    from filelock import FileLock, Timeout
+
+    path = _lock(experiment, name)
+    if not path.exists():
+        return False
+    try:
+        with FileLock(path, timeout=0):
+            return False
+    except Timeout:
+        return True
+
+
+def _lock(experiment: Path, name: str) -> Path:
+    return experiment / ".locks" / f"{name}.lock"
+
+
+class _DamagedError(Exception):
+    """A file is no whole checkpoint."""
+
+
+def _read_state(path: Path) -> dict[str, Any]:
+    """Read a checkpoint as plain tensors and numbers; raise _DamagedError for anything else."""
+    import torch
+
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except OSError:
+        raise
+    except Exception as error:  # what torch.load raises depends on the damage
+        raise _DamagedError(type(error).__name__) from None
+    if not isinstance(state, dict):
+        raise _DamagedError(type(state).__name__)
+    return state
+
+
+def check_layout(record: Mapping[str, Any], path: Path) -> None:
+    """Raise UserError when a results file was written by another layout of the run store."""
+    found = record.get("layout") if isinstance(record, Mapping) else None
+    if found != LAYOUT:
+        raise UserError(
+            f"{path}: results layout {found}, this version reads layout {LAYOUT}; "
+            "move the folder away and run again, or use the version that wrote it"
+        )

@@ -1,0 +1,36 @@
+"""Training curves as TensorBoard logs, written anew from the run folders whenever asked: runs know nothing of it."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+
+from bench.core.errors import UserError
+from bench.core.files import read_csv, read_json
+from bench.runs.store import CURVE, check_layout
+
+
+def write_logs(experiment: Path, folder: Path) -> list[Path]:
+    """Write loss, validation PSNR (dB) and learning rate of every run of an experiment; return a folder a run.
+
+    The logs of the same runs in `folder` are replaced. Raises UserError without tensorboardX and for damaged results.
+    """
+    try:
+        from tensorboardX import SummaryWriter
+    except ImportError:
+        raise UserError("tensorboardX is not installed: pip install 'fsr-bench[tensorboard]'") from None
+    record = read_json(experiment / "experiment.json")
+    check_layout(record, experiment / "experiment.json")
+    written = []
+    for name in (name for row in record["rows"] for name in row["runs"]):
+        curve, target = experiment / name / "curve.csv", folder / name
+        if not curve.exists():
+            continue
+        shutil.rmtree(target, ignore_errors=True)
+        writer = SummaryWriter(str(target), write_to_disk=True)
+        for point in read_csv(curve, CURVE):
+            for key in CURVE[1:]:
+                writer.add_scalar(key, float(point[key]), int(point["iteration"]))
+        writer.close()
+        written.append(target)
+    return written

@@ -1,0 +1,318 @@
+"""`fsr upscale`: find the faces of photos, shrink them as the benchmark does, and enlarge them by a trained network."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from bench.core.errors import UserError, reason
+from bench.core.files import read_json
+from bench.core.progress import Bar
+from bench.core.schema import from_dict
+from bench.data.cards import card_names, read_card
+from bench.data.crop import Recipe, Square, cut, square_of
+from bench.data.decode import decode
+from bench.data.detect import FaceDetector, make_detector
+from bench.data.manifest import Row, sort_key
+from bench.data.scan import NO_FACE
+from bench.data.sources import Entry, Reader, list_sources
+from bench.metrics.protocol import get_protocol
+from bench.runs.archive import ArchivedNetwork, archived_networks, open_run, reference
+from bench.runs.config import RunConfig
+from bench.runs.evaluate import low_resolution, super_resolve, write_png
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SIZE = 16  # pixels of the network's input; the committed networks have seen no other
+_SIZES = (8, 256)
+_CARD = "celeba"  # whose recipe cuts faces
+_PROTOCOL = "sparnet"  # decides how a picture becomes 8-bit, as it does for the pictures of a report
+_NAMED = 3  # photos in a message
+
+
+@dataclass(frozen=True)
+class Photo:
+    """A photo: its name as it was given, what the names of its files begin with, and why it cannot be read, or ""."""
+
+    name: str
+    stem: str
+    entry: Entry | None
+    problem: str = ""
+
+
+def choose_network(run: Path | None = None) -> ArchivedNetwork:
+    """Return the network of a finished run's folder, by default the best committed one; raise UserError for none."""
+    if run is not None:
+        return open_run(run)
+    found = archived_networks()
+    if not found:
+        raise UserError(
+            f"{reference()}: no trained network there; train one (make ablation) and give its run's folder, "
+            "e.g. --run results/ablation/RUN"
+        )
+    return found[0]
+
+
+def make_recipe(*, detect: bool = True, margin: float | None = None, min_face: int | None = None) -> Recipe:
+    """Return how faces are found and cut: as CelebA's are, but all of a photo and whatever their size.
+
+    Without `detect` a photo is one face, its largest square in the middle. Raises UserError for values out of range.
+    """
+    card = read_card(_CARD)
+    given: dict[str, Any] = {**card.recipe, "choose": "all", "least_side": 1}
+    if not detect:
+        given |= {"detector": "center", "margin": card.margins["center"]}
+    given |= {} if margin is None else {"margin": margin}
+    given |= {} if min_face is None else {"min_face": min_face}
+    return from_dict(Recipe, given, "upscale")
+
+
+def find_photos(given: Sequence[Path], out: Path) -> list[Photo]:
+    """List photos and folders of photos, each photo once; what lies in `out`, inside such a folder, is passed over.
+
+    The files of photos in subfolders begin with their path, "/" as "--". Raises UserError for what is not there, a
+    folder without photos, and two photos whose files would have one name.
+    """
+    photos: dict[Path, Photo] = {}
+    for path in given:
+        for place, photo in _list_folder(path, out.resolve()) if path.is_dir() else [_only(path)]:
+            photos.setdefault(place, photo)
+    if not photos:
+        raise UserError(f"{', '.join(map(str, given))}: no photos but those in --out {out}")
+    stems: dict[str, Photo] = {}
+    for photo in photos.values():
+        if stems.setdefault(photo.stem, photo) is not photo:
+            other = stems[photo.stem].name
+            raise UserError(
+                f"{photo.name} and {other} would both be written as '{photo.stem}_face1_sr.png'; rename one"
+            )
+    return list(photos.values())
+
+
+def _only(path: Path) -> tuple[Path, Photo]:
+    if not path.is_file():
+        raise UserError(f"{path}: no such photo or folder")
+    return path.resolve(), Photo(str(path), path.stem, Entry(path.name, path.parent, path.stat().st_size, 0))
+
+
+def _list_folder(folder: Path, out: Path) -> Iterator[tuple[Path, Photo]]:
+    """Yield where each photo of a folder really lies, and the photo; files that cannot be used are photos too."""
+    real = folder.resolve()
+    if real == out:
+        raise UserError(f"--out {out}: the photos are there too; give another folder")
+    listing = list_sources([folder])
+    for entry in listing.photos:
+        place = (folder / entry.path).resolve()
+        if not (out.is_relative_to(real) and place.is_relative_to(out)):
+            stem = PurePosixPath(entry.path).with_suffix("").as_posix().replace("/", "--")
+            yield place, Photo(str(folder / entry.path), stem, entry)
+    for where, why in listing.skipped:
+        yield Path(where), Photo(where, where, None, why)
+
+
+def upscale(
+    photos: Sequence[Photo],
+    network: ArchivedNetwork,
+    recipe: Recipe,
+    out: Path,
+    device: torch.device,
+    *,
+    size: int = SIZE,
+    everything: bool = False,
+    quiet: bool = False,
+) -> dict[str, Any]:
+    """Super-resolve the faces of photos, write them into `out`, and return what was done, as JSON has it.
+
+    `size` is the side of the network's input in pixels. A face's square that is larger goes the way of a data set's
+    test faces: PIL bicubic to `size` x scale pixels, then the default degradation. One that is not has nothing to be
+    shrunk: it is taken as it is, or brought to `size` by PIL bicubic. With `everything` the input (enlarged by nearest)
+    and, of what was shrunk, the crop are written too. A photo that cannot be read, or has no face, says so. Raises
+    UserError when there is no detector and for a size that the network cannot take.
+    """
+    if not _SIZES[0] <= size <= _SIZES[1]:
+        raise UserError(f"--size {size}: expected {_SIZES[0]} to {_SIZES[1]} pixels")
+    detector = make_detector(
+        recipe.detector, min_face=recipe.min_face, least_probability=recipe.least_probability, device=str(device)
+    )
+    job = _Job(network, network.load(device), detector, recipe, size, out, device, everything)
+    done = []
+    with Reader() as reader, Bar("upscale", len(photos), quiet=quiet) as bar:
+        for photo in photos:
+            done.append(job.upscale(photo, reader))
+            bar.update(len(done))
+    return {
+        "network": _describe(network),
+        "size": size,
+        "output": size * network.scale,
+        "detector": recipe.detection,
+        "margin": recipe.margin,
+        "out": str(out),
+        "photos": done,
+    }
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What all photos share."""
+
+    network: ArchivedNetwork
+    model: nn.Module
+    detector: FaceDetector
+    recipe: Recipe
+    size: int
+    out: Path
+    device: torch.device
+    everything: bool
+
+    def upscale(self, photo: Photo, reader: Reader) -> dict[str, Any]:
+        """Write the faces of a photo; return its name, size, problem if any, and faces."""
+        about: dict[str, Any] = {"photo": photo.name, "width": None, "height": None, "problem": photo.problem or None}
+        if photo.entry is None:
+            return {**about, "faces": []}
+        try:
+            pixels = decode(reader.read(photo.entry)).pixels
+        except UserError as error:
+            return {**about, "problem": str(error).removeprefix(f"{photo.entry.where}: "), "faces": []}
+        about["height"], about["width"] = pixels.shape[:2]
+        found = self._find(pixels)
+        if not found:
+            return {**about, "problem": NO_FACE, "faces": []}
+        return {**about, "faces": self._write(photo.stem, pixels, found)}
+
+    def _find(self, pixels: np.ndarray) -> list[tuple[Row, Square]]:
+        """Return the faces of a photo, uint8 [H, W, 3], and their squares, from top to bottom."""
+        height, width = pixels.shape[:2]
+        rows = [
+            Row("", "", width=width, height=height, probability=face.probability, box=face.box)
+            for face in self.detector.detect([pixels], [b""])[0]
+            if face.has_middle_in(width, height)
+        ]
+        found = [(row, square_of(row, self.recipe)) for row in sorted(rows, key=sort_key)]
+        return [(row, square) for row, square in found if isinstance(square, Square)]
+
+    def _write(self, stem: str, pixels: np.ndarray, found: Sequence[tuple[Row, Square]]) -> list[dict[str, Any]]:
+        """Super-resolve and write the faces of a photo; return what is known of each, and its files."""
+        inputs = [self._shrink(pixels, square) for _, square in found]
+        pictures = self._super_resolve(np.stack([lr for lr, _ in inputs]))
+        faces = []
+        for number, ((row, square), (lr, hr), sr) in enumerate(zip(found, inputs, pictures, strict=True), 1):
+            made = {"sr": sr}
+            if self.everything:
+                made["lr"] = lr.repeat(self.network.scale, 0).repeat(self.network.scale, 1)
+                made |= {} if hr is None else {"hr": hr}
+            files = {kind: self.out / f"{stem}_face{number}_{kind}.png" for kind in made}
+            for kind, picture in made.items():
+                write_png(files[kind], picture)
+            faces.append(
+                {
+                    "box": list(row.box or ()),
+                    "probability": row.probability,
+                    "square": [square.left, square.top, square.side],
+                    "shrunk": hr is not None,
+                    "files": {kind: str(file) for kind, file in files.items()},
+                }
+            )
+        return faces
+
+    def _shrink(self, pixels: np.ndarray, square: Square) -> tuple[np.ndarray, np.ndarray | None]:
+        """Return the network's input, uint8 [size, size, 3], and the crop that it was shrunk from, if it was."""
+        if square.side <= self.size:
+            return cut(pixels, square, self.size), None
+        hr = cut(pixels, square, self.size * self.network.scale)
+        return low_resolution(hr[None], self.network.scale)[0], hr
+
+    def _super_resolve(self, lr: np.ndarray) -> np.ndarray:
+        """Return the network's pictures of uint8 [N, h, w, 3]: uint8 [N, h scale, w scale, 3]."""
+        import torch
+
+        try:
+            sr = torch.cat(list(super_resolve(self.model, lr, self.device)))
+        except RuntimeError as error:
+            what = f"--size {self.size}: {self.network.label} cannot take {self.size}x{self.size} pixels"
+            raise UserError(f"{what} ({reason(error)}); multiples of 4 fit the networks here") from None
+        side = self.size * self.network.scale
+        if sr.shape[-2:] != (side, side) or not bool(torch.isfinite(sr).all()):
+            what = f"{sr.shape[-1]}x{sr.shape[-2]} pixels or values that are not finite"
+            raise UserError(f"{self.network.folder}: its network gives {what}, expected {side}x{side} finite ones")
+        return np.asarray(get_protocol(_PROTOCOL).to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
+
+
+def _describe(network: ArchivedNetwork) -> dict[str, Any]:
+    """Return which network it is, what it was trained on, and what its training photos' licence allows."""
+    path = network.folder / "run.json"
+    config = from_dict(RunConfig, read_json(path)["config"], str(path))
+    trained: dict[str, Any] | None = None
+    licence = None
+    if config.train is not None and config.training is not None:
+        trained = {"dataset": config.train.dataset, "faces": config.train.faces}
+        trained |= {"iterations": config.training.iterations, "batch": config.training.batch}
+        if config.train.dataset in card_names():
+            licence = read_card(config.train.dataset).licence
+    return {
+        "folder": str(network.folder),
+        "experiment": network.experiment,
+        "label": network.label,
+        "method": network.method,
+        "options": dict(network.options),
+        "scale": network.scale,
+        "psnr": network.psnr if math.isfinite(network.psnr) else None,
+        "trained_on": trained,
+        "research_only": licence is not None and "research" in licence.lower(),
+    }
+
+
+def unreadable(result: Mapping[str, Any]) -> str:
+    """Return in a line which photos cannot be read and why; "" when all can."""
+    bad = [photo for photo in result["photos"] if photo["problem"] not in (None, NO_FACE)]
+    if not bad:
+        return ""
+    told = [f"{photo['photo']}: {photo['problem']}" for photo in bad[:_NAMED]]
+    return f"{len(bad)} of {len(result['photos'])} photos cannot be read: {_some(told, bad)}"
+
+
+def check_faces(result: Mapping[str, Any]) -> None:
+    """Raise UserError where no photo has a face."""
+    photos = result["photos"]
+    if any(photo["faces"] for photo in photos):
+        return
+    without = [photo["photo"] for photo in photos if photo["problem"] == NO_FACE]
+    lines = [unreadable(result)] if unreadable(result) else []
+    if without:
+        way_out = "--min-face 20 finds smaller ones, --no-detect takes a photo as one face"
+        lines.insert(0, f"no face found in {_some(without[:_NAMED], without)} ({result['detector']}); {way_out}")
+    raise UserError("; ".join(lines))
+
+
+def upscale_text(result: Mapping[str, Any]) -> str:
+    """Return what was done, for a terminal: the network, then a line a photo."""
+    lines = [_network_text(result["network"])]
+    if result["network"]["research_only"]:
+        lines.append("for research only: so are the photos that it was trained on")
+    for photo in result["photos"]:
+        small = sum(not face["shrunk"] for face in photo["faces"])
+        count = f"{len(photo['faces'])} face{'s' if len(photo['faces']) != 1 else ''}"
+        note = f", {small} of at most {result['size']} pixels and not shrunk" if small else ""
+        lines.append(f"{photo['photo']}: {photo['problem'] or count + note}")
+    return "\n".join(lines)
+
+
+def _network_text(network: Mapping[str, Any]) -> str:
+    trained, told = network["trained_on"], []
+    if trained:
+        data = f"{trained['faces']:,} faces of {trained['dataset']}"
+        told.append(f"trained on {data}, {trained['iterations']:,} iterations of batch {trained['batch']}")
+    if network["psnr"] is not None:
+        told.append(f"{network['psnr']:.2f} dB on its test faces")
+    about = f": {'; '.join(told)}" if told else ""
+    return f"{network['label']} ({network['method']}, x{network['scale']}) of experiment {network['experiment']}{about}"
+
+
+def _some(told: Sequence[str], of: Sequence[object]) -> str:
+    return ", ".join(told) + (", ..." if len(of) > len(told) else "")

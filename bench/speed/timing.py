@@ -1,0 +1,133 @@
+"""Timing side by side: what disturbs a machine then disturbs all that is compared."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from bench.core.provenance import describe_device, environment
+
+if TYPE_CHECKING:
+    from torch import nn
+
+QUIET = 0.25  # busy cores before a measurement, by the load average of the last minute
+_LEAST_ROUNDS = 3
+
+
+def alternate(
+    runs: Mapping[str, Callable[[], Any]], seconds: float, device: torch.device | str = "cpu", *, warm: bool = False
+) -> dict[str, list[float]]:
+    """Call functions in turn, round after round for about `seconds`, at least three rounds: name -> seconds a call.
+
+    A first round is not counted, unless the functions are `warm`.
+    """
+    times: dict[str, list[float]] = {name: [] for name in runs}
+    for run in () if warm else runs.values():
+        run()
+    end = time.perf_counter() + seconds
+    while len(next(iter(times.values()))) < _LEAST_ROUNDS or time.perf_counter() < end:
+        for name, run in runs.items():
+            wait(device)
+            start = time.perf_counter()
+            run()
+            wait(device)
+            times[name].append(time.perf_counter() - start)
+    return times
+
+
+def medians(times: Mapping[str, list[float]]) -> dict[str, float]:
+    """Return the median of each list."""
+    return {name: statistics.median(values) for name, values in times.items()}
+
+
+def wait(device: torch.device | str) -> None:
+    """Wait until the device has done what it was given."""
+    if torch.device(device).type == "cuda":
+        torch.cuda.synchronize(device)
+
+
+def machine(device: torch.device) -> dict[str, Any]:
+    """Return what a measurement says of the machine; call it before the work, whose own load would count."""
+    load = busy_cores()
+    return {
+        "device": describe_device(device),
+        "threads": torch.get_num_threads(),
+        "cores": os.cpu_count(),
+        "load_before": load,
+        "quiet": None if load is None else load <= QUIET,
+        "environment": environment(),
+    }
+
+
+def busy_cores() -> float | None:
+    """Return how many cores were busy in the last minute, None where the system does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
+
+
+def note_of(found: Mapping[str, Any]) -> list[str]:
+    """Return the line that warns of a measurement on a machine that was not quiet, if it was not."""
+    if found["quiet"] is not False:
+        return []
+    return [f"the machine was not quiet (load {found['load_before']:.1f} on {found['cores']} cores): measure again"]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch use one thread."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+class Split:
+    """Seconds that training steps spend in `forward`, `backward` and `step` (the optimiser), by hooks.
+
+    `lap(name)` books the time since the last lap, after waiting for the device; the loss counts as backward.
+    """
+
+    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
+        self.seconds: dict[str, list[float]] = {}
+        self._device, self._last = device, time.perf_counter()
+        self._hooks = [
+            network.register_forward_hook(lambda *_: self.lap("forward")),
+            optimiser.register_step_pre_hook(lambda *_: self.lap("backward")),
+            optimiser.register_step_post_hook(lambda *_: self.lap("step")),
+        ]
+
+    def lap(self, name: str | None = None) -> None:
+        """Book the time since the last lap under a name, or none."""
+        wait(self._device)
+        now = time.perf_counter()
+        if name is not None:
+            self.seconds.setdefault(name, []).append(now - self._last)
+        self._last = now
+
+    def close(self) -> dict[str, float]:
+        """Remove the hooks; return the median seconds of each part."""
+        for hook in self._hooks:
+            hook.remove()
+        return medians(self.seconds)
+
+
+def made_up_faces(count: int, size: int = 128) -> np.ndarray:
+    """Return pictures with detail at several sizes, uint8 [count, size, size, 3], about as hard to decode as faces."""
+    draw = torch.Generator().manual_seed(0)
+    layers = []
+    for side, strength in ((4, 40.0), (16, 25.0), (64, 8.0), (size, 3.0)):
+        layer = torch.randn(count, 3, side, side, generator=draw) * strength
+        layers.append(torch.nn.functional.interpolate(layer, (size, size), mode="bilinear"))
+    levels = torch.stack(layers).sum(0) + 128
+    return levels.clamp(0, 255).byte().permute(0, 2, 3, 1).contiguous().numpy()

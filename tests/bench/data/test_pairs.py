@@ -1,0 +1,148 @@
+"""`fsr score --sr --hr`: anybody's pictures, paired by name or refused."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.data.degrade import degrade, upsample
+from tests.bench.cli.test_cli import error_of, run_json
+from tests.bench.conftest import smooth_faces
+
+
+@pytest.fixture
+def folders(tmp_path: Path) -> Path:
+    """Write three faces, what Bicubic makes of them, and its input."""
+    hr = smooth_faces(3, 0)
+    lr = degrade(hr, 8)
+    for side, pictures in {"hr": hr, "lr": lr, "sr": upsample(lr, 8)}.items():
+        for name, picture in zip("cab", pictures, strict=True):
+            save(tmp_path / side / f"{name}.png", picture)
+    return tmp_path
+
+
+def save(path: Path, picture: np.ndarray) -> None:
+    path.parent.mkdir(exist_ok=True)
+    Image.fromarray(picture).save(path)
+
+
+def command(folder: Path, *more: str) -> list[str]:
+    return ["score", "--sr", str(folder / "sr"), "--hr", str(folder / "hr"), *more]
+
+
+def test_pictures_get_scores_with_intervals(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from skimage.metrics import peak_signal_noise_ratio
+
+    found = run_json(command(folders, "--protocol", "rgb", "--metric", "psnr", "--metric", "lr-psnr"), capsys)
+    assert found["protocol"] == "rgb"
+    expected = {
+        name: peak_signal_noise_ratio(*(np.asarray(Image.open(folders / s / f"{name}.png")) for s in ("hr", "sr")))
+        for name in "abc"
+    }
+    assert {one["image"]: one["value"] for one in found["images"]} == pytest.approx(expected)
+    told = found["metrics"]["psnr"]
+    assert told["mean"] == pytest.approx(np.mean(list(expected.values()))) and told["n"] == 3
+    assert told["ci95"][0] < told["mean"] < told["ci95"][1]
+    assert found["unavailable"] == {"lr-psnr": "needs the low-resolution input"}
+    with_lr = run_json(command(folders, "--lr", str(folders / "lr"), "--metric", "lr-psnr"), capsys)
+    assert with_lr["scale"] == 8 and with_lr["metrics"]["lr-psnr"]["mean"] > 30
+
+
+def test_every_protocol_beside_each_other(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    found = run_json(command(folders, "--protocol", "all"), capsys)
+    assert list(found["protocols"]) == ["sparnet", "dic", "sfmnet", "mmagic", "rgb", "pyiqa", "skimage"]
+    assert found["metrics"] == found["protocols"]["sparnet"]
+    assert set(found["protocols"]["dic"]) == {"psnr", "ssim"}
+
+
+def test_identical_pictures_are_counted_and_left_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(folders / "sr" / "a.png", np.asarray(Image.open(folders / "hr" / "a.png")))
+    found = run_json(command(folders, "--metric", "psnr"), capsys)
+    told = found["metrics"]["psnr"]
+    finite = [one["value"] for one in found["images"] if one["value"] is not None]
+    assert (told["n"], told["infinite"], len(finite)) == (2, 1, 2)
+    assert told["mean"] == pytest.approx(np.mean(finite))
+    same = ["score", "--sr", str(folders / "hr"), "--hr", str(folders / "hr"), "--metric", "psnr"]
+    assert run_json(same, capsys)["metrics"]["psnr"] == {
+        "mean": None,
+        "ci95": [None, None],
+        "n": 0,
+        "unit": "dB",
+        "higher_is_better": True,
+        "infinite": 3,
+    }
+
+
+def test_one_picture_has_no_interval(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("sr", "hr"):
+        for name in "ab":
+            (folders / side / f"{name}.png").unlink()
+    told = run_json(command(folders, "--metric", "psnr"), capsys)["metrics"]["psnr"]
+    assert told["n"] == 1 and told["mean"] > 10 and told["ci95"] == [None, None]
+
+
+def test_a_constant_picture_has_no_niqe(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    save(folders / "sr" / "a.png", np.full((128, 128, 3), (99, 80, 60), np.uint8))
+    told = run_json(command(folders, "--metric", "niqe", "--metric", "ssim"), capsys)["metrics"]
+    assert (told["niqe"]["n"], told["niqe"]["undefined"], told["ssim"]["n"]) == (2, 1, 3)
+
+
+def test_odd_pictures_are_told(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    small = Image.open(folders / "lr" / "a.png")
+    (folders / "lr" / "a.png").unlink()
+    small.save(folders / "lr" / "a.jpg")
+    found = run_json(command(folders, "--lr", str(folders / "lr"), "--metric", "psnr"), capsys)
+    assert found["warnings"] == ["LR: 1 of 3 pictures are JPEG: scores include its losses"]
+
+
+def test_pictures_that_do_not_match(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    good = (folders / "sr" / "b.png").read_bytes()
+    face = np.asarray(Image.open(folders / "sr" / "b.png"))
+    (folders / "sr" / "b.png").rename(folders / "sr" / "d.png")
+    message = error_of(command(folders), capsys)
+    assert "do not match: 1 only in" in message and "sr: d; 1 only in" in message and "hr: b" in message
+    (folders / "sr" / "d.png").unlink()
+    assert "sr has 2 pictures" in error_of(command(folders), capsys)
+    for picture, expected in (
+        (face[:64, :64], "64x64 pixels"),
+        (np.repeat(face[..., :1], 3, axis=2), "1 of 3 SR pictures are grey and their HR is in colour (b)"),
+    ):
+        save(folders / "sr" / "b.png", picture)
+        assert expected in error_of(command(folders), capsys)
+    (folders / "sr" / "b.png").write_bytes(good[:-200])
+    assert "b.png: damaged picture" in error_of(command(folders), capsys)
+    (folders / "sr" / "b.png").write_bytes(good)
+    (folders / "sr" / "b.bmp").write_bytes(good)
+    assert "several pictures are called b" in error_of(command(folders), capsys)
+
+
+def test_sizes_of_whole_folders(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in "abc":
+        save(folders / "hr" / f"{name}.png", smooth_faces(1, 0, 64)[0])
+    assert "sr: pictures of 128x128 pixels, those of" in error_of(command(folders), capsys)
+    for name in "abc":
+        save(folders / "lr" / f"{name}.png", smooth_faces(1, 0, 20)[0])
+    only = ["score", "--sr", str(folders / "sr"), "--lr", str(folders / "lr")]
+    assert "no whole multiple of the 20x20" in error_of(only, capsys)
+
+
+def test_what_is_given_must_make_sense(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "empty").mkdir()
+    for arguments, message in (
+        (["score"], "give a method"),
+        (["score", "--hr", str(folders / "hr")], "give a method"),
+        (["score", "bicubic", "--sr", str(folders / "sr")], "bicubic: not together with --sr"),
+        (command(folders, "--faces", "2"), "--faces: not together with --sr"),
+        (["score", "--sr", str(folders / "empty"), "--hr", str(folders / "hr")], "empty"),
+        (["score", "--sr", str(folders / "sr")], ""),
+        (["score", "--sr", str(folders / "sr"), "--metric", "psnr"], "no metric can be had: psnr: needs ground truth"),
+        (command(folders, "--metric", "pnsr"), "did you mean 'psnr'"),
+        (command(folders, "--protocol", "rbg"), "did you mean 'rgb'"),
+    ):
+        if message:
+            assert message in error_of(arguments, capsys)
+        else:
+            assert set(run_json(arguments, capsys)["metrics"]) == {"niqe-pooled"}

@@ -1,0 +1,179 @@
+"""Kept runs: small copies that say the same, and weights that give the scores beside them."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.cli.main import main
+from bench.core import paths
+from bench.core.errors import UserError
+from bench.core.files import read_csv, write_csv
+from bench.data.store import FaceRow, FaceStore, open_split, write_store
+from bench.models import registry, weights
+from bench.report.build import build_report
+from bench.runs import archive
+from bench.runs.evaluate import low_resolution, to_tensor
+from bench.runs.results import read_results, read_run
+from bench.runs.store import SCORE
+from tests.bench.conftest import TINY, smooth_faces
+
+EXPERIMENT = """
+title = "Small"
+kind = "ablation"
+baseline = "tiny"
+[[rows]]
+method = "bicubic"
+[[rows]]
+method = "tiny"
+seeds = [0, 1]
+[[rows]]
+method = "tiny"
+label = "Wide"
+options = { width = 2.0 }
+"""
+PROFILE = """
+note = "a few iterations"
+generate = { train = 1, val = 1, test = 1 }
+[training]
+iterations = 4
+batch = 2
+validate_every = 2
+"""
+
+
+@pytest.fixture
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Run the small experiment on "photographs" in a new root; the default faces are other smooth pictures."""
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    monkeypatch.setattr(registry, "_plugins", [])
+    monkeypatch.setattr(registry, "_catalogue", None)
+
+    def store(dataset: str, split: str, count: int, seed: int) -> FaceStore:
+        rows = [FaceRow(f"{dataset}-{i}") for i in range(count)]
+        write_store(paths.prepared() / dataset / split, rows, enumerate(smooth_faces(count, seed)), {})
+        return open_split(dataset, split)
+
+    for seed, (split, count) in enumerate((("train", 6), ("val", 2), ("test", 3))):
+        store("photos", split, count, seed)
+    default = store("synthfaces", "test", archive.FACES, 9)
+    monkeypatch.setattr("bench.runs.prepare.prepare", lambda *_, **__: [default])
+    (tmp_path / "small.toml").write_text(EXPERIMENT)
+    (tmp_path / "short.toml").write_text(PROFILE)
+    job = [str(tmp_path / "small.toml"), "--profile", str(tmp_path / "short.toml"), "--data", "photos"]
+    assert main(["run", *job, "--plugin", str(TINY), "--jobs", "1", "--device", "cpu"]) == 0
+    return tmp_path
+
+
+NAME = "small-short-photos"
+
+
+def test_a_kept_experiment_says_what_the_whole_one_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    capsys.readouterr()
+    assert main(["archive", NAME, "--weights", "tiny", "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    whole, kept = read_results(paths.results() / NAME), read_results(archive.reference() / NAME)
+    assert sorted(told["runs"]) == sorted(run.name for row in whole.rows for run in row.runs)
+    for row, copy in zip(whole.rows, kept.rows, strict=True):
+        for run, twin in zip(row.runs, copy.runs, strict=True):
+            assert (twin.name, twin.status, twin.curve, twin.device) == (run.name, run.status, run.curve, run.device)
+            for key, values in run.scores.items():
+                assert twin.scores[key] == pytest.approx(values, rel=5e-6)
+
+
+def test_no_photograph_is_kept(root: Path) -> None:
+    archive.archive(NAME, ["tiny"])
+    photos = {face.tobytes() for split in ("train", "val", "test") for face in open_split("photos", split).faces}
+    default = {face.tobytes() for face in open_split("synthfaces", "test").faces}
+    pictures = list((archive.reference() / NAME).rglob("*.png"))
+    large = [picture for picture in pictures if picture.name.endswith("_hr.png")]
+    assert len(large) == archive.PICTURED
+    for path in large:
+        from PIL import Image
+
+        with Image.open(path) as file:
+            face = np.asarray(file.convert("RGB")).tobytes()
+        assert face in default and face not in photos
+    assert {path.name.split("_")[0].removesuffix(".png") for path in pictures} == {
+        f"synthfaces-{i}" for i in range(archive.PICTURED)
+    }
+    assert build_report(archive.reference() / NAME, root / "report")
+    assert (root / "report" / "faces.png").exists()
+
+
+def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
+    archive.archive(NAME, ["tiny"])
+    network, second = archive.archived_networks()
+    assert network.psnr > second.psnr and {network.label, second.label} == {"Tiny", "Wide"}
+    assert (network.experiment, network.method) == (NAME, "tiny")
+    kept = read_results(archive.reference() / NAME)
+    scores = next(run for row in kept.rows for run in row.runs if run.name == network.folder.name)
+    expected = scores.values(kept.pictured, "sparnet", "psnr")
+    rows = archive.default_scores(network.folder, network.folder, open_split("synthfaces", "test"))
+    found = {row["image"]: float(row["value"]) for row in rows if row["metric"] == "psnr"}
+    assert found == expected and len(found) == archive.FACES
+    faces = open_split("synthfaces", "test").faces[:1]
+    sr = network.load(torch.device("cpu"))(to_tensor(low_resolution(faces, 8)))
+    assert sr.shape == (1, 3, 128, 128)
+    card = (network.folder / "README.md").read_text()
+    assert "research only" in card and f"{np.mean(list(expected.values())):.3f}" in card and "photos (6 faces" in card
+
+
+def test_scores_on_the_default_faces_that_are_there_are_kept(root: Path) -> None:
+    folder = read_results(paths.results() / NAME).rows[1].runs[0].folder
+    store = open_split("synthfaces", "test")
+    row = {"run": folder.name, "method": "tiny", "seed": 0, "dataset": "synthfaces", "image": store.names[0]}
+    row |= {"fingerprint": store.fingerprint_of(archive.FACES), "protocol": "sparnet"}
+    mine = [{**row, "metric": "psnr", "value": 12.5}, {**row, "metric": "niqe-pooled", "value": 3.25}]
+    write_csv(folder / "scores.csv", SCORE, [*read_csv(folder / "scores.csv", SCORE), *mine])
+    archive.archive(NAME)
+    kept = read_run(archive.reference() / NAME / folder.name)
+    faces = read_results(archive.reference() / NAME).pictured
+    assert kept.values(faces, "sparnet", "psnr")[store.names[0]] == 12.5
+    assert len(kept.values(faces, "sparnet", "psnr")) == archive.FACES
+    assert kept.values(faces, "sparnet", "niqe-pooled") == {store.names[0]: 3.25}
+
+
+def test_calling_again_brings_what_has_finished_since(root: Path) -> None:
+    whole = read_results(paths.results() / NAME)
+    late = whole.rows[1].runs[1].folder
+    record = json.loads((late / "run.json").read_text())
+    (late / "run.json").write_text(json.dumps({**record, "status": "running"}))
+    assert late.name not in [folder.name for folder in archive.archive(NAME)]
+    assert [run.status for run in read_results(archive.reference() / NAME).rows[1].runs] == ["finished", "not run"]
+    (late / "run.json").write_text(json.dumps(record))
+    assert late.name in [folder.name for folder in archive.archive(NAME)]
+
+
+def test_what_is_not_there_is_refused(root: Path) -> None:
+    with pytest.raises(UserError, match="no row of that method: did you mean 'tiny'"):
+        archive.archive(NAME, ["tinny"])
+    with pytest.raises(UserError, match=r"experiment\.json: no such file"):
+        archive.archive("other")
+    folder = read_results(paths.results() / NAME).rows[1].runs[0].folder
+    assert archive.open_run(folder).label == "Tiny"
+    (folder / "weights.safetensors").unlink()
+    with pytest.raises(UserError, match="no weights there"):
+        archive.open_run(folder)
+
+
+def test_weights_in_parts_are_the_whole(tmp_path: Path) -> None:
+    tensors = {name: torch.randn(10, 10) for name in "abc"} | {"count": torch.tensor(3)}
+    assert [path.name for path in weights.save_parts(tmp_path, tensors, {})] == ["weights.safetensors"]
+    paths = weights.save_parts(tmp_path, tensors, {"run": "x"}, most=900)
+    assert (
+        [path.name for path in paths]
+        == [f"weights-{i}of2.safetensors" for i in (1, 2)]
+        == [path.name for path in weights.find(tmp_path)]
+    )
+    found = weights.load(paths[0])[0] | weights.load(paths[1])[0]
+    assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
+    with pytest.raises(UserError, match="a part 100 at most"):
+        weights.save_parts(tmp_path, tensors, {}, most=100)
+    shutil.rmtree(tmp_path)
+    assert weights.find(tmp_path) == []

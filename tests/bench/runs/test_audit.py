@@ -1,0 +1,380 @@
+"""Audits: every number against a second computation, what is kept between two audits, and planted leaks."""
+
+from __future__ import annotations
+
+import csv
+import inspect
+import json
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image, ImageOps
+
+from bench.core import paths
+from bench.core.files import read_json, write_json
+from bench.data.cards import card_names, manifest_paths, read_card
+from bench.data.layouts import LAYOUTS
+from bench.data.manifest import read_manifest
+from bench.data.photoset import Wish, _recipe
+from bench.data.scan import How
+from bench.data.store import FaceRow, FaceStore, open_split, prepared_datasets, write_store
+from bench.papers.published import ledger
+from bench.runs import audit as audits
+from bench.runs.audit import audit, bicubic_row, card_of, leaked_names, open_splits
+from bench.runs.prepare import prepare, write_audit
+from tests.bench.conftest import smooth_faces
+from tests.bench.data.pictures import pack, picture, save
+
+QUIET = How(quiet=True)
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path / "root"))
+    return tmp_path
+
+
+def image(seed: int, size: tuple[int, int] = (178, 218)) -> Image.Image:
+    """Return a random picture with coarse and fine structure, as photos have it."""
+    draw, total = np.random.default_rng(seed), np.zeros((size[1], size[0], 3))
+    for cells, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
+        noise = draw.integers(0, 256, (cells, cells, 3), np.uint8)
+        total += weight * np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC))
+    return Image.fromarray(total.clip(0, 255).astype(np.uint8))
+
+
+def jpeg(seed: int, size: tuple[int, int] = (178, 218), quality: int = 95, mirrored: bool = False) -> bytes:
+    whole = image(seed, size)
+    return save(ImageOps.mirror(whole) if mirrored else whole, "JPEG", quality=quality)
+
+
+def made(card: str, source: Path, files: Mapping[str, bytes], **wish: object) -> list[FaceStore]:
+    """Prepare and audit photos by cutting their middle."""
+    return prepare(card, Wish([pack(source, files)], detector="center", how=QUIET, **wish))  # type: ignore[arg-type]
+
+
+def pair_of(found: Mapping[str, Any], train: str, test: str) -> Mapping[str, Any]:
+    (pair,) = [one for one in found["leakage"] if (one["train"], one["test"]) == (train, test)]
+    return dict(pair)
+
+
+def plant(dataset: str, change: Mapping[tuple[str, ...], object]) -> None:
+    """Change values deep in the audit.json of a data set."""
+    path = paths.prepared() / dataset / "audit.json"
+    found = read_json(path)
+    for (*way, last), value in change.items():
+        place = found
+        for key in way:
+            place = place[int(key)] if isinstance(place, list) else place[key]
+        place[last] = value
+    write_json(path, found)
+
+
+def test_counts_sides_and_what_the_card_says(root: Path) -> None:
+    sizes = {1: (300, 200), 2: (100, 100), 3: (140, 400), 4: (128, 128), 5: (600, 500), 6: (40, 40)}
+    files = {f"{number:06d}.jpg": jpeg(number, size) for number, size in sizes.items()}
+    files |= {"000007.jpg": b"junk", "000008.jpg": picture(8, "L", (150, 150), "JPEG"), "me.jpg": jpeg(9)}
+    (store,) = made("celeba", root / "a.tar", files)
+    found = audit("celeba")
+    card = read_card("celeba")
+    assert (found["dataset"], found["title"], found["kind"]) == ("celeba", "CelebA", "reference")
+    assert found["stands_for"] == card.stands_for
+    assert found["paper"] == {"psnr": 23.572, "ssim": 0.637}
+    assert list(found["splits"]) == ["train"]
+    split = found["splits"]["train"]
+    assert (split["faces"], split["size"], split["fingerprint"]) == (6, 128, store.fingerprint)
+    assert split["recipe"]["detector"] == "center" and split["recipe"]["margin"] == 1.0
+    counts = split["counts"]
+    assert {name: counts[name] for name in ("photos", "corrupt", "no face", "too small", "grey", "faces")} == {
+        "photos": 8,
+        "corrupt": 1,
+        "no face": 0,
+        "too small": 1,
+        "grey": 1,
+        "faces": 6,
+    }
+    assert {reason: one["files"] for reason, one in counts["left out"].items()} == {
+        "not a CelebA photo: expected 000001.jpg to 202599.jpg": ["a.tar:me.jpg"],
+        "not a picture": ["000007.jpg"],
+        "too small: under 64 pixels": ["000006.jpg"],
+    }
+    # Sides 200, 100, 140, 128, 500, 150: a side of just 128 is not enlarged.
+    assert split["side"] == {"quartiles": [100, 128, 140, 200, 500], "enlarged": 1}
+    assert found["sets"] == {"celeba/train": store.fingerprint} and found["leakage"] == []
+    assert read_json(paths.prepared() / "celeba" / "audit.json") == found
+    text = (paths.prepared() / "celeba" / "audit.md").read_text(encoding="utf-8")
+    assert text.startswith("# Audit of CelebA\n") and store.fingerprint[:12] in text
+
+
+def luma(face: np.ndarray) -> np.ndarray:
+    """MATLAB's luma in whole numbers, by integers alone."""
+    weighed = face.astype(np.int64) @ np.array([65481, 128553, 24966]) + 16 * 255000
+    return np.asarray((weighed // 255000).astype(np.float64))
+
+
+def test_bicubic_is_that_of_the_faces_computed_otherwise() -> None:
+    from skimage.metrics import structural_similarity
+
+    count = 53  # more than a batch
+    rows = [FaceRow(f"f{index}", sha256="x") for index in range(count)]
+    store = write_store(paths.prepared() / "mine" / "test", rows, enumerate(smooth_faces(count, 3)), {})
+    psnrs, ssims = [], []
+    for face in store.faces:
+        small = Image.fromarray(face).resize((16, 16), Image.Resampling.BICUBIC)
+        x, y = luma(np.asarray(small.resize((128, 128), Image.Resampling.BICUBIC))), luma(face)
+        psnrs.append(10 * np.log10(255**2 / ((x - y) ** 2).mean()))
+        how = {"gaussian_weights": True, "sigma": 1.5, "use_sample_covariance": False, "data_range": 255}
+        ssims.append(structural_similarity(x, y, **how))
+    row = audit("mine")["splits"]["test"]["bicubic"]
+    assert (row["faces"], row["scale"], row["protocol"]) == (count, 8, "sparnet")
+    assert row["psnr"] == pytest.approx(np.mean(psnrs), abs=1e-4)
+    assert row["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
+    assert bicubic_row(store, 52)["psnr"] == pytest.approx(np.mean(psnrs[:52]), abs=1e-4)
+
+
+def test_bicubic_is_measured_on_so_many_faces_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert inspect.signature(bicubic_row).parameters["faces"].default == audits.FACES == 1000
+    rows = [FaceRow(f"f{index}", sha256="x") for index in range(4)]
+    store = write_store(paths.prepared() / "mine" / "test", rows, enumerate(smooth_faces(4, 3)), {})
+    monkeypatch.setattr(bicubic_row, "__defaults__", (3,))
+    assert audit("mine")["splits"]["test"]["bicubic"] == bicubic_row(store, 3)
+    assert bicubic_row(store, 3)["faces"] == 3 and bicubic_row(store, 9)["faces"] == 4
+
+
+def test_a_face_that_bicubic_gives_back_whole_is_no_crash(root: Path) -> None:
+    files = {"1.png": save(Image.new("RGB", (150, 150), (9, 99, 199))), "2.png": picture(2, size=(150, 150))}
+    made("folder", root / "a.tar", files, name="mine")
+    row = audit("mine")["splits"]["test"]["bicubic"]
+    assert row["psnr"] is None, "the mean is infinite, which JSON cannot say"
+    assert 0 < row["ssim"] < 1
+    assert "| test | 2 | – |" in " ".join((paths.prepared() / "mine" / "audit.md").read_text("utf-8").split())  # noqa: RUF001
+
+
+def test_what_is_known_of_the_same_faces_is_kept_and_fresh_is_fresh(root: Path) -> None:
+    files = {"000001.jpg": jpeg(1), "200000.jpg": jpeg(2), "200001.jpg": jpeg(3)}
+    made("celeba", root / "a.tar", files)
+    true = audit("celeba", fresh=True)
+    wrong = {("splits", "test", "bicubic", "psnr"): 99.0, ("leakage", "0", "exact"): 77}
+    plant("celeba", wrong)
+    kept = audit("celeba")
+    assert kept["splits"]["test"]["bicubic"]["psnr"] == 99.0 and kept["leakage"][0]["exact"] == 77
+    assert kept["splits"]["train"] == true["splits"]["train"]
+    assert audit("celeba", fresh=True) == true
+    plant("celeba", {("splits", "test", "faces"): 99, ("title",): "Wrong", ("paper",): {"psnr": 1}})
+    assert {**audit("celeba"), "leakage": true["leakage"], "splits": true["splits"]} == true, "only slow parts are kept"
+    assert audit("celeba")["splits"]["test"]["faces"] == 2
+    # Other test faces: their row and the leaks are made anew, that of the training faces is kept.
+    plant("celeba", {("splits", "train", "bicubic", "psnr"): 98.0})
+    made("celeba", root / "a.tar", {**files, "200001.jpg": jpeg(4)})
+    changed = audit("celeba")
+    test = open_split("celeba", "test")
+    assert changed["splits"]["test"]["bicubic"] == bicubic_row(test)
+    assert changed["splits"]["test"]["fingerprint"] == test.fingerprint != true["splits"]["test"]["fingerprint"]
+    assert changed["splits"]["train"]["bicubic"]["psnr"] == 98.0
+    assert changed["leakage"][0]["exact"] == 0
+
+
+def test_identities_that_are_told_later_are_compared(root: Path) -> None:
+    files = {"000001.jpg": jpeg(1), "200000.jpg": jpeg(2)}
+    before = made("celeba", root / "a.tar", files)
+    (pair,) = audit("celeba")["leakage"]
+    assert (pair["identities"], pair["identity_check"]) == (None, "not known")
+    (root / "identity.txt").write_text("000001.jpg 7\n200000.jpg 7\n")
+    after = made("celeba", root / "a.tar", files, identities=root / "identity.txt")
+    assert [store.fingerprint for store in after] == [store.fingerprint for store in before], "the faces are the same"
+    (pair,) = audit("celeba")["leakage"]
+    assert (pair["identities"], pair["identity_check"]) == (1, "compared")
+    assert read_json(paths.prepared() / "celeba" / "audit.json")["leakage"] == [pair]
+
+
+def test_planted_leaks_across_sets_and_splits(root: Path) -> None:
+    (root / "identity.txt").write_text("000001.jpg 7\n000002.jpg 8\n200000.jpg 8\n200001.jpg 9\n")
+    training = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 7)}
+    tests = {"200000.jpg": jpeg(20), "200001.jpg": training["000005.jpg"]}
+    made("celeba", root / "a.tar", {**training, **tests}, identities=root / "identity.txt")
+    found = audit("celeba")
+    assert set(found["sets"]) == {"celeba/train", "celeba/test"}
+    own = pair_of(found, "celeba/train", "celeba/test")
+    assert own["pairs"] == [{"kind": "exact", "train": "000005", "test": "200001", "bits": 0}]
+    assert (own["exact"], own["near"], own["identities"], own["identity_check"]) == (1, 0, 1, "compared")
+
+    photos = {
+        "lfw/A_B/A_B_0001.jpg": training["000001.jpg"],
+        "lfw/C_D/C_D_0001.jpg": jpeg(2, quality=15),
+        "lfw/E_F/E_F_0001.jpg": jpeg(3, mirrored=True),
+        "lfw/G_H/G_H_0001.jpg": jpeg(30),
+    }
+    made("lfw", root / "lfw.tar", photos)
+    again = audit("celeba")
+    assert again["sets"] == {**found["sets"], "lfw/test": open_split("lfw", "test").fingerprint}
+    assert pair_of(again, "celeba/train", "celeba/test") == own
+    other = pair_of(again, "celeba/train", "lfw/test")
+    assert (other["exact"], other["near"]) == (1, 2)
+    assert (other["identities"], other["identity_check"]) == (None, "not comparable")
+    assert [(one["kind"], one["train"], one["test"]) for one in other["pairs"]] == [
+        ("exact", "000001", "A_B_0001"),
+        ("near", "000002", "C_D_0001"),
+        ("near", "000003", "E_F_0001"),
+    ]
+    assert [one["bits"] == 0 for one in other["pairs"]][:2] == [True, False]
+    assert all(0 <= one["bits"] <= 38 for one in other["pairs"])
+    lfw = audit("lfw")
+    assert lfw["leakage"] == [other], "pairs of other sets are not lfw's"
+    assert lfw["sets"] == again["sets"]
+
+    write_audit("celeba")
+    shutil.rmtree(paths.prepared() / "lfw")
+    assert audit("celeba")["leakage"] == [own], "what was found in a set that is gone is gone"
+    made("lfw", root / "lfw.tar", photos)
+    made("celeba", root / "a.tar", {**training, **tests})  # without identities
+    checks = {one["test"]: one["identity_check"] for one in audit("celeba")["leakage"]}
+    assert checks == {"celeba/test": "not known", "lfw/test": "not known"}
+
+
+def test_leaks_listed_are_limited_and_counts_are_not(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(audits, "PAIRS", 2)
+    training = {f"{number:06d}.jpg": jpeg(number, (90, 90)) for number in range(1, 5)}
+    tests = {f"{200000 + number}.jpg": jpeg(number, (90, 90)) for number in range(1, 5)}
+    made("celeba", root / "a.tar", {**training, **tests})
+    (pair,) = audit("celeba", fresh=True)["leakage"]
+    assert pair["exact"] == 4 and [one["test"] for one in pair["pairs"]] == ["200001", "200002"]
+
+
+def test_a_real_world_set_has_no_bicubic_row_and_no_near_duplicates(root: Path) -> None:
+    training = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 4)}
+    made("celeba", root / "a.tar", training)
+    files = {"x.jpg": training["000002.jpg"], "y.jpg": jpeg(3, quality=60)}
+    (store,) = made("webface", root / "web.tar", files)
+    assert store.size == 16
+    found = audit("webface")
+    assert found["kind"] == "real-world" and found["paper"] == {}
+    split = found["splits"]["test"]
+    assert (split["bicubic"], split["size"], split["faces"]) == (None, 16, 2)
+    assert split["side"] == {"quartiles": [178] * 5, "enlarged": 0}
+    (pair,) = found["leakage"]
+    assert (pair["exact"], pair["near"]) == (1, None)
+    assert [(one["kind"], one["train"], one["test"]) for one in pair["pairs"]] == [("exact", "000002", "x")]
+
+
+def test_low_resolution_training_faces_are_not_said_to_have_no_near_duplicates(root: Path) -> None:
+    made("webface", root / "web.tar", {"x.jpg": jpeg(1)}, split="train")
+    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": jpeg(1, quality=50)})
+    (pair,) = audit("lfw")["leakage"]
+    assert (pair["train"], pair["test"], pair["near"]) == ("webface/train", "lfw/test", None)
+
+
+def test_only_cards_that_know_the_papers_row_show_it(root: Path) -> None:
+    assert {name for name in card_names() if read_card(name).bicubic} == {"celeba", "helen", "lfw"}
+    made("folder", root / "a.tar", {"a.jpg": jpeg(1)}, name="mine")
+    assert audit("mine")["paper"] == {}
+
+
+def test_the_card_of_a_set_of_ones_own(root: Path) -> None:
+    (own,) = made("folder", root / "a.tar", {"a.jpg": jpeg(1)}, name="mine")
+    (named,) = made("celeba", root / "b.tar", {"000001.jpg": jpeg(1)}, name="mine2")
+    bare = write_store(paths.prepared() / "bare" / "test", [FaceRow("a")], enumerate(smooth_faces(1, 0)), {})
+    assert [card_of(store).title for store in (own, named, bare)] == [
+        "A folder of photos",
+        "CelebA",
+        "A folder of photos",
+    ]
+    assert audit("mine2")["paper"] and audit("mine2")["dataset"] == "mine2"
+
+
+def test_the_audit_is_plain_and_the_same_elsewhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    files = {f"{number:06d}.jpg": jpeg(number) for number in (1, 2, 200000, 200001)} | {"me.jpg": jpeg(9)}
+    texts = []
+    for place in ("here", "there"):
+        monkeypatch.setenv("FSR_ROOT", str(root / place))
+        (root / place).mkdir()
+        made("lfw", root / place / "lfw.tar", {"A_B_0001.jpg": jpeg(1)})
+        made("celeba", root / place / "a.tar", files)
+        found = audit("celeba")
+        texts.append(json.dumps(found, allow_nan=False))
+        assert json.loads(texts[-1]) == found, "no tuple and no other type that JSON changes"
+        texts.append((paths.prepared() / "celeba" / "audit.md").read_text("utf-8"))
+    assert texts[:2] == texts[2:]
+    assert str(root) not in "".join(texts)
+
+
+def test_generated_faces_are_compared_with_nothing(root: Path) -> None:
+    made("celeba", root / "a.tar", {"000001.jpg": jpeg(1)})
+    for split in ("train", "test"):
+        rows = [FaceRow(f"seed-{split}")]
+        write_store(paths.prepared() / "synthfaces" / split, rows, enumerate(smooth_faces(1, 0)), {})
+    found = audit("synthfaces")
+    assert set(found["sets"]) == {"synthfaces/train", "synthfaces/test"} and found["leakage"] == []
+    assert [split["side"] for split in found["splits"].values()] == [None, None]
+    assert list(found["splits"]) == ["train", "test"], "in the order of the splits"
+    assert set(audit("celeba")["sets"]) == {"celeba/train"}
+
+
+def test_leaked_names_say_what_they_are_the_same_as(root: Path) -> None:
+    training = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 4)}
+    made("celeba", root / "a.tar", {**training, "200000.jpg": training["000001.jpg"]})
+    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": jpeg(2, quality=60)})
+    train, test = open_splits("celeba")
+    assert leaked_names(train) == {"000001": "celeba/test/200000 (exact)", "000002": "lfw/test/A_B_0001 (near)"}
+    assert leaked_names(test) == {}
+    assert leaked_names(open_split("lfw", "test")) == {"A_B_0001": "celeba/train/000002 (near)"}
+
+
+def test_what_a_killed_preparation_left_is_no_data_set(root: Path) -> None:
+    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": jpeg(1)})
+    (paths.prepared() / "lfw" / "test").rename(paths.prepared() / "lfw" / ".test.4711.tmp")
+    assert prepared_datasets() == []
+
+
+def test_the_views_that_are_hashed_are_the_detectors_boxes(root: Path) -> None:
+    pixels = np.asarray(image(1, (200, 200)))
+    rows = [
+        FaceRow("box", sha256="1", box="80.0 60.0 180.0 160.0", square="30 10 200"),
+        FaceRow("at the edge", sha256="2", box="-40.0 0.0 60.0 80.0", square="0 0 200"),
+        FaceRow("no box", sha256="3"),
+    ]
+    face = np.asarray(Image.fromarray(pixels).resize((128, 128), Image.Resampling.BICUBIC))
+    faces = enumerate([face] * 3)
+    store = write_store(paths.prepared() / "mine" / "train", rows, faces, {})
+    views = list(audits._views(store))
+    assert [view.shape[0] for view in views] == [64, 64, 128]
+    assert np.array_equal(views[0], face[32:96, 32:96])
+    assert np.array_equal(views[1], face[0:64, 0:64])
+
+
+def test_the_papers_row_of_each_card_is_that_of_the_ledger() -> None:
+    for name in ("celeba", "helen", "lfw"):
+        for metric in ("psnr", "ssim"):
+            printed = ledger().find("bicubic", metric, name, ["Table 2"])
+            assert printed is not None and read_card(name).bicubic[f"paper_{metric}"] == printed.value
+
+
+@pytest.mark.parametrize("name", sorted({*card_names(), "folder"} - {"synthfaces"}))
+def test_every_card_of_photos_can_be_used(name: str) -> None:
+    card = read_card(name)
+    assert card.layout in LAYOUTS
+    assert card.kind == ("real-world" if name in ("widerface", "webface") else "reference")
+    recipe = _recipe(card, Wish([]))
+    assert {key: getattr(recipe, key) for key in card.recipe} == dict(card.recipe)
+    assert recipe.size == (16 if card.kind == "real-world" else 128)
+    assert recipe.margin == card.recipe["margin"]
+    for detector, margin in card.margins.items():
+        assert _recipe(card, Wish([], detector=detector)).margin == margin
+    assert card.title and card.people and card.licence and card.get
+    assert set(card.bicubic) <= {"faces", "psnr", "ssim", "paper_psnr", "paper_ssim"}
+
+
+def test_the_manifests_beside_the_cards_are_their_recipes() -> None:
+    known = [name for name in card_names() if manifest_paths(name)]
+    assert known == ["celeba", "helen", "lfw", "webface", "widerface"]
+    for name in known:
+        recipe = _recipe(read_card(name), Wish([]))
+        for path in manifest_paths(name):
+            assert path.stem in ("train", "val", "test")
+            with path.open(newline="") as file:
+                first = next(row for row in csv.DictReader(file) if not row["problem"])
+            assert first["detector"] == recipe.detection
+        assert read_manifest(manifest_paths(name)[0])

@@ -1,0 +1,149 @@
+"""What happens to a run when a step of it fails, and what a plan says of runs that are already there."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.core.errors import UserError
+from bench.core.progress import Bar
+from bench.data.store import FaceRow, write_store
+from bench.models import registry
+from bench.runs import evaluate
+from bench.runs.complete import Outcome, complete, is_complete
+from bench.runs.config import DataRef, RunConfig, Training
+from bench.runs.experiment import Cell, Faces, Row, Sizes
+from bench.runs.store import Run
+from bench.schedule.plan import _has_changed
+from tests.bench.conftest import smooth_faces
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def faces(tmp_path: Path) -> Faces:
+    rows = [FaceRow(f"face-{i}") for i in range(3)]
+    store = write_store(tmp_path / "mine" / "train", rows, enumerate(smooth_faces(3, 0)), {})
+    return Faces(store, store, store, Sizes(3, 3, 3))
+
+
+@pytest.fixture
+def cell(tmp_path: Path, tiny: None) -> Cell:
+    reference = DataRef("mine", "train", 3, "0" * 32)
+    config = RunConfig(
+        "tiny",
+        registry.options("tiny", {"width": 0.5}),
+        8,
+        0,
+        "sparnet",
+        Training(iterations=4, batch=2),
+        reference,
+        reference,
+    )
+    return Cell(Row("tiny"), "Tiny", Run(tmp_path / "results", config))
+
+
+def run(cell: Cell, faces: Faces) -> Outcome:
+    return complete(cell, faces, CPU, 1, lambda title, total: Bar(title, total, quiet=True))
+
+
+def fail(*_: Any, **__: Any) -> Any:
+    raise RuntimeError("out of luck")
+
+
+def test_a_failed_scoring_is_repeated_without_training(
+    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "evaluate", fail)
+        outcome = run(cell, faces)
+    assert (outcome.status, outcome.error) == ("failed", "RuntimeError: out of luck")
+    assert cell.run.record()["status"] == "failed"
+    trained = cell.run.record()["trained"]
+    assert run(cell, faces).status == "finished"
+    assert cell.run.record()["trained"] == trained and cell.run.record()["error"] is None
+    assert run(cell, faces).status == "cached"
+
+
+def test_a_run_is_complete_only_with_its_record(cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Killed between its last two writes, a run is scored again rather than left without its costs."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Run, "add_scores", fail)
+        run(cell, faces)
+    assert not is_complete(cell, faces)
+    run(cell, faces)
+    record = cell.run.record()
+    assert is_complete(cell, faces) and record["parameters"] > 0 and record["seconds_per_image"] > 0
+
+
+def test_a_truncated_scores_file_names_itself(cell: Cell, faces: Faces) -> None:
+    run(cell, faces)
+    scores = cell.run.folder / "scores.csv"
+    scores.write_bytes(scores.read_bytes()[:-40])
+    with pytest.raises(UserError, match=rf"{scores}: 6 fields in line 46, expected 9; delete it"):
+        run(cell, faces)
+
+
+def test_changed_code_is_noticed(cell: Cell, faces: Faces) -> None:
+    run(cell, faces)
+    assert not _has_changed(cell)
+    path = cell.run.folder / "run.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "another"}))
+    assert _has_changed(cell)
+
+
+def test_scores_are_of_the_weights_on_disk(cell: Cell, faces: Faces) -> None:
+    run(cell, faces)
+    before = [row["value"] for row in cell.run.scores()]
+    assert np.isfinite([float(value) for value in before]).all()
+    (cell.run.folder / "scores.csv").unlink()
+    assert run(cell, faces).status == "finished"
+    assert [row["value"] for row in cell.run.scores()] == before
+
+
+def break_first(monkeypatch: pytest.MonkeyPatch, faces_broken: int) -> None:
+    """Make the first pictures of every face set half NaN and half infinite."""
+    plain = evaluate.super_resolve
+
+    def broken(*arguments: Any) -> Iterator[torch.Tensor]:
+        for sr in plain(*arguments):
+            sr[:faces_broken, :, :64], sr[:faces_broken, :, 64:] = torch.nan, torch.inf
+            yield sr
+
+    monkeypatch.setattr(evaluate, "super_resolve", broken)
+
+
+def test_a_picture_that_is_not_finite_is_scored_as_a_file_holds_it(
+    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    run(cell, faces)
+    (cell.run.folder / "scores.csv").unlink()
+    with monkeypatch.context() as patch:
+        break_first(patch, 1)
+        assert run(cell, faces).status == "finished"
+    test, name = faces.tests[0], faces.test.names[0]
+    assert cell.run.record()["broken"] == {test.fingerprint: [name]}
+    assert f"the output holds NaN or infinity on 1 of {test.count} faces" in caplog.text
+    psnr = {row["image"]: float(row["value"]) for row in cell.run.scores() if row["metric"] == "psnr"}
+    half_black_half_white = np.zeros((128, 128), np.uint8)
+    half_black_half_white[64:] = 255
+    assert psnr.pop(name) < 12 < min(psnr.values())
+    saved = np.asarray(Image.open(cell.run.folder / "samples" / f"{name}.png"))
+    assert (saved == half_black_half_white[..., None]).all()
+
+
+def test_a_network_whose_pictures_are_all_not_finite_has_failed(
+    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(cell, faces)
+    (cell.run.folder / "scores.csv").unlink()
+    break_first(monkeypatch, 99)
+    outcome = run(cell, faces)
+    assert outcome.status == "failed" and "NaN or infinity on every face" in outcome.error

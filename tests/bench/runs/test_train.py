@@ -1,0 +1,214 @@
+from __future__ import annotations
+
+import csv
+import dataclasses
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+
+from bench.core.errors import UserError
+from bench.core.stop import Interrupted
+from bench.models import registry, weights
+from bench.runs import train
+from bench.runs.config import Training
+from tests.bench.conftest import smooth_faces
+from tests.bench.runs.train_child import TRAINING, make_run, train_run
+
+CHILD = Path(__file__).with_name("train_child.py")
+pytestmark = pytest.mark.usefixtures("tiny")
+
+
+def train_with_kills(folder: Path, *kills: str) -> None:
+    subprocess.run([sys.executable, str(CHILD), str(folder), *kills], check=True)
+
+
+def result(folder: Path) -> tuple[bytes, bytes]:
+    run = make_run(folder)
+    return run.weights.read_bytes(), (run.folder / "curve.csv").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+    folder = tmp_path_factory.mktemp("undisturbed")
+    train_with_kills(folder)
+    return result(folder)
+
+
+@pytest.mark.parametrize(
+    "kills", [("step:1", "step:3", "step:4", "step:2"), ("write:2", "write:3", "write:4", "write:6")]
+)
+def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
+    kills: tuple[str, ...], tmp_path: Path, undisturbed: tuple[bytes, bytes]
+) -> None:
+    train_with_kills(tmp_path, *kills)
+    assert result(tmp_path) == undisturbed
+    run = make_run(tmp_path)
+    assert run.trained and not run.state.exists()
+    whole = {"run.json", "curve.csv", "weights.safetensors"}
+    assert {path.name for path in run.folder.iterdir()} == whole
+
+
+def test_the_curve_ends_where_it_says(tmp_path: Path) -> None:
+    run = make_run(tmp_path, training=dataclasses.replace(TRAINING, iterations=10, validate_every=4))
+    train_run(run)
+    with (run.folder / "curve.csv").open() as file:
+        rows = list(csv.DictReader(file))
+    assert [int(row["iteration"]) for row in rows] == [4, 8, 10]
+    assert all(np.isfinite(float(row["psnr"])) for row in rows)
+
+
+def test_training_lowers_the_loss(tmp_path: Path) -> None:
+    run = make_run(tmp_path, training=dataclasses.replace(TRAINING, iterations=80, ema=0.0, validate_every=20))
+    train_run(run)
+    with (run.folder / "curve.csv").open() as file:
+        losses = [float(row["loss"]) for row in csv.DictReader(file)]
+    assert losses[-1] < 0.9 * losses[0]
+
+
+def test_asked_to_stop_it_saves_and_goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    step, calls, before = train.Trainee.step, [], signal.getsignal(signal.SIGTERM)
+
+    def stop_at_five(self: train.Trainee, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+        calls.append(self.iteration)
+        if self.iteration == 5:
+            signal.raise_signal(signal.SIGTERM)
+        return step(self, lr, hr)
+
+    monkeypatch.setattr(train.Trainee, "step", stop_at_five)
+    run = make_run(tmp_path)
+    with pytest.raises(Interrupted, match="saved at iteration 6 of 12") as stopped:
+        train_run(run)
+    assert stopped.value.signum == signal.SIGTERM
+    train_run(run)
+    assert calls == [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11]
+    assert signal.getsignal(signal.SIGTERM) == before
+
+
+def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
+    run = make_run(tmp_path)
+    loss = train.Trainee._loss
+
+    def break_at_six(self: train.Trainee, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+        return loss(self, lr, hr) * (float("nan") if self.iteration >= 6 else 1)
+
+    monkeypatch.setattr(train.Trainee, "_loss", break_at_six)
+    with pytest.raises(train.Diverged, match="NaN or infinite at or before iteration 7"):
+        train_run(run)
+    state = run.load_state()
+    assert state is not None and state["iteration"] == 6
+    assert all(torch.isfinite(tensor).all() for tensor in state["model"].values() if tensor.is_floating_point())
+
+
+def test_a_damaged_or_foreign_checkpoint_is_refused_and_left_alone(tmp_path: Path) -> None:
+    run, other = make_run(tmp_path), make_run(tmp_path, width=0.5)
+    other.save_state({"iteration": 3})
+    run.folder.mkdir()
+    for content, message in (
+        (other.state.read_bytes(), "checkpoint of another run"),
+        (other.state.read_bytes()[:200], "not a whole checkpoint"),
+        (b"", "not a whole checkpoint"),
+        (b"import os", "not a whole checkpoint"),
+    ):
+        run.state.write_bytes(content)
+        with pytest.raises(UserError, match=message):
+            train_run(run)
+        assert run.state.read_bytes() == content
+
+
+def test_a_crafted_pickle_is_not_run(tmp_path: Path) -> None:
+    run, mark = make_run(tmp_path), tmp_path / "owned"
+
+    class Evil:
+        def __reduce__(self) -> tuple[object, tuple[Path]]:
+            return Path.touch, (mark,)
+
+    run.folder.mkdir()
+    torch.save({"config": run.config.id, "model": Evil()}, run.state)
+    with pytest.raises(UserError, match="not a whole checkpoint"):
+        run.load_state()
+    assert not mark.exists()
+
+
+def test_the_average_is_what_is_kept(tmp_path: Path) -> None:
+    run = make_run(tmp_path, training=dataclasses.replace(TRAINING, iterations=1, validate_every=1))
+    train_run(run)
+    trainee = train.Trainee(run.config, torch.device("cpu"))
+    before = {name: tensor.clone() for name, tensor in trainee.model.state_dict().items()}
+    trainee.step(*train.batches_of(run.config, smooth_faces(6, 0), torch.device("cpu"))[0])
+    after, (kept, _) = trainee.model.state_dict(), weights.load(run.weights)
+    name = "body.0.weight"
+    # The first update copies the weights, so after one step the average equals them.
+    assert torch.equal(kept[name], after[name]) and not torch.equal(kept[name], before[name])
+    trainee.step(*train.batches_of(run.config, smooth_faces(6, 0), torch.device("cpu"))[1])
+    assert trainee.average is not None
+    expected = 0.9 * kept[name] + 0.1 * trainee.model.state_dict()[name]
+    assert torch.allclose(trainee.network.state_dict()[name], expected, atol=1e-7)
+
+
+def test_two_methods_draw_different_first_weights_and_the_same_faces() -> None:
+    one = make_run(Path())
+    again, other_seed = train.Trainee(one.config, torch.device("cpu")), dataclasses.replace(one.config, seed=1)
+    weight = train.Trainee(one.config, torch.device("cpu")).model.state_dict()["body.0.weight"]
+    assert torch.equal(weight, again.model.state_dict()["body.0.weight"])
+    fresh = train.Trainee(other_seed, torch.device("cpu")).model.state_dict()["body.0.weight"]
+    assert not torch.equal(weight, fresh)
+
+
+def test_one_cycle_is_torch_s() -> None:
+    optimiser = torch.optim.Adam([torch.zeros(1, requires_grad=True)])
+    torchs = torch.optim.lr_scheduler.OneCycleLR(optimiser, 1.0, total_steps=10001, final_div_factor=400)
+    training = Training(iterations=10000, learning_rate=1.0, schedule="onecycle")
+    for k in range(10000):
+        assert train.learning_rate(training, k) == pytest.approx(torchs.get_last_lr()[0], abs=1e-3)
+        optimiser.step()
+        torchs.step()
+
+
+@pytest.mark.parametrize(
+    ("schedule", "first", "middle", "last"),
+    [
+        ("constant", 1.0, 1.0, 1.0),
+        ("linear", 1.0, 0.5, 0.0),
+        ("cosine", 1.0, 0.505, 0.01),
+        ("onecycle", 0.04, 0.8118, 0.0001),
+    ],
+)
+def test_learning_rates(schedule: str, first: float, middle: float, last: float) -> None:
+    training = Training(iterations=1000, learning_rate=1.0, schedule=schedule)  # type: ignore[arg-type]
+    rates = [train.learning_rate(training, k) for k in (0, 500, 1000)]
+    assert rates == pytest.approx([first, middle, last], rel=1e-3)
+
+
+def test_warmup_rises_on_a_line_before_the_schedule() -> None:
+    training = Training(iterations=110, learning_rate=1.0, schedule="linear", warmup=10)
+    rates = [train.learning_rate(training, k) for k in (0, 4, 9, 10, 60, 110)]
+    assert rates == pytest.approx([0.1, 0.5, 1.0, 1.0, 0.5, 0.0])
+
+
+def test_a_methods_own_objective_is_used(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    seen = []
+
+    def training_loss(self: torch.nn.Module, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+        seen.append(tuple(hr.shape))
+        return (self(lr) - hr).square().mean()
+
+    monkeypatch.setattr(registry.load("tiny"), "training_loss", training_loss, raising=False)
+    run = make_run(tmp_path, training=dataclasses.replace(TRAINING, iterations=2))
+    train_run(run)
+    assert seen == [(2, 3, 128, 128)] * 2
+
+
+def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
+    run = make_run(tmp_path)
+    found = train.probe(run.config, smooth_faces(6, 0), torch.device("cpu"), steps=1)
+    assert found.seconds > 0
+    assert found.memory > 50 or not Path("/proc/self/clear_refs").exists(), "torch alone takes more"
+    assert not run.folder.exists()
