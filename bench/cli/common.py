@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from bench.data.photoset import Wish
+    from bench.data.photoset import PhotoOptions
 
 
 _NAMED = 8  # files
@@ -60,15 +60,17 @@ def add_source(parser: argparse.ArgumentParser, about: str) -> None:
     parser.add_argument("--source", type=Path, nargs="+", action="extend", default=[], metavar="TAR|DIR", help=about)
 
 
-def wish_of(options: argparse.Namespace) -> Wish:
+def photo_options(options: argparse.Namespace) -> PhotoOptions:
     """Return what is asked of photographs; `fsr run --source` has defaults alone."""
     from bench.core.parallel import cores
-    from bench.data.photoset import Wish
-    from bench.data.scan import How
+    from bench.data.photoset import PhotoOptions
+    from bench.data.scan import ScanOptions
 
-    given = {one.name: getattr(options, one.name) for one in dataclasses.fields(Wish) if hasattr(options, one.name)}
+    given = {
+        one.name: getattr(options, one.name) for one in dataclasses.fields(PhotoOptions) if hasattr(options, one.name)
+    }
     jobs = getattr(options, "processes", 0) or cores()
-    return Wish(**{**given, "sources": options.source, "how": How(jobs, options.device, options.json)})
+    return PhotoOptions(**{**given, "sources": options.source, "how": ScanOptions(jobs, options.device, options.json)})
 
 
 def written(files: Sequence[Path]) -> str:

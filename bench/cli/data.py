@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.cli.common import Command, add_device, add_source, show, wish_of, written
+from bench.cli.common import Command, add_device, add_source, photo_options, show, written
 
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
@@ -17,7 +17,7 @@ def _prepare(options: argparse.Namespace) -> int:
     from bench.runs.prepare import prepare
 
     sizes = {split: getattr(options, split) for split in ("train", "val", "test")}
-    return _show_stores(options, prepare(options.dataset, wish_of(options), sizes=sizes, quiet=options.json))
+    return _show_stores(options, prepare(options.dataset, photo_options(options), sizes=sizes, quiet=options.json))
 
 
 def _data(options: argparse.Namespace) -> int:

@@ -9,25 +9,25 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from bench.cli.common import Command, add_device, add_source, show, wish_of, written
+from bench.cli.common import Command, add_device, add_source, photo_options, show, written
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from bench.runs.experiment import Cell, Faces, Job
-    from bench.schedule.executor import How
+    from bench.runs.experiment import Faces, Job, RowRun
+    from bench.schedule.executor import ExecutionOptions
 
 log = logging.getLogger("fsr")
 
 
 def _plan(options: argparse.Namespace) -> int:
     from bench.core.provenance import choose_device
-    from bench.runs.experiment import cells
+    from bench.runs.experiment import row_runs
     from bench.schedule.plan import make_plan
 
     device, how = choose_device(options.device), _how(options)
     job, faces = _open_job(options)
-    planned = _chosen(cells(job, faces), options.only)
+    planned = _chosen(row_runs(job, faces), options.only)
     plan = make_plan(job, planned, faces, device, how, most=5.0, gpus=options.gpus)
     show(options, plan.to_json(), plan.to_text)
     return 0
@@ -37,13 +37,13 @@ def _run(options: argparse.Namespace) -> int:
     from bench.core.provenance import choose_device
     from bench.report.build import build_report
     from bench.runs.description import write_experiment
-    from bench.runs.experiment import SAMPLES, cells
+    from bench.runs.experiment import SAMPLES, row_runs
     from bench.schedule.executor import execute
     from bench.schedule.plan import make_plan
 
     device, how = choose_device(options.device), _how(options)
     job, faces = _open_job(options)
-    planned = cells(job, faces)
+    planned = row_runs(job, faces)
     chosen = _chosen(planned, options.only)
     plan = make_plan(job, chosen, faces, device, how)
     log.info("%s\n", plan.to_text())
@@ -110,22 +110,26 @@ def _archive(options: argparse.Namespace) -> int:
     return 0
 
 
-def _how(options: argparse.Namespace) -> How:
-    from bench.schedule.executor import How
+def _how(options: argparse.Namespace) -> ExecutionOptions:
+    from bench.schedule.executor import ExecutionOptions
 
-    return How(
+    return ExecutionOptions(
         options.executor, options.jobs, options.gpus_per_run, options.address, options.storage, options.retry_failed
     )
 
 
-def _chosen(planned: list[Cell], only: Sequence[str]) -> list[Cell]:
+def _chosen(planned: list[RowRun], only: Sequence[str]) -> list[RowRun]:
     """Return the runs of the rows that `only` names, by method or by label; all without names."""
-    known = [*dict.fromkeys(name for cell in planned for name in (cell.row.method, cell.label))]
+    known = [*dict.fromkeys(name for row_run in planned for name in (row_run.row.method, row_run.label))]
     for name in only:
         if name not in known:
             raise UserError(f"--only {name}: no such row: {suggest(name, known)}")
     # A method's name does not mean the rows that were matched to another one's size.
-    own = [cell for cell in planned if cell.label in only or (cell.row.method in only and not cell.row.match)]
+    own = [
+        row_run
+        for row_run in planned
+        if row_run.label in only or (row_run.row.method in only and not row_run.row.match)
+    ]
     return own if only else planned
 
 
@@ -152,7 +156,7 @@ def _open_job(options: argparse.Namespace) -> tuple[Job, Faces]:
         options.experiment, options.profile, options.data, options.add, options.set, options.metric, options.test
     )
     if options.source:
-        prepare(job.data, wish_of(options), quiet=options.json)
+        prepare(job.data, photo_options(options), quiet=options.json)
     elif job.data == DEFAULT_DATA:
         size = job.profile.generate
         prepare(job.data, sizes=dataclasses.asdict(size), quiet=options.json)

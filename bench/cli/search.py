@@ -18,8 +18,8 @@ from bench.core.errors import UserError
 if TYPE_CHECKING:
     import torch
 
-    from bench.runs.experiment import Cell, Faces
-    from bench.schedule.executor import Executor, How
+    from bench.runs.experiment import Faces, RowRun
+    from bench.schedule.executor import ExecutionOptions, Executor
     from bench.schedule.search.record import SearchRecord
     from bench.schedule.search.scheduler import Scheduler
 
@@ -32,7 +32,7 @@ def _search(options: argparse.Namespace) -> int:
     from bench.report.search import build_search_report, trials_text
     from bench.runs.experiment import DEFAULT_DATA
     from bench.runs.prepare import prepare
-    from bench.schedule.search.plan import cells_of, load_search, open_trial_faces
+    from bench.schedule.search.plan import load_search, open_trial_faces, row_runs_of
     from bench.schedule.search.record import write_record
     from bench.schedule.search.scheduler import choose_scheduler
 
@@ -43,23 +43,23 @@ def _search(options: argparse.Namespace) -> int:
     if search.job.data == DEFAULT_DATA:
         prepare(DEFAULT_DATA, sizes=dataclasses.asdict(profile.generate), quiet=options.json)
     faces = open_trial_faces(search)
-    cells = cells_of(search, faces)
-    write_record(search, cells, scheduler)
+    row_runs = row_runs_of(search, faces)
+    write_record(search, row_runs, scheduler)
     try:
-        _complete(cells, faces, scheduler, device, how, options)
+        _complete(row_runs, faces, scheduler, device, how, options)
     finally:  # an interrupted search says how far it is
-        record = write_record(search, cells, scheduler)
+        record = write_record(search, row_runs, scheduler)
     files = build_search_report(search.folder, paths.reports() / search.job.name)
     show(options, _as_json(record, files), lambda: "\n".join([trials_text(record), *_best(record), written(files)]))
     return _tell_failures(record)
 
 
 def _complete(
-    cells: Sequence[Cell],
+    row_runs: Sequence[RowRun],
     faces: Faces,
     scheduler: Scheduler,
     device: torch.device,
-    how: How,
+    how: ExecutionOptions,
     options: argparse.Namespace,
 ) -> None:
     """Bring every trial to its end, or to where the scheduler stops it."""
@@ -69,22 +69,22 @@ def _complete(
     if how.executor == "ray" and importlib.util.find_spec("ray") is None:
         raise UserError(ray_tune.INSTALL)
     if not scheduler.stops_early:
-        for cell in cells:
-            resume_stopped(cell.run)
-        executor.execute(cells, faces, device, how, samples=0, quiet=options.json)
+        for row_run in row_runs:
+            resume_stopped(row_run.run)
+        executor.execute(row_runs, faces, device, how, samples=0, quiet=options.json)
         return
     from bench.schedule.search.asha import Where, complete_with_asha
 
-    jobs = local.choose_jobs(how.jobs, len(cells), device)
+    jobs = local.choose_jobs(how.jobs, len(row_runs), device)
     gpus: float = float(device.type == "cuda") if options.gpus_per_run is None else options.gpus_per_run
     share = ray_tune.Share(gpus, 1 if gpus else local.threads_each(jobs))
     where = Where(share, how.address, how.jobs, options.max_failures)
-    complete_with_asha(cells, faces, scheduler, where, retry_failed=how.retry_failed, quiet=options.json)
+    complete_with_asha(row_runs, faces, scheduler, where, retry_failed=how.retry_failed, quiet=options.json)
 
 
-def _how(options: argparse.Namespace) -> How:
+def _how(options: argparse.Namespace) -> ExecutionOptions:
     """Return how trials are executed; early stopping is Ray's."""
-    from bench.schedule.executor import How
+    from bench.schedule.executor import ExecutionOptions
 
     stops = options.scheduler != "none"
     if stops and options.executor == "serial":
@@ -93,7 +93,7 @@ def _how(options: argparse.Namespace) -> How:
         raise UserError(f"--max-failures {options.max_failures}: expected at least 0")
     asks_ray = stops or options.address or options.gpus_per_run is not None
     executor: Executor = options.executor or ("ray" if asks_ray else "serial")
-    return How(executor, options.jobs, options.gpus_per_run, options.address, options.retry_failed)
+    return ExecutionOptions(executor, options.jobs, options.gpus_per_run, options.address, options.retry_failed)
 
 
 def _as_json(record: SearchRecord, files: Sequence[Path]) -> dict[str, object]:

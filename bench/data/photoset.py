@@ -25,7 +25,7 @@ from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
 from bench.data.layouts import LAYOUTS, Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
-from bench.data.scan import NO_FACE, NO_POINTS, How, hash_photos, scan
+from bench.data.scan import NO_FACE, NO_POINTS, ScanOptions, hash_photos, scan
 from bench.data.sources import Entry, Listing, list_sources
 from bench.data.store import FaceRow, FaceStore, write_store
 
@@ -36,7 +36,7 @@ Skipped = list[tuple[str, str]]  # where, reason
 
 
 @dataclass(frozen=True)
-class Wish:
+class PhotoOptions:
     """What is asked for, beyond a card's defaults.
 
     `manifest`: files to crop from, with no detector. `split`: that of photos whose layout does not tell. `redetect`:
@@ -55,29 +55,29 @@ class Wish:
     redetect: bool = False
     drop_leaks: bool = False
     strict: bool = False
-    how: How = field(default_factory=How)
+    how: ScanOptions = field(default_factory=ScanOptions)
 
 
-def prepare_photos(card_name: str, wish: Wish) -> list[FaceStore]:
+def prepare_photos(card_name: str, wanted: PhotoOptions) -> list[FaceStore]:
     """Make the stores of the splits whose photos are in the sources; other splits stay as they are.
 
     A split whose sources and recipe have not changed since is not read again. Raises UserError for bad sources, photos
     of one name that differ, a manifest that does not fit, or when no face is found.
     """
-    card, name = read_card(card_name), _name_of(card_name, wish.name)
-    recipe = _recipe(card, wish)
-    listing = list_sources(wish.sources)
-    splits, skipped = _place(card_name, card, listing, wish)
+    card, name = read_card(card_name), _name_of(card_name, wanted.name)
+    recipe = _recipe(card, wanted)
+    listing = list_sources(wanted.sources)
+    splits, skipped = _place(card_name, card, listing, wanted)
     folder = paths.prepared() / name
     with alone(folder):
         points = listing.sidecars.values() if recipe.detector == "landmarks" else ()
-        inputs = {split: _inputs(card_name, photos, points, recipe, wish) for split, photos in splits.items()}
+        inputs = {split: _inputs(card_name, photos, points, recipe, wanted) for split, photos in splits.items()}
         # What leaks depends on the other sets too, so leaks are looked for among all faces each time.
-        if not wish.drop_leaks and all(_unchanged(folder / split, inputs[split]) for split in splits):
+        if not wanted.drop_leaks and all(_unchanged(folder / split, inputs[split]) for split in splits):
             return [FaceStore.open(folder / split) for split in sorted(splits)]
-        job = _Job(card_name, card, recipe, wish, listing, skipped)
+        job = _Job(card_name, card, recipe, wanted, listing, skipped)
         photos = [photo for split in sorted(splits) for photo in splits[split]]
-        hashes, kept, again = hash_photos(photos, wish.how.quiet)
+        hashes, kept, again = hash_photos(photos, wanted.how.quiet)
         job.skipped.extend(again)
         known = job.known_rows(hashes, folder)
         stores = []
@@ -94,7 +94,7 @@ class _Job:
     card_name: str
     card: Card
     recipe: Recipe
-    wish: Wish
+    wanted: PhotoOptions
     listing: Listing
     skipped: Skipped
 
@@ -104,12 +104,12 @@ class _Job:
         Where none was, those that this detector has left in the manifests that come with the card and, being slow, in
         an earlier preparation in `folder`, so that another margin needs no detection; identities are not taken on.
         """
-        if self.wish.manifest:
-            rows = [row for path in self.wish.manifest for row in read_manifest(path)]
-            check_photos(rows, hashes, ", ".join(map(str, self.wish.manifest)))
+        if self.wanted.manifest:
+            rows = [row for path in self.wanted.manifest for row in read_manifest(path)]
+            check_photos(rows, hashes, ", ".join(map(str, self.wanted.manifest)))
             return rows
         known: dict[str, list[Row]] = {}
-        if not self.wish.redetect:
+        if not self.wanted.redetect:
             earlier = sorted(folder.glob("*/manifest.csv")) if self.recipe.detector == "mtcnn" else []
             for path in [*manifest_paths(self.card_name), *earlier]:
                 own = [row for row in read_manifest(path) if row.detector == self.recipe.detection]
@@ -136,15 +136,15 @@ class _Job:
                 crops,
                 {file: photo.entry for file, photo in photos.items()},
                 self.recipe.size,
-                jobs=self.wish.how.jobs,
-                quiet=self.wish.how.quiet,
+                jobs=self.wanted.how.jobs,
+                quiet=self.wanted.how.quiet,
             ),
             {
                 "card": self.card_name,
                 "kind": self.card.kind,
                 "recipe": dataclasses.asdict(self.recipe),
                 "counts": _count(rows, crops, dropped, [*self.skipped, *skipped]),
-                "sources": [str(source.absolute()) for source in self.wish.sources],  # links keep their names
+                "sources": [str(source.absolute()) for source in self.wanted.sources],  # links keep their names
                 "versions": {"pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")},
             },
             size=self.recipe.size,
@@ -160,9 +160,9 @@ class _Job:
         self, photos: Mapping[str, Placed], hashes: Mapping[str, str], known: Sequence[Row], detected: Path
     ) -> tuple[list[Row], Skipped]:
         """Return the manifest's rows of these photos, and the photos that a given manifest does not list."""
-        if not self.wish.manifest:
+        if not self.wanted.manifest:
             return scan(
-                photos, hashes, by_photo(known), self.recipe, detected, self.listing.sidecars, self.wish.how
+                photos, hashes, by_photo(known), self.recipe, detected, self.listing.sidecars, self.wanted.how
             ), []
         listed = {row.file for row in known}
         unlisted = [(photo.entry.where, "not in the manifest") for file, photo in photos.items() if file not in listed]
@@ -175,7 +175,7 @@ class _Job:
         if not crops:
             first = f", e.g. {reasons[0][0]}: {reasons[0][1]}" if reasons else ""
             raise UserError(f"no face in any of the {len({row.file for row in rows})} photos{first}")
-        if self.wish.strict and reasons:
+        if self.wanted.strict and reasons:
             raise UserError(f"{reasons[0][0]}: {reasons[0][1]} ({len(reasons)} such photos; --strict)")
 
 
@@ -190,26 +190,28 @@ def _name_of(card_name: str, name: str) -> str:
     return name or card_name
 
 
-def _recipe(card: Card, wish: Wish) -> Recipe:
+def _recipe(card: Card, wanted: PhotoOptions) -> Recipe:
     given = dict(card.recipe)
     own = given.get("detector", Recipe().detector)
-    if wish.detector not in (None, own):
-        given["detector"] = wish.detector
-        given["margin"] = card.margins.get(str(wish.detector), given.get("margin", Recipe().margin))
-    if wish.margin is not None:
-        given["margin"] = wish.margin
-    if wish.border is not None:
-        given["border"] = wish.border
+    if wanted.detector not in (None, own):
+        given["detector"] = wanted.detector
+        given["margin"] = card.margins.get(str(wanted.detector), given.get("margin", Recipe().margin))
+    if wanted.margin is not None:
+        given["margin"] = wanted.margin
+    if wanted.border is not None:
+        given["border"] = wanted.border
     return from_dict(Recipe, given, "recipe")
 
 
-def _place(card_name: str, card: Card, listing: Listing, wish: Wish) -> tuple[dict[str, list[Placed]], Skipped]:
+def _place(
+    card_name: str, card: Card, listing: Listing, wanted: PhotoOptions
+) -> tuple[dict[str, list[Placed]], Skipped]:
     """Return photos by split, and the files that are none of this data set's."""
     layout, skipped = LAYOUTS[card.layout], list(listing.skipped)
-    identities = read_identities(wish.identities) if wish.identities else {}
+    identities = read_identities(wanted.identities) if wanted.identities else {}
     splits: dict[str, list[Placed]] = {}
     for entry in listing.photos:
-        placed = layout(entry, wish.split)
+        placed = layout(entry, wanted.split)
         if isinstance(placed, str):
             skipped.append((entry.where, placed))
         else:
@@ -217,8 +219,8 @@ def _place(card_name: str, card: Card, listing: Listing, wish: Wish) -> tuple[di
             splits.setdefault(placed.split, []).append(dataclasses.replace(placed, identity=identity))
     if not splits:
         reason = f" ({skipped[0][1]})" if skipped else ""
-        raise UserError(f"no photo of {card_name} in {', '.join(map(str, wish.sources))}{reason}")
-    if wish.strict and skipped:
+        raise UserError(f"no photo of {card_name} in {', '.join(map(str, wanted.sources))}{reason}")
+    if wanted.strict and skipped:
         raise UserError(f"{skipped[0][0]}: {skipped[0][1]} ({len(skipped)} such files; --strict)")
     return splits, skipped
 
@@ -275,13 +277,13 @@ def _count(
 
 
 def _inputs(
-    card_name: str, photos: Sequence[Placed], points: Iterable[Entry], recipe: Recipe, wish: Wish
+    card_name: str, photos: Sequence[Placed], points: Iterable[Entry], recipe: Recipe, wanted: PhotoOptions
 ) -> dict[str, str]:
     """Return what tells whether a split must be made again: names, sizes and times of files, and all that is asked."""
-    given = [*wish.manifest] if wish.manifest else [] if wish.redetect else manifest_paths(card_name)
-    asked = [dataclasses.asdict(recipe), wish.redetect, wish.drop_leaks, wish.strict]
+    given = [*wanted.manifest] if wanted.manifest else [] if wanted.redetect else manifest_paths(card_name)
+    asked = [dataclasses.asdict(recipe), wanted.redetect, wanted.drop_leaks, wanted.strict]
     digest = hashlib.sha256(canonical_json(asked).encode())
-    for path in [*given, *([wish.identities] if wish.identities else [])]:
+    for path in [*given, *([wanted.identities] if wanted.identities else [])]:
         digest.update(path.read_bytes() if path.exists() else b"")
     for source in sorted({photo.entry.source for photo in photos}):
         about = source.stat()

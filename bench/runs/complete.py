@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from torch import nn
 
     from bench.runs.evaluate import Evaluation
-    from bench.runs.experiment import Cell, Faces, TestSet
+    from bench.runs.experiment import Faces, RowRun, TestSet
     from bench.runs.store import Run
 
 log = logging.getLogger("fsr")
@@ -41,7 +41,7 @@ class Outcome:
 
 def complete_all(
     indices: Iterable[int],
-    cells: Sequence[Cell],
+    row_runs: Sequence[RowRun],
     faces: Faces,
     device: torch.device,
     samples: int,
@@ -54,39 +54,41 @@ def complete_all(
     """
     busy = []
     for index in indices:
-        outcome = complete(cells[index], faces, device, samples, bar_of(index))
+        outcome = complete(row_runs[index], faces, device, samples, bar_of(index))
         if outcome.status == "busy":
             busy.append(index)
         else:
             yield index, outcome
     for index in busy:
-        log.info("%s: waiting for the process that is at work on it", cells[index].run.config.name)
-        yield index, complete(cells[index], faces, device, samples, bar_of(index), wait=True)
+        log.info("%s: waiting for the process that is at work on it", row_runs[index].run.config.name)
+        yield index, complete(row_runs[index], faces, device, samples, bar_of(index), wait=True)
 
 
 def complete(
-    cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar, wait: bool = False
+    row_run: RowRun, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar, wait: bool = False
 ) -> Outcome:
     """Train and score one run unless that is done; a failure is recorded in run.json and returned, not raised.
 
     One process at a time works on a run: another one gets "busy", or its turn with `wait`. Raises Interrupted when
     asked to stop and OSError when the disk can't be written: those concern every run.
     """
-    if is_complete(cell, faces):
-        return Outcome(cell.run.config.name, "cached")
-    with cell.run.claim(wait) as mine:
-        return _complete(cell, faces, device, samples, make_bar) if mine else Outcome(cell.run.config.name, "busy")
+    if is_complete(row_run, faces):
+        return Outcome(row_run.run.config.name, "cached")
+    with row_run.run.claim(wait) as mine:
+        return (
+            _complete(row_run, faces, device, samples, make_bar) if mine else Outcome(row_run.run.config.name, "busy")
+        )
 
 
-def _complete(cell: Cell, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
-    run = cell.run
-    if is_complete(cell, faces):  # by the process that was waited for
+def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
+    run = row_run.run
+    if is_complete(row_run, faces):  # by the process that was waited for
         return Outcome(run.config.name, "cached")
-    title = cell.label if run.config.seed == 0 else f"{cell.label}, seed {run.config.seed}"
+    title = row_run.label if run.config.seed == 0 else f"{row_run.label}, seed {run.config.seed}"
     try:
         if not run.trained:
             _train(run, faces, device, title, make_bar)
-        _score(cell, faces, device, samples)
+        _score(row_run, faces, device, samples)
     except (Interrupted, OSError):
         raise
     except Exception as error:
@@ -104,21 +106,21 @@ def _is_out_of_memory(error: Exception) -> bool:
     return isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
-def is_complete(cell: Cell, faces: Faces) -> bool:
+def is_complete(row_run: RowRun, faces: Faces) -> bool:
     """Tell whether a run is trained and scored on every test set."""
-    return cell.run.trained and not unscored(cell, faces)
+    return row_run.run.trained and not unscored(row_run, faces)
 
 
-def unscored(cell: Cell, faces: Faces) -> list[TestSet]:
+def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:
     """Return the test sets on whose faces a run lacks scores under its own protocol, of metrics that could be had."""
-    run = cell.run
+    run = row_run.run
     found = Counter(
         (row["fingerprint"], row["metric"]) for row in run.scores() if row["protocol"] == run.config.protocol
     )
     known = run.record().get("unavailable", {})
 
     def wanted(test: TestSet) -> set[str]:
-        return set(cell.metrics) - set(known.get(test.fingerprint, {}))
+        return set(row_run.metrics) - set(known.get(test.fingerprint, {}))
 
     return [
         test for test in faces.tests if any(found[test.fingerprint, metric] != test.count for metric in wanted(test))
@@ -134,17 +136,17 @@ def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: M
         train(run, faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val], device, bar)
 
 
-def _score(cell: Cell, faces: Faces, device: torch.device, samples: int) -> None:
+def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:
     """Score a trained run on the test sets that it has not been scored on, and measure what it costs."""
     from bench.core.provenance import code_of, describe_device, environment, now
     from bench.models import cost
     from bench.runs.evaluate import low_resolution, to_tensor
 
-    run = cell.run
+    run = row_run.run
     model = load_model(run, device)
     found = [
-        (test, _evaluate(cell, model, test, device, samples if test.store is faces.test else 0))
-        for test in unscored(cell, faces)
+        (test, _evaluate(row_run, model, test, device, samples if test.store is faces.test else 0))
+        for test in unscored(row_run, faces)
     ]
     lr = to_tensor(low_resolution(faces.test.faces[:1], run.config.scale), device)
     count = cost.count_multiply_adds(model, lr)
@@ -165,24 +167,24 @@ def _score(cell: Cell, faces: Faces, device: torch.device, samples: int) -> None
     run.add_scores([row for _, one in found for row in one.rows])  # last: they make the run complete
 
 
-def _evaluate(cell: Cell, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
+def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
     """Score on one test set under every preset, and write the first `samples` pictures."""
     from bench.metrics.protocol import PROTOCOLS
     from bench.metrics.scoring import shared_cache
     from bench.runs.evaluate import evaluate
 
     found = evaluate(
-        cell.run,
+        row_run.run,
         model,
         test.store,
         test.count,
         device,
         samples=samples,
-        metrics=cell.metrics,
+        metrics=row_run.metrics,
         protocols=list(PROTOCOLS.values()),
         cache=shared_cache(),
     )
-    write_samples(cell.run, test.store.names, found.pictures)
+    write_samples(row_run.run, test.store.names, found.pictures)
     return found
 
 

@@ -7,21 +7,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from bench.core.files import held, sweep, write_json
-from bench.runs.experiment import SAMPLES, Cell, Faces, Job, Row, data_reference
+from bench.runs.experiment import SAMPLES, Faces, Job, Row, RowRun, data_reference
 from bench.runs.store import LAYOUT
 
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
 
 
-def write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
+def write_experiment(job: Job, faces: Faces, planned: Sequence[RowRun]) -> None:
     """Write experiment.json and a few test faces: what the report needs to know beside the run folders."""
     with held(job.folder):  # two commands may be at work on one experiment
         sweep(job.folder / "samples")
         _write_experiment(job, faces, planned)
 
 
-def _write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
+def _write_experiment(job: Job, faces: Faces, planned: Sequence[RowRun]) -> None:
     from bench.runs.audit import audit
     from bench.runs.evaluate import low_resolution, write_png
 
@@ -48,7 +48,7 @@ def _write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
             "training": dataclasses.asdict(training),
             "iterations": training.iterations,
             "batch": training.batch,
-            "seeds": sorted({cell.run.config.seed for cell in planned if cell.run.config.training}),
+            "seeds": sorted({row_run.run.config.seed for row_run in planned if row_run.run.config.training}),
             "baseline": job.experiment.baseline,
             "rows": [_describe_row(job, row, planned) for row in job.experiment.rows],
             "train": _described(faces.train, used.train),
@@ -60,14 +60,14 @@ def _write_experiment(job: Job, faces: Faces, planned: Sequence[Cell]) -> None:
     )
 
 
-def _describe_row(job: Job, row: Row, planned: Sequence[Cell]) -> dict[str, Any]:
+def _describe_row(job: Job, row: Row, planned: Sequence[RowRun]) -> dict[str, Any]:
     """Return a row's label, method, runs, and which of the experiment's factors it has."""
-    own = [cell for cell in planned if cell.row is row]
+    own = [row_run for row_run in planned if row_run.row is row]
     options = own[0].run.config.options
     about: dict[str, Any] = {
         "label": own[0].label,
         "method": row.method,
-        "runs": [cell.run.config.name for cell in own],
+        "runs": [row_run.run.config.name for row_run in own],
     }
     if row.match:
         about["match"] = row.match

@@ -133,7 +133,7 @@ class Experiment:
 
 
 @dataclass(frozen=True)
-class Cell:
+class RowRun:
     """One run of one row, and the metrics that it is scored with."""
 
     row: Row
@@ -284,7 +284,7 @@ def open_faces(job: Job) -> Faces:
     return Faces(train, val, test, sizes, limited)
 
 
-def cells(job: Job, faces: Faces) -> list[Cell]:
+def row_runs(job: Job, faces: Faces) -> list[RowRun]:
     """Return the runs of a job: each row's first seed, then each row's second; a method that is not trained has one.
 
     So a table that is drawn before the end has all rows.
@@ -297,7 +297,7 @@ def cells(job: Job, faces: Faces) -> list[Cell]:
             if place < len(own):
                 label = row.label or registry.get(row.method).title
                 run = Run(job.folder, run_config(job, row, own[place], faces))
-                found.append(Cell(row, label, run, job.experiment.metrics))
+                found.append(RowRun(row, label, run, job.experiment.metrics))
     return found
 
 

@@ -11,7 +11,7 @@ from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.files import read_json, write_bytes, write_json, write_text
 from bench.data.cards import ANY_FOLDER, card_names
-from bench.data.photoset import Wish, alone, prepare_photos
+from bench.data.photoset import PhotoOptions, alone, prepare_photos
 from bench.data.store import FaceStore, read_faces, write_store
 from bench.data.synthfaces import prepare_synthfaces
 from bench.runs import audit
@@ -23,18 +23,18 @@ DEFAULT_SIZES = {"train": 2000, "val": 100, "test": 200}
 
 def prepare(
     dataset: str,
-    wish: Wish | None = None,
+    wanted: PhotoOptions | None = None,
     *,
     sizes: Mapping[str, int | None] | None = None,
     quiet: bool = False,
 ) -> list[FaceStore]:
-    """Prepare a data set and audit it: photographs need `wish`, the default faces take `sizes`.
+    """Prepare a data set and audit it: photographs need `wanted`, the default faces take `sizes`.
 
     Returns its stores; raises UserError for an unknown name and for arguments that the set has no use for.
     """
     given = {split: size for split, size in (sizes or {}).items() if size is not None}
     if dataset == GENERATED:
-        _check_unused(wish or Wish(()))
+        _check_unused(wanted or PhotoOptions(()))
         stores = prepare_synthfaces(given or DEFAULT_SIZES, quiet=quiet)
     else:
         known = [*card_names(), ANY_FOLDER]
@@ -45,21 +45,21 @@ def prepare(
             )
         if given:
             raise UserError(f"--{next(iter(given))}: the size of {dataset} is that of its sources")
-        if wish is None or not wish.sources:
+        if wanted is None or not wanted.sources:
             raise UserError(f"no source given: fsr prepare {dataset} --source FILE.tar or --source DIR")
-        stores = prepare_photos(dataset, wish)
-        if wish.drop_leaks:
+        stores = prepare_photos(dataset, wanted)
+        if wanted.drop_leaks:
             with alone(stores[0].path.parent):
                 stores = [_without_leaks(store) for store in stores]
     write_audit(stores[0].dataset)
     return stores
 
 
-def _check_unused(wish: Wish) -> None:
+def _check_unused(wanted: PhotoOptions) -> None:
     """Raise UserError for what was asked of photographs where there are none."""
-    plain = Wish((), how=wish.how)
-    for one in dataclasses.fields(Wish):
-        value = getattr(wish, one.name)
+    plain = PhotoOptions((), how=wanted.how)
+    for one in dataclasses.fields(PhotoOptions):
+        value = getattr(wanted, one.name)
         if value and value != getattr(plain, one.name):
             option = "source" if one.name == "sources" else one.name.replace("_", "-")
             raise UserError(f"--{option}: {GENERATED} is made from seeds and reads no photographs")

@@ -14,7 +14,7 @@ from bench.schedule import local
 if TYPE_CHECKING:
     import torch
 
-    from bench.runs.experiment import Cell, Faces
+    from bench.runs.experiment import Faces, RowRun
 
 log = logging.getLogger("fsr")
 Executor = Literal["serial", "ray"]
@@ -22,7 +22,7 @@ EXECUTORS: tuple[Executor, ...] = ("serial", "ray")
 
 
 @dataclass(frozen=True)
-class How:
+class ExecutionOptions:
     """How runs are executed.
 
     `jobs` runs go on side by side (0: as many as the cores or GPUs suggest). `gpus_per_run`, `address` and `storage`
@@ -48,16 +48,24 @@ class How:
 
 
 def execute(
-    cells: Sequence[Cell], faces: Faces, device: torch.device, how: How, *, samples: int, quiet: bool = False
+    row_runs: Sequence[RowRun],
+    faces: Faces,
+    device: torch.device,
+    how: ExecutionOptions,
+    *,
+    samples: int,
+    quiet: bool = False,
 ) -> list[Outcome]:
     """Bring every run to its end, each once; one that fails does not stop the others.
 
     A run that failed before would fail again, for runs repeat to the byte: it is left alone unless `how` says to retry.
     Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
     """
-    outcomes = {index: told for index, cell in enumerate(cells) if (told := failed_before(cell, how)) is not None}
-    left = [index for index in range(len(cells)) if index not in outcomes]
-    chosen = [cells[index] for index in left]
+    outcomes = {
+        index: told for index, row_run in enumerate(row_runs) if (told := failed_before(row_run, how)) is not None
+    }
+    left = [index for index in range(len(row_runs)) if index not in outcomes]
+    chosen = [row_runs[index] for index in left]
     jobs = local.choose_jobs(how.jobs, max(1, len(chosen)), device)
     if how.executor == "serial":
         found = local.execute(chosen, faces, device, samples=samples, jobs=jobs, quiet=quiet)
@@ -77,10 +85,10 @@ def execute(
             quiet=quiet,
         )
     outcomes |= dict(zip(left, found, strict=True))
-    return [outcomes[index] for index in range(len(cells))]
+    return [outcomes[index] for index in range(len(row_runs))]
 
 
-def _gpus_per_run(cells: Sequence[Cell], faces: Faces, device: torch.device, how: How) -> float:
+def _gpus_per_run(row_runs: Sequence[RowRun], faces: Faces, device: torch.device, how: ExecutionOptions) -> float:
     """Return a run's share of a GPU: given, measured on the last network that is trained, or a whole one."""
     if how.gpus_per_run != "auto":
         return float(device.type == "cuda") if how.gpus_per_run is None else how.gpus_per_run
@@ -88,7 +96,7 @@ def _gpus_per_run(cells: Sequence[Cell], faces: Faces, device: torch.device, how
         raise UserError("--gpus-per-run auto measures on a GPU of this machine, and there is none; give a number")
     from bench.schedule.packing import best_count, packing_text
 
-    trained = [cell.run.config for cell in cells if cell.run.config.training is not None]
+    trained = [row_run.run.config for row_run in row_runs if row_run.run.config.training is not None]
     if not trained:
         return 1.0
     best, tried = best_count(trained[-1], faces.train.faces, device)
@@ -96,11 +104,11 @@ def _gpus_per_run(cells: Sequence[Cell], faces: Faces, device: torch.device, how
     return 1 / best
 
 
-def failed_before(cell: Cell, how: How) -> Outcome | None:
+def failed_before(row_run: RowRun, how: ExecutionOptions) -> Outcome | None:
     """Return how a run failed before, unless it is to be tried again."""
     if how.retry_failed:
         return None
-    record = cell.run.record()
+    record = row_run.run.record()
     if record.get("status") != "failed":
         return None
-    return Outcome(cell.run.config.name, "failed", f"{record.get('error')} (before; --retry-failed tries it again)")
+    return Outcome(row_run.run.config.name, "failed", f"{record.get('error')} (before; --retry-failed tries it again)")

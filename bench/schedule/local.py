@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     import torch
 
-    from bench.runs.experiment import Cell, Faces
+    from bench.runs.experiment import Faces, RowRun
 
 log = logging.getLogger("fsr")
 _MOST = 8
@@ -48,7 +48,7 @@ def threads_each(jobs: int) -> int:
 
 
 def execute(
-    cells: Sequence[Cell], faces: Faces, device: torch.device, *, samples: int, jobs: int = 1, quiet: bool = False
+    row_runs: Sequence[RowRun], faces: Faces, device: torch.device, *, samples: int, jobs: int = 1, quiet: bool = False
 ) -> list[Outcome]:
     """Bring every run to its end, `jobs` side by side; one that fails does not stop the others.
 
@@ -57,15 +57,15 @@ def execute(
     """
     if jobs == 1:
         ended = complete_all(
-            range(len(cells)), cells, faces, device, samples, lambda _: lambda *what: Bar(*what, quiet=quiet)
+            range(len(row_runs)), row_runs, faces, device, samples, lambda _: lambda *what: Bar(*what, quiet=quiet)
         )
         return [outcome for _, outcome in sorted(ended, key=itemgetter(0))]
-    outcomes = _Crew(cells, faces, device, samples, jobs, quiet).execute()
+    outcomes = _Crew(row_runs, faces, device, samples, jobs, quiet).execute()
     starved = [index for index, outcome in enumerate(outcomes) if outcome.out_of_memory]
     if starved:
         fewer = jobs // 2
-        log.warning("%d of %d runs had too little memory: again, %d side by side", len(starved), len(cells), fewer)
-        again = [cells[index] for index in starved]
+        log.warning("%d of %d runs had too little memory: again, %d side by side", len(starved), len(row_runs), fewer)
+        again = [row_runs[index] for index in starved]
         for index, outcome in zip(
             starved, execute(again, faces, device, samples=samples, jobs=fewer, quiet=quiet), strict=True
         ):
@@ -77,15 +77,15 @@ class _Crew:
     """Worker processes that take runs from one queue and report to another."""
 
     def __init__(
-        self, cells: Sequence[Cell], faces: Faces, device: torch.device, samples: int, jobs: int, quiet: bool
+        self, row_runs: Sequence[RowRun], faces: Faces, device: torch.device, samples: int, jobs: int, quiet: bool
     ) -> None:
         context = multiprocessing.get_context("spawn")
-        self.cells, self.quiet = cells, quiet
+        self.row_runs, self.quiet = row_runs, quiet
         self.said: Any = context.Queue()
         self.waiting: Any = context.Queue()  # held here: its semaphore goes when it does
-        for index in [*range(len(cells)), *[None] * jobs]:
+        for index in [*range(len(row_runs)), *[None] * jobs]:
             self.waiting.put(index)
-        task = (list(cells), faces, str(device), samples, threads_each(jobs), registry.plugins())
+        task = (list(row_runs), faces, str(device), samples, threads_each(jobs), registry.plugins())
         self.workers: list[BaseProcess] = [
             context.Process(target=_work, args=(*task, self.waiting, self.said), daemon=True) for _ in range(jobs)
         ]
@@ -104,7 +104,7 @@ class _Crew:
             while self._listen(0.2):
                 pass
             stop.check("every run at work is saved")
-        return [self.outcomes.get(i) or self._lost(cell) for i, cell in enumerate(self.cells)]
+        return [self.outcomes.get(i) or self._lost(row_run) for i, row_run in enumerate(self.row_runs)]
 
     def _listen(self, seconds: float) -> bool:
         """Take one message of a worker, if there is one."""
@@ -133,10 +133,10 @@ class _Crew:
         for worker in self.workers:
             worker.join()
 
-    def _lost(self, cell: Cell) -> Outcome:
+    def _lost(self, row_run: RowRun) -> Outcome:
         """Return how a run ended whose process is gone without a word: killed, most often for its memory."""
         error = "its process was killed; run again to go on from its last state"
-        return Outcome(cell.run.config.name, "failed", error, out_of_memory=True)
+        return Outcome(row_run.run.config.name, "failed", error, out_of_memory=True)
 
 
 class _FarBar:
@@ -165,7 +165,7 @@ class _FarBar:
 
 
 def _work(
-    cells: list[Cell],
+    row_runs: list[RowRun],
     faces: Faces,
     device: str,
     samples: int,
@@ -194,7 +194,7 @@ def _work(
         return functools.partial(_FarBar, said, index)
 
     try:
-        for index, outcome in complete_all(taken(), cells, faces, torch.device(device), samples, bar_of):
+        for index, outcome in complete_all(taken(), row_runs, faces, torch.device(device), samples, bar_of):
             said.put((index, "outcome", outcome))
     except Interrupted:
         return

@@ -7,17 +7,17 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.runs.complete import unscored
-from bench.schedule.executor import How, failed_before
+from bench.schedule.executor import ExecutionOptions, failed_before
 from bench.schedule.local import choose_jobs, threads_each
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.runs.experiment import Cell, Faces, Job
+    from bench.runs.experiment import Faces, Job, RowRun
 
 _Speed = tuple[float, float, float]
 State = Literal["cached", "score", "resume", "to do", "failed"]
-DEFAULT = How()
+DEFAULT = ExecutionOptions()
 _CHANGED = "kept, though its network's code has changed since; delete the folder to train it again"
 
 
@@ -97,10 +97,10 @@ def _duration(seconds: float) -> str:
 
 def make_plan(
     job: Job,
-    cells: Sequence[Cell],
+    row_runs: Sequence[RowRun],
     faces: Faces,
     device: torch.device,
-    how: How = DEFAULT,
+    how: ExecutionOptions = DEFAULT,
     *,
     most: float = 1.0,
     gpus: int = 1,
@@ -114,12 +114,12 @@ def make_plan(
 
     from bench.core.provenance import describe_device
 
-    jobs = choose_jobs(how.jobs, len(cells), device)
+    jobs = choose_jobs(how.jobs, len(row_runs), device)
     speeds: dict[str, _Speed] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(threads_each(jobs))
     try:
-        runs = tuple(_plan_run(cell, faces, device, how, speeds, most) for cell in cells)
+        runs = tuple(_plan_run(row_run, faces, device, how, speeds, most) for row_run in row_runs)
     finally:
         torch.set_num_threads(threads)
     return Plan(
@@ -132,35 +132,35 @@ def make_plan(
         seconds=sum(run.seconds for run in runs) / jobs,
         fit=_fit(runs, device),
         gpus=gpus,
-        warnings=tuple(f"{cell.run.folder}: {_CHANGED}" for cell in cells if _has_changed(cell)),
+        warnings=tuple(f"{row_run.run.folder}: {_CHANGED}" for row_run in row_runs if _has_changed(row_run)),
     )
 
 
 def _plan_run(
-    cell: Cell, faces: Faces, device: torch.device, how: How, speeds: dict[str, _Speed], most: float
+    row_run: RowRun, faces: Faces, device: torch.device, how: ExecutionOptions, speeds: dict[str, _Speed], most: float
 ) -> PlannedRun:
-    config = cell.run.config
+    config = row_run.run.config
     total = config.training.iterations if config.training else 0
     state: State
-    missing = unscored(cell, faces)
-    if failed_before(cell, how):
+    missing = unscored(row_run, faces)
+    if failed_before(row_run, how):
         state, left, missing = "failed", 0, []
-    elif cell.run.trained:
+    elif row_run.run.trained:
         state, left = "score" if missing else "cached", 0
     else:
-        left = total - _done(cell)
+        left = total - _done(row_run)
         state = "resume" if left < total else "to do"
     step = forward = memory = 0.0
     if left:
         key = f"{config.method}{config.options}"
         if key not in speeds:
-            speeds[key] = _measure(cell, faces, device, most)
+            speeds[key] = _measure(row_run, faces, device, most)
         step, forward, memory = speeds[key]
     validations = left // config.training.validate_every if config.training else 0
     scored = sum(test.count for test in missing)
     seconds = left * step + forward * (validations * faces.sizes.val + scored)
     return PlannedRun(
-        label=cell.label,
+        label=row_run.label,
         method=config.method,
         seed=config.seed,
         run=config.name,
@@ -172,30 +172,30 @@ def _plan_run(
     )
 
 
-def _has_changed(cell: Cell) -> bool:
+def _has_changed(row_run: RowRun) -> bool:
     """Tell whether a run was made, or begun, by other code than its method has now."""
     from bench.core.provenance import code_of
     from bench.models import registry
 
-    config, code = cell.run.config, cell.run.record().get("code")
+    config, code = row_run.run.config, row_run.run.record().get("code")
     try:
         return code is not None and code != code_of(registry.build(config.method, config.options))
     except Exception:  # its own run will tell
         return False
 
 
-def _done(cell: Cell) -> int:
+def _done(row_run: RowRun) -> int:
     """Return how many iterations a run's saved state holds; a damaged state is reported when the run starts."""
     from bench.core.errors import UserError
 
     try:
-        state = cell.run.load_state()
+        state = row_run.run.load_state()
     except UserError:
         return 0
     return int(state["iteration"]) if state else 0
 
 
-def _measure(cell: Cell, faces: Faces, device: torch.device, most: float) -> _Speed:
+def _measure(row_run: RowRun, faces: Faces, device: torch.device, most: float) -> _Speed:
     """Return seconds of a training iteration, seconds of one image scored and memory; zeros for a method that fails.
 
     What is wrong with it is told when its run fails, and the other rows are planned all the same.
@@ -205,7 +205,7 @@ def _measure(cell: Cell, faces: Faces, device: torch.device, most: float) -> _Sp
     from bench.runs.evaluate import low_resolution, to_tensor
     from bench.runs.train import probe
 
-    config = cell.run.config
+    config = row_run.run.config
     try:
         found = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device, most=most)
         model = registry.build(config.method, config.options).to(device).eval()

@@ -34,7 +34,7 @@ from bench.schedule.parcel import Parcel, pack
 from bench.schedule.storage import Storage
 
 if TYPE_CHECKING:
-    from bench.runs.experiment import Cell, Faces
+    from bench.runs.experiment import Faces, RowRun
 
 log = logging.getLogger("fsr")
 INSTALL = "ray is not installed: pip install 'fsr-bench[ray]'"
@@ -59,7 +59,7 @@ class Share:
 class Task:
     """All that a worker needs to bring a run to its end; plug-ins travel as text, data where its path is not shared."""
 
-    cells: tuple[Cell, ...]
+    row_runs: tuple[RowRun, ...]
     faces: Parcel
     share: Share
     samples: int
@@ -69,7 +69,7 @@ class Task:
 
 
 def execute(
-    cells: Sequence[Cell],
+    row_runs: Sequence[RowRun],
     faces: Faces,
     *,
     samples: int,
@@ -89,19 +89,19 @@ def execute(
     kept = Storage(storage) if storage else None
     if kept:
         kept.check()
-        _fetch(kept, cells)
-    before = [is_complete(cell, faces) for cell in cells]
-    with connected(address) as ray, shared_token(cells) as token:
+        _fetch(kept, row_runs)
+    before = [is_complete(row_run, faces) for row_run in row_runs]
+    with connected(address) as ray, shared_token(row_runs) as token:
         check_share(ray, share)
         plugins = {path.name: path.read_text(encoding="utf-8") for path in registry.plugins()}
-        absolute = tuple(with_whole_path(cell) for cell in cells)
+        absolute = tuple(with_whole_path(row_run) for row_run in row_runs)
         task = Task(absolute, pack(faces, ray), share, samples, plugins, token, kept)
         left = [index for index, done in enumerate(before) if not done]
         with Stop() as stop:
             while left:
                 told = _fit(task, left, jobs, stop, quiet)
                 if kept:
-                    _fetch(kept, cells)
+                    _fetch(kept, row_runs)
                 stop.check("runs at work have saved their last states")
                 left = [index for index in left if told.get(index, {}).get("out_of_memory")]
                 more = _doubled(ray, task.share)
@@ -109,21 +109,23 @@ def execute(
                     break
                 log.warning("%d runs had too little memory: again, with %g of a GPU each", len(left), more.gpus)
                 task = dataclasses.replace(task, share=more)
-    return [_outcome(cell, faces, done) for cell, done in zip(cells, before, strict=True)]
+    return [_outcome(row_run, faces, done) for row_run, done in zip(row_runs, before, strict=True)]
 
 
-def _fetch(storage: Storage, cells: Sequence[Cell]) -> None:
+def _fetch(storage: Storage, row_runs: Sequence[RowRun]) -> None:
     """Copy what the storage has of the runs into the results folder, but for training states."""
-    for cell in cells:
-        storage.pull(cell.run, states=False)
+    for row_run in row_runs:
+        storage.pull(row_run.run, states=False)
 
 
-def _outcome(cell: Cell, faces: Faces, before: bool) -> Outcome:
+def _outcome(row_run: RowRun, faces: Faces, before: bool) -> Outcome:
     """Return how a run ended, as its own folder tells it."""
-    name = cell.run.config.name
-    if is_complete(cell, faces):
+    name = row_run.run.config.name
+    if is_complete(row_run, faces):
         return Outcome(name, "cached" if before else "finished")
-    error = cell.run.record().get("error") or "its worker died again and again; run again to go on from its last state"
+    error = (
+        row_run.run.record().get("error") or "its worker died again and again; run again to go on from its last state"
+    )
     return Outcome(name, "failed", error)
 
 
@@ -194,9 +196,9 @@ def _environment(address: str) -> dict[str, Any]:
 
 
 @contextlib.contextmanager
-def shared_token(cells: Sequence[Cell]) -> Iterator[Path]:
+def shared_token(row_runs: Sequence[RowRun]) -> Iterator[Path]:
     """Lay a file into the results folder by which a worker sees that it shares that folder with us."""
-    path = (cells[0].run.experiment / ".ray" / f"token-{os.getpid()}").resolve()
+    path = (row_runs[0].run.experiment / ".ray" / f"token-{os.getpid()}").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     try:
@@ -221,9 +223,11 @@ def _doubled(ray: Any, share: Share) -> Share:
     return dataclasses.replace(share, gpus=min(share.gpus * 2, most))
 
 
-def with_whole_path(cell: Cell) -> Cell:
-    """Return the cell with its folder as a whole path, the same for a worker elsewhere."""
-    return dataclasses.replace(cell, run=dataclasses.replace(cell.run, experiment=cell.run.experiment.resolve()))
+def with_whole_path(row_run: RowRun) -> RowRun:
+    """Return the row_run with its folder as a whole path, the same for a worker elsewhere."""
+    return dataclasses.replace(
+        row_run, run=dataclasses.replace(row_run.run, experiment=row_run.run.experiment.resolve())
+    )
 
 
 def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
@@ -245,7 +249,7 @@ def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
             bars.show(trial.config["index"], result)
 
-    bars = _Bars(task.cells, quiet)
+    bars = _Bars(task.row_runs, quiet)
     share = {"cpu": task.share.cpus} | ({"gpu": task.share.gpus} if task.share.gpus else {})
     place = task.storage.for_ray() if task.storage else {"storage_path": str(task.token.parent)}
     tuner = tune.Tuner(
@@ -273,24 +277,26 @@ def _trial(config: dict[str, Any], task: Task) -> None:
     from ray import tune
 
     torch.set_num_threads(task.share.cpus)
-    with plugged(task.plugins), _housed(task.cells[config["index"]], task) as cell:
-        outcome = complete(cell, task.faces.open(), torch.device(task.share.device), task.samples, _Reporter, wait=True)
+    with plugged(task.plugins), _housed(task.row_runs[config["index"]], task) as row_run:
+        outcome = complete(
+            row_run, task.faces.open(), torch.device(task.share.device), task.samples, _Reporter, wait=True
+        )
     tune.report({"status": outcome.status, "error": outcome.error, "out_of_memory": outcome.out_of_memory})
 
 
 @contextlib.contextmanager
-def _housed(cell: Cell, task: Task) -> Iterator[Cell]:
+def _housed(row_run: RowRun, task: Task) -> Iterator[RowRun]:
     """Give the run where it is worked on: in the shared results folder, or in one of this node with a storage."""
     if task.storage is None:
         if not task.token.exists():
             results = task.token.parents[1]
             raise RuntimeError(f"node {os.uname().nodename} does not see {results}: share it, or give a --storage")
-        yield cell
+        yield row_run
         return
     with tempfile.TemporaryDirectory(prefix="fsr-") as folder:
-        run = dataclasses.replace(cell.run, experiment=Path(folder) / cell.run.experiment.name)
+        run = dataclasses.replace(row_run.run, experiment=Path(folder) / row_run.run.experiment.name)
         with task.storage.mirrored(run):
-            yield dataclasses.replace(cell, run=run)
+            yield dataclasses.replace(row_run, run=run)
 
 
 @contextlib.contextmanager
@@ -331,16 +337,18 @@ class _Reporter:
 class _Bars:
     """A bar for each run that has said something."""
 
-    def __init__(self, cells: Sequence[Cell], quiet: bool) -> None:
-        self._cells, self._quiet = cells, quiet
+    def __init__(self, row_runs: Sequence[RowRun], quiet: bool) -> None:
+        self._cells, self._quiet = row_runs, quiet
         self._bars: dict[int, Bar] = {}
 
     def show(self, index: int, result: Mapping[str, Any]) -> None:
-        cell, training = self._cells[index], self._cells[index].run.config.training
+        row_run, training = self._cells[index], self._cells[index].run.config.training
         if training is None:
             return
         if index not in self._bars:
-            title = cell.label if cell.run.config.seed == 0 else f"{cell.label}, seed {cell.run.config.seed}"
+            title = (
+                row_run.label if row_run.run.config.seed == 0 else f"{row_run.label}, seed {row_run.run.config.seed}"
+            )
             self._bars[index] = Bar(title, training.iterations, quiet=self._quiet)
         bar = self._bars[index]
         bar.show(**{name: result[name] for name in ("loss", "psnr") if name in result})

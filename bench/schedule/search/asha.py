@@ -31,7 +31,7 @@ from bench.schedule.ray_tune import Share
 from bench.schedule.search.record import mark_stopped, progress, read_curve
 
 if TYPE_CHECKING:
-    from bench.runs.experiment import Cell, Faces
+    from bench.runs.experiment import Faces, RowRun
     from bench.runs.store import Run
     from bench.schedule.search.scheduler import Scheduler
 
@@ -57,7 +57,7 @@ class _Asked(BaseException):
 
 
 def complete_with_asha(
-    cells: Sequence[Cell],
+    row_runs: Sequence[RowRun],
     faces: Faces,
     scheduler: Scheduler,
     where: Where,
@@ -72,27 +72,31 @@ def complete_with_asha(
     stop: trials then go on from their last states, some seconds before.
     """
     over = {"stopped"} if retry_failed else {"stopped", "diverged", "failed"}
-    left = [i for i, cell in enumerate(cells) if not (is_complete(cell, faces) or progress(cell.run).status in over)]
+    left = [
+        i
+        for i, row_run in enumerate(row_runs)
+        if not (is_complete(row_run, faces) or progress(row_run.run).status in over)
+    ]
     if not left:
         return
-    with _alone(cells), ray_tune.connected(where.address) as ray, ray_tune.shared_token(cells) as token:
+    with _alone(row_runs), ray_tune.connected(where.address) as ray, ray_tune.shared_token(row_runs) as token:
         ray_tune.check_share(ray, where.share)
         plugins = {path.name: path.read_text(encoding="utf-8") for path in registry.plugins()}
-        absolute = tuple(ray_tune.with_whole_path(cell) for cell in cells)
+        absolute = tuple(ray_tune.with_whole_path(row_run) for row_run in row_runs)
         task = ray_tune.Task(absolute, pack(faces, ray), where.share, 0, plugins, token)
-        with Stop() as stop, Bar("Trials", len(cells), start=len(cells) - len(left), quiet=quiet) as bar:
+        with Stop() as stop, Bar("Trials", len(row_runs), start=len(row_runs) - len(left), quiet=quiet) as bar:
             try:
-                _fit(task, left, _Asha(scheduler, cells, left), where, _Watch(stop, bar, len(cells) - len(left)))
+                _fit(task, left, _Asha(scheduler, row_runs, left), where, _Watch(stop, bar, len(row_runs) - len(left)))
             except _Asked:
                 stop.check("every trial at work goes on from its last state")
 
 
 @contextlib.contextmanager
-def _alone(cells: Sequence[Cell]) -> Iterator[None]:
+def _alone(row_runs: Sequence[RowRun]) -> Iterator[None]:
     """Hold the search for this process, as two ASHAs would not know of each other's stops; remove Ray's files after."""
     from filelock import FileLock, Timeout
 
-    folder = cells[0].run.experiment
+    folder = row_runs[0].run.experiment
     path = folder / ".locks" / "search.lock"
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
@@ -125,14 +129,14 @@ def _fit(task: ray_tune.Task, left: Sequence[int], scheduler: _Asha, where: Wher
         grid = tuner.fit()
     for result in (grid[place] for place in range(len(grid))):
         if result.error is not None and result.config:
-            log.error("%s: %s", task.cells[result.config["index"]].label, reason(result.error))
+            log.error("%s: %s", task.row_runs[result.config["index"]].label, reason(result.error))
 
 
 class _Asha(ASHAScheduler):
     """ASHA that records whom it stops, and knows the trials that ended in an earlier process."""
 
-    def __init__(self, scheduler: Scheduler, cells: Sequence[Cell], left: Sequence[int]) -> None:
-        training = cells[0].run.config.training
+    def __init__(self, scheduler: Scheduler, row_runs: Sequence[RowRun], left: Sequence[int]) -> None:
+        training = row_runs[0].run.config.training
         assert training is not None
         super().__init__(
             time_attr="iteration",
@@ -143,8 +147,8 @@ class _Asha(ASHAScheduler):
             reduction_factor=scheduler.reduction_factor,
             stop_last_trials=False,  # one at its last iteration has still to write its weights
         )
-        self._runs = [cell.run for cell in cells]
-        for index in set(range(len(cells))) - set(left):
+        self._runs = [row_run.run for row_run in row_runs]
+        for index in set(range(len(row_runs))) - set(left):
             self._recall(self._runs[index])
 
     def on_trial_result(self, tune_controller: Any, trial: Any, result: dict[str, Any]) -> str:
@@ -196,17 +200,17 @@ def _trial(config: dict[str, Any], task: ray_tune.Task) -> None:
         folder = task.token.parents[1]
         raise RuntimeError(f"node {os.uname().nodename} does not see {folder}: give a results folder that nodes share")
     torch.set_num_threads(task.share.cpus)
-    cell = task.cells[config["index"]]
+    row_run = task.row_runs[config["index"]]
     with ray_tune.plugged(task.plugins):
         complete(
-            cell,
+            row_run,
             task.faces.open(),
             torch.device(task.share.device),
             task.samples,
-            lambda _, total: _Reporter(cell.run, total),
+            lambda _, total: _Reporter(row_run.run, total),
             wait=True,
         )
-    if cell.run.trained and (curve := read_curve(cell.run)):
+    if row_run.run.trained and (curve := read_curve(row_run.run)):
         tune.report(_report(*curve[-1]))
 
 

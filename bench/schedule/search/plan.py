@@ -20,12 +20,12 @@ from bench.runs.experiment import (
     DEFAULT_PROFILE,
     EXPERIMENTS,
     PROFILES,
-    Cell,
     Experiment,
     Faces,
     Job,
     Profile,
     Row,
+    RowRun,
     open_faces,
     resolve_row,
     run_config,
@@ -71,14 +71,14 @@ def open_trial_faces(search: Search) -> Faces:
     return Faces(faces.train, faces.val, faces.val, dataclasses.replace(faces.sizes, test=faces.sizes.val))
 
 
-def cells_of(search: Search, faces: Faces) -> list[Cell]:
+def row_runs_of(search: Search, faces: Faces) -> list[RowRun]:
     """Return the run of every trial; all are trained with the profile's first seed, and scored by PSNR alone."""
-    row, cells = search.job.experiment.rows[0], []
+    row, row_runs = search.job.experiment.rows[0], []
     for trial in search.trials:
         job = dataclasses.replace(search.job, profile=trial.profile)
         config = run_config(job, row, search.job.profile.seeds[0], faces)
-        cells.append(Cell(row, f"Trial {trial.number}", Run(search.folder, config), ("psnr",)))
-    return cells
+        row_runs.append(RowRun(row, f"Trial {trial.number}", Run(search.folder, config), ("psnr",)))
+    return row_runs
 
 
 def load_search(

@@ -12,7 +12,7 @@ from typing import Any, Literal
 from bench.core.files import read_csv, read_json, write_json
 from bench.core.schema import from_dict
 from bench.runs.config import DataRef
-from bench.runs.experiment import Cell
+from bench.runs.experiment import RowRun
 from bench.runs.store import CURVE, LAYOUT, Run, check_layout
 from bench.schedule.search.plan import Search
 from bench.schedule.search.scheduler import Scheduler
@@ -114,15 +114,15 @@ def resume_stopped(run: Run) -> None:
         run.write(status="running", stopped_at=None)
 
 
-def write_record(search: Search, cells: Sequence[Cell], scheduler: Scheduler) -> SearchRecord:
+def write_record(search: Search, row_runs: Sequence[RowRun], scheduler: Scheduler) -> SearchRecord:
     """Read how far every run is, write search.json into the search's folder and return what it says."""
-    job, config = search.job, cells[0].run.config
+    job, config = search.job, row_runs[0].run.config
     assert config.train is not None and config.val is not None
     trials = []
-    for trial, cell in zip(search.trials, cells, strict=True):
-        far = progress(cell.run)
+    for trial, row_run in zip(search.trials, row_runs, strict=True):
+        far = progress(row_run.run)
         about = (far.status, far.iterations, far.psnr, trial.parameters, far.error)
-        trials.append(TrialRecord(trial.number, cell.run.config.name, trial.values, *about))
+        trials.append(TrialRecord(trial.number, row_run.run.config.name, trial.values, *about))
     record = SearchRecord(
         layout=LAYOUT,
         name=job.name,

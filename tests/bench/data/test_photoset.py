@@ -21,12 +21,12 @@ from bench.core.stop import Interrupted
 from bench.data import photoset, scan
 from bench.data.detect import Face
 from bench.data.manifest import read_manifest, write_manifest
-from bench.data.photoset import Wish, prepare_photos
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions, prepare_photos
+from bench.data.scan import ScanOptions
 from bench.data.store import FaceStore, open_split
 from tests.bench.data.pictures import pack, picture
 
-QUIET = How(quiet=True)
+QUIET = ScanOptions(quiet=True)
 
 
 @pytest.fixture(autouse=True)
@@ -39,8 +39,8 @@ def photo(seed: int, size: tuple[int, int] = (178, 218)) -> bytes:
     return picture(seed, size=size, kind="JPEG", quality=90)
 
 
-def prepare(card: str, *sources: Path, detector: str | None = "center", **wish: object) -> list[FaceStore]:
-    return prepare_photos(card, Wish(list(sources), detector=detector, how=QUIET, **wish))  # type: ignore[arg-type]
+def prepare(card: str, *sources: Path, detector: str | None = "center", **wanted: object) -> list[FaceStore]:
+    return prepare_photos(card, PhotoOptions(list(sources), detector=detector, how=QUIET, **wanted))  # type: ignore[arg-type]
 
 
 class Corner:
@@ -317,8 +317,8 @@ CHILD = """
 import sys, time
 from pathlib import Path
 from bench.data import store
-from bench.data.photoset import Wish, prepare_photos
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions, prepare_photos
+from bench.data.scan import ScanOptions
 if __name__ == "__main__":
     real = store._write_faces
     def slow(*given):
@@ -326,7 +326,7 @@ if __name__ == "__main__":
         print("writing", flush=True)
         time.sleep(float(sys.argv[2]))
     store._write_faces = slow
-    made = prepare_photos("celeba", Wish([Path(sys.argv[1])], detector="center", how=How(quiet=True)))
+    made = prepare_photos("celeba", PhotoOptions([Path(sys.argv[1])], detector="center", how=ScanOptions(quiet=True)))
     print("made", len(made[0]), flush=True)
 """
 

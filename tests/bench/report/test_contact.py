@@ -14,8 +14,8 @@ from bench.core import paths
 from bench.core.errors import UserError
 from bench.data import scan
 from bench.data.detect import Face
-from bench.data.photoset import Wish, prepare_photos
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions, prepare_photos
+from bench.data.scan import ScanOptions
 from bench.data.store import FaceRow, FaceStore, write_store
 from bench.report.contact import draw_contact
 from bench.report.faces import tile_corner
@@ -34,9 +34,9 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     return tmp_path
 
 
-def made(card: str, source: Path, files: dict[str, bytes] | None = None, **wish: Any) -> FaceStore:
+def made(card: str, source: Path, files: dict[str, bytes] | None = None, **wanted: Any) -> FaceStore:
     sources = [pack(source, files) if files is not None else source]
-    (store,) = prepare_photos(card, Wish(sources, how=How(quiet=True), **wish))
+    (store,) = prepare_photos(card, PhotoOptions(sources, how=ScanOptions(quiet=True), **wanted))
     return store
 
 
@@ -142,8 +142,8 @@ def test_photos_that_are_gone_stay_white_and_are_told(root: Path, caplog: pytest
     first, second = root / "1.tar", root / "shots"
     pack(first, {"a.png": picture(1, size=(90, 90))})
     pack(second, {"b.png": picture(2, size=(90, 90)), "c.png": picture(3, size=(90, 90))})
-    wish = Wish([first, second], name="mine", detector="center", how=How(quiet=True))
-    (store,) = prepare_photos("folder", wish)
+    wanted = PhotoOptions([first, second], name="mine", detector="center", how=ScanOptions(quiet=True))
+    (store,) = prepare_photos("folder", wanted)
     whole = draw_contact(store, 3)
     assert not caplog.records
     first.unlink()

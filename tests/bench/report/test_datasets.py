@@ -14,8 +14,8 @@ from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
-from bench.data.photoset import Wish
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions
+from bench.data.scan import ScanOptions
 from bench.data.store import FaceRow, FaceStore, open_split, write_store
 from bench.report import datasets as table
 from bench.runs.prepare import prepare
@@ -33,7 +33,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def two(root: Path) -> dict[str, FaceStore]:
     """Prepare CelebA's train and test, three photos in all, and a generated set."""
     files = {f"{number:06d}.jpg": picture(number, size=(90, 80), kind="JPEG") for number in (1, 2, 200000)}
-    given = Wish([pack(root / "photos.tar", files)], detector="center", how=How(quiet=True))
+    given = PhotoOptions([pack(root / "photos.tar", files)], detector="center", how=ScanOptions(quiet=True))
     made = {store.split: store for store in prepare("celeba", given)}
     card = {"recipe": {"generator": "Made up 1.0"}, "counts": {"read": 2}}
     rows = [FaceRow("a"), FaceRow("b")]

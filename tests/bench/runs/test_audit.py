@@ -19,8 +19,8 @@ from bench.core.files import read_json, write_json
 from bench.data.cards import card_names, manifest_paths, read_card
 from bench.data.layouts import LAYOUTS
 from bench.data.manifest import read_manifest
-from bench.data.photoset import Wish, _recipe
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions, _recipe
+from bench.data.scan import ScanOptions
 from bench.data.store import FaceRow, FaceStore, open_split, prepared_datasets, write_store
 from bench.papers.published import ledger
 from bench.runs import audit as audits
@@ -29,7 +29,7 @@ from bench.runs.prepare import prepare, write_audit
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack, picture, save
 
-QUIET = How(quiet=True)
+QUIET = ScanOptions(quiet=True)
 
 
 @pytest.fixture(autouse=True)
@@ -41,8 +41,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def image(seed: int, size: tuple[int, int] = (178, 218)) -> Image.Image:
     """Return a random picture with coarse and fine structure, as photos have it."""
     draw, total = np.random.default_rng(seed), np.zeros((size[1], size[0], 3))
-    for cells, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
-        noise = draw.integers(0, 256, (cells, cells, 3), np.uint8)
+    for row_runs, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
+        noise = draw.integers(0, 256, (row_runs, row_runs, 3), np.uint8)
         total += weight * np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC))
     return Image.fromarray(total.clip(0, 255).astype(np.uint8))
 
@@ -52,9 +52,9 @@ def jpeg(seed: int, size: tuple[int, int] = (178, 218), quality: int = 95, mirro
     return save(ImageOps.mirror(whole) if mirrored else whole, "JPEG", quality=quality)
 
 
-def made(card: str, source: Path, files: Mapping[str, bytes], **wish: object) -> list[FaceStore]:
+def made(card: str, source: Path, files: Mapping[str, bytes], **wanted: object) -> list[FaceStore]:
     """Prepare and audit photos by cutting their middle."""
-    return prepare(card, Wish([pack(source, files)], detector="center", how=QUIET, **wish))  # type: ignore[arg-type]
+    return prepare(card, PhotoOptions([pack(source, files)], detector="center", how=QUIET, **wanted))  # type: ignore[arg-type]
 
 
 def pair_of(found: Mapping[str, Any], train: str, test: str) -> Mapping[str, Any]:
@@ -357,12 +357,12 @@ def test_every_card_of_photos_can_be_used(name: str) -> None:
     card = read_card(name)
     assert card.layout in LAYOUTS
     assert card.kind == ("real-world" if name in ("widerface", "webface") else "reference")
-    recipe = _recipe(card, Wish([]))
+    recipe = _recipe(card, PhotoOptions([]))
     assert {key: getattr(recipe, key) for key in card.recipe} == dict(card.recipe)
     assert recipe.size == (16 if card.kind == "real-world" else 128)
     assert recipe.margin == card.recipe["margin"]
     for detector, margin in card.margins.items():
-        assert _recipe(card, Wish([], detector=detector)).margin == margin
+        assert _recipe(card, PhotoOptions([], detector=detector)).margin == margin
     assert card.title and card.people and card.licence and card.get
     assert set(card.bicubic) <= {"faces", "psnr", "ssim", "paper_psnr", "paper_ssim"}
 
@@ -371,7 +371,7 @@ def test_the_manifests_beside_the_cards_are_their_recipes() -> None:
     known = [name for name in card_names() if manifest_paths(name)]
     assert known == ["celeba", "helen", "lfw", "webface", "widerface"]
     for name in known:
-        recipe = _recipe(read_card(name), Wish([]))
+        recipe = _recipe(read_card(name), PhotoOptions([]))
         for path in manifest_paths(name):
             assert path.stem in ("train", "val", "test")
             with path.open(newline="") as file:

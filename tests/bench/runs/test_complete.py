@@ -19,7 +19,7 @@ from bench.models import registry
 from bench.runs import evaluate
 from bench.runs.complete import Outcome, complete, is_complete
 from bench.runs.config import DataRef, RunConfig, Training
-from bench.runs.experiment import Cell, Faces, Row, Sizes
+from bench.runs.experiment import Faces, Row, RowRun, Sizes
 from bench.runs.store import Run
 from bench.schedule.plan import _has_changed
 from tests.bench.conftest import smooth_faces
@@ -35,7 +35,7 @@ def faces(tmp_path: Path) -> Faces:
 
 
 @pytest.fixture
-def cell(tmp_path: Path, tiny: None) -> Cell:
+def row_run(tmp_path: Path, tiny: None) -> RowRun:
     reference = DataRef("mine", "train", 3, "0" * 32)
     config = RunConfig(
         "tiny",
@@ -47,11 +47,11 @@ def cell(tmp_path: Path, tiny: None) -> Cell:
         reference,
         reference,
     )
-    return Cell(Row("tiny"), "Tiny", Run(tmp_path / "results", config))
+    return RowRun(Row("tiny"), "Tiny", Run(tmp_path / "results", config))
 
 
-def run(cell: Cell, faces: Faces) -> Outcome:
-    return complete(cell, faces, CPU, 1, lambda title, total: Bar(title, total, quiet=True))
+def run(row_run: RowRun, faces: Faces) -> Outcome:
+    return complete(row_run, faces, CPU, 1, lambda title, total: Bar(title, total, quiet=True))
 
 
 def fail(*_: Any, **__: Any) -> Any:
@@ -59,53 +59,53 @@ def fail(*_: Any, **__: Any) -> Any:
 
 
 def test_a_failed_scoring_is_repeated_without_training(
-    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch
+    row_run: RowRun, faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(evaluate, "evaluate", fail)
-        outcome = run(cell, faces)
+        outcome = run(row_run, faces)
     assert (outcome.status, outcome.error) == ("failed", "RuntimeError: out of luck")
-    assert cell.run.record()["status"] == "failed"
-    trained = cell.run.record()["trained"]
-    assert run(cell, faces).status == "finished"
-    assert cell.run.record()["trained"] == trained and cell.run.record()["error"] is None
-    assert run(cell, faces).status == "cached"
+    assert row_run.run.record()["status"] == "failed"
+    trained = row_run.run.record()["trained"]
+    assert run(row_run, faces).status == "finished"
+    assert row_run.run.record()["trained"] == trained and row_run.run.record()["error"] is None
+    assert run(row_run, faces).status == "cached"
 
 
-def test_a_run_is_complete_only_with_its_record(cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_is_complete_only_with_its_record(row_run: RowRun, faces: Faces, monkeypatch: pytest.MonkeyPatch) -> None:
     """Killed between its last two writes, a run is scored again rather than left without its costs."""
     with monkeypatch.context() as patch:
         patch.setattr(Run, "add_scores", fail)
-        run(cell, faces)
-    assert not is_complete(cell, faces)
-    run(cell, faces)
-    record = cell.run.record()
-    assert is_complete(cell, faces) and record["parameters"] > 0 and record["seconds_per_image"] > 0
+        run(row_run, faces)
+    assert not is_complete(row_run, faces)
+    run(row_run, faces)
+    record = row_run.run.record()
+    assert is_complete(row_run, faces) and record["parameters"] > 0 and record["seconds_per_image"] > 0
 
 
-def test_a_truncated_scores_file_names_itself(cell: Cell, faces: Faces) -> None:
-    run(cell, faces)
-    scores = cell.run.folder / "scores.csv"
+def test_a_truncated_scores_file_names_itself(row_run: RowRun, faces: Faces) -> None:
+    run(row_run, faces)
+    scores = row_run.run.folder / "scores.csv"
     scores.write_bytes(scores.read_bytes()[:-40])
     with pytest.raises(UserError, match=rf"{scores}: 6 fields in line 46, expected 9; delete it"):
-        run(cell, faces)
+        run(row_run, faces)
 
 
-def test_changed_code_is_noticed(cell: Cell, faces: Faces) -> None:
-    run(cell, faces)
-    assert not _has_changed(cell)
-    path = cell.run.folder / "run.json"
+def test_changed_code_is_noticed(row_run: RowRun, faces: Faces) -> None:
+    run(row_run, faces)
+    assert not _has_changed(row_run)
+    path = row_run.run.folder / "run.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "another"}))
-    assert _has_changed(cell)
+    assert _has_changed(row_run)
 
 
-def test_scores_are_of_the_weights_on_disk(cell: Cell, faces: Faces) -> None:
-    run(cell, faces)
-    before = [row["value"] for row in cell.run.scores()]
+def test_scores_are_of_the_weights_on_disk(row_run: RowRun, faces: Faces) -> None:
+    run(row_run, faces)
+    before = [row["value"] for row in row_run.run.scores()]
     assert np.isfinite([float(value) for value in before]).all()
-    (cell.run.folder / "scores.csv").unlink()
-    assert run(cell, faces).status == "finished"
-    assert [row["value"] for row in cell.run.scores()] == before
+    (row_run.run.folder / "scores.csv").unlink()
+    assert run(row_run, faces).status == "finished"
+    assert [row["value"] for row in row_run.run.scores()] == before
 
 
 def break_first(monkeypatch: pytest.MonkeyPatch, faces_broken: int) -> None:
@@ -121,29 +121,29 @@ def break_first(monkeypatch: pytest.MonkeyPatch, faces_broken: int) -> None:
 
 
 def test_a_picture_that_is_not_finite_is_scored_as_a_file_holds_it(
-    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    row_run: RowRun, faces: Faces, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    run(cell, faces)
-    (cell.run.folder / "scores.csv").unlink()
+    run(row_run, faces)
+    (row_run.run.folder / "scores.csv").unlink()
     with monkeypatch.context() as patch:
         break_first(patch, 1)
-        assert run(cell, faces).status == "finished"
+        assert run(row_run, faces).status == "finished"
     test, name = faces.tests[0], faces.test.names[0]
-    assert cell.run.record()["broken"] == {test.fingerprint: [name]}
+    assert row_run.run.record()["broken"] == {test.fingerprint: [name]}
     assert f"the output holds NaN or infinity on 1 of {test.count} faces" in caplog.text
-    psnr = {row["image"]: float(row["value"]) for row in cell.run.scores() if row["metric"] == "psnr"}
+    psnr = {row["image"]: float(row["value"]) for row in row_run.run.scores() if row["metric"] == "psnr"}
     half_black_half_white = np.zeros((128, 128), np.uint8)
     half_black_half_white[64:] = 255
     assert psnr.pop(name) < 12 < min(psnr.values())
-    saved = np.asarray(Image.open(cell.run.folder / "samples" / f"{name}.png"))
+    saved = np.asarray(Image.open(row_run.run.folder / "samples" / f"{name}.png"))
     assert (saved == half_black_half_white[..., None]).all()
 
 
 def test_a_network_whose_pictures_are_all_not_finite_has_failed(
-    cell: Cell, faces: Faces, monkeypatch: pytest.MonkeyPatch
+    row_run: RowRun, faces: Faces, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    run(cell, faces)
-    (cell.run.folder / "scores.csv").unlink()
+    run(row_run, faces)
+    (row_run.run.folder / "scores.csv").unlink()
     break_first(monkeypatch, 99)
-    outcome = run(cell, faces)
+    outcome = run(row_run, faces)
     assert outcome.status == "failed" and "NaN or infinity on every face" in outcome.error

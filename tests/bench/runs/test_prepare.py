@@ -19,8 +19,8 @@ from bench.core.files import read_json
 from bench.data import scan, synthfaces
 from bench.data import store as stores
 from bench.data.detect import Face
-from bench.data.photoset import Wish
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions
+from bench.data.scan import ScanOptions
 from bench.data.store import FaceStore, check_disjoint, open_split
 from bench.runs.audit import audit
 from bench.runs.prepare import prepare, write_audit
@@ -37,8 +37,8 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def jpeg(seed: int, quality: int = 95) -> bytes:
     """Return a random photo with coarse and fine structure."""
     draw, total = np.random.default_rng(seed), np.zeros((218, 178, 3))
-    for cells, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
-        noise = draw.integers(0, 256, (cells, cells, 3), np.uint8)
+    for row_runs, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
+        noise = draw.integers(0, 256, (row_runs, row_runs, 3), np.uint8)
         total += weight * np.asarray(Image.fromarray(noise).resize((178, 218), Image.Resampling.BICUBIC))
     return save(Image.fromarray(total.clip(0, 255).astype(np.uint8)), "JPEG", quality=quality)
 
@@ -53,8 +53,8 @@ CELEBA = {
 LFW = {"A_B_0001.jpg": jpeg(3, quality=60), "C_D_0001.jpg": TRAIN["000004.jpg"], "E_F_0001.jpg": jpeg(30)}
 
 
-def wish(*sources: Path, **more: Any) -> Wish:
-    return Wish(list(sources), detector="center", how=How(quiet=True), **more)
+def wanted(*sources: Path, **more: Any) -> PhotoOptions:
+    return PhotoOptions(list(sources), detector="center", how=ScanOptions(quiet=True), **more)
 
 
 def names(dataset: str, *splits: str) -> dict[str, list[str]]:
@@ -70,7 +70,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
-    celeba, lfw = wish(pack(root / "a.tar", CELEBA)), wish(pack(root / "lfw.tar", LFW))
+    celeba, lfw = wanted(pack(root / "a.tar", CELEBA)), wanted(pack(root / "lfw.tar", LFW))
     prepare("lfw", lfw)
     whole = {store.split: store for store in prepare("celeba", celeba)}
     manifests = {split: (store.path / "manifest.csv").read_bytes() for split, store in whole.items()}
@@ -114,7 +114,7 @@ def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
 
 
 def test_a_second_call_gives_the_same_and_without_the_flag_all_are_back(root: Path) -> None:
-    given = wish(pack(root / "a.tar", CELEBA))
+    given = wanted(pack(root / "a.tar", CELEBA))
     whole = {store.split: store.fingerprint for store in prepare("celeba", given)}
     dropped = dataclasses.replace(given, drop_leaks=True)
     prepare("celeba", dropped)
@@ -133,7 +133,7 @@ def test_many_leaks_are_all_named_in_the_card(root: Path) -> None:
     files = {f"{number:06d}.png": content for number, content in small.items()}
     files |= {f"{200000 + number}.png": content for number, content in small.items()}
     files["000099.jpg"] = jpeg(99)
-    made = prepare("celeba", wish(pack(root / "a.tar", files), drop_leaks=True))
+    made = prepare("celeba", wanted(pack(root / "a.tar", files), drop_leaks=True))
     (one,) = left_out(next(store for store in made if store.split == "train")).values()
     assert one["count"] == 23 and one["files"] == [f"{number:06d}" for number in range(1, 24)]
     page = (paths.prepared() / "celeba" / "audit.md").read_text(encoding="utf-8")
@@ -164,7 +164,7 @@ def middle(monkeypatch: pytest.MonkeyPatch) -> type[Middle]:
 
 def test_what_was_detected_before_serves_again_but_not_who_it_was(root: Path, middle: type[Middle]) -> None:
     files = {"000001.jpg": jpeg(1), "000002.jpg": jpeg(1), "000003.jpg": jpeg(3), "200000.jpg": jpeg(3)}
-    given = dataclasses.replace(wish(pack(root / "a.tar", files)), detector=None)
+    given = dataclasses.replace(wanted(pack(root / "a.tar", files)), detector=None)
     prepare("celeba", given)
     assert middle.calls == 4
     (root / "identity.txt").write_text("000001.jpg 7\n000002.jpg 8\n")
@@ -189,7 +189,7 @@ def test_landmarks_that_have_changed_are_read_again(root: Path) -> None:
 
     def box(pts: bytes) -> str:
         source = pack(root / "helen.tar", {"testset/1.jpg": jpeg(1), "testset/1.pts": pts})
-        given = dataclasses.replace(wish(source), detector="landmarks")
+        given = dataclasses.replace(wanted(source), detector="landmarks")
         return prepare("helen", given)[0].rows[0].box
 
     assert box(points((31, 41), (131, 61), (81, 141))) == "30.0 40.0 130.0 140.0"
@@ -200,7 +200,7 @@ def test_landmarks_that_have_changed_are_read_again(root: Path) -> None:
 def test_a_store_stays_whole_when_leaving_out_fails(
     root: Path, trouble: BaseException, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    given = wish(pack(root / "a.tar", CELEBA))
+    given = wanted(pack(root / "a.tar", CELEBA))
     prepare("celeba", given)
     calls, real = [0], stores.write_csv
 
@@ -226,7 +226,7 @@ def test_a_store_stays_whole_when_leaving_out_fails(
 
 
 def test_no_face_left_is_told_and_the_store_stays(root: Path) -> None:
-    given = wish(pack(root / "a.tar", {"000001.jpg": jpeg(1), "200000.jpg": jpeg(1)}), drop_leaks=True)
+    given = wanted(pack(root / "a.tar", {"000001.jpg": jpeg(1), "200000.jpg": jpeg(1)}), drop_leaks=True)
     with pytest.raises(UserError, match=r"no face left to write to .*train"):
         prepare("celeba", given)
     assert names("celeba", "train", "test") == {"train": ["000001"], "test": ["200000"]}
@@ -235,18 +235,23 @@ def test_no_face_left_is_told_and_the_store_stays(root: Path) -> None:
 @pytest.mark.parametrize(
     ("dataset", "given", "sizes", "message"),
     [
-        ("celebb", wish(Path("a.tar")), {}, "unknown data set 'celebb': did you mean 'celeba'.*prepare folder --name"),
-        ("foldr", wish(Path("a.tar")), {}, "did you mean 'folder'"),
-        ("celeba", wish(Path("a.tar")), {"val": 3}, "--val: the size of celeba is that of its sources"),
-        ("celeba", wish(), {"train": None}, "no source given: fsr prepare celeba --source"),
+        (
+            "celebb",
+            wanted(Path("a.tar")),
+            {},
+            "unknown data set 'celebb': did you mean 'celeba'.*prepare folder --name",
+        ),
+        ("foldr", wanted(Path("a.tar")), {}, "did you mean 'folder'"),
+        ("celeba", wanted(Path("a.tar")), {"val": 3}, "--val: the size of celeba is that of its sources"),
+        ("celeba", wanted(), {"train": None}, "no source given: fsr prepare celeba --source"),
         ("celeba", None, {}, "no source given: fsr prepare celeba --source"),
-        ("synthfaces", wish(Path("a.tar")), {}, "--source: synthfaces is made from seeds"),
-        ("synthfaces", Wish((), drop_leaks=True), {}, "--drop-leaks: synthfaces is made from seeds"),
-        ("folder", wish(Path("a.tar")), {}, "--name is missing"),
+        ("synthfaces", wanted(Path("a.tar")), {}, "--source: synthfaces is made from seeds"),
+        ("synthfaces", PhotoOptions((), drop_leaks=True), {}, "--drop-leaks: synthfaces is made from seeds"),
+        ("folder", wanted(Path("a.tar")), {}, "--name is missing"),
     ],
 )
 def test_arguments_that_do_not_fit(
-    dataset: str, given: Wish | None, sizes: dict[str, int | None], message: str
+    dataset: str, given: PhotoOptions | None, sizes: dict[str, int | None], message: str
 ) -> None:
     with pytest.raises(UserError, match=message):
         prepare(dataset, given, sizes=sizes)
@@ -268,7 +273,7 @@ def test_the_default_faces_take_sizes_and_are_audited(monkeypatch: pytest.Monkey
 
 
 def test_an_audit_is_written_again_when_asked(root: Path) -> None:
-    prepare("celeba", wish(pack(root / "a.tar", CELEBA)))
+    prepare("celeba", wanted(pack(root / "a.tar", CELEBA)))
     folder = paths.prepared() / "celeba"
     before = contents(folder)
     for name in ("audit.json", "audit.md"):
@@ -281,7 +286,7 @@ def test_leaks_need_no_more_than_the_store(root: Path) -> None:
     """What leaves a store are rows and faces in their order, whatever their places."""
     files = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 7)}
     files |= {"200002.jpg": files["000002.jpg"], "200004.jpg": files["000004.jpg"]}
-    given = wish(pack(root / "a.tar", files))
+    given = wanted(pack(root / "a.tar", files))
     prepare("celeba", given)
     whole = np.array(open_split("celeba", "train").faces)
     made = prepare("celeba", dataclasses.replace(given, drop_leaks=True))

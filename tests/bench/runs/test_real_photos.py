@@ -17,8 +17,8 @@ from bench.core.files import read_json
 from bench.data import scan
 from bench.data.cards import manifest_paths, published_audit, read_card
 from bench.data.manifest import read_manifest
-from bench.data.photoset import Wish, prepare_photos
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions, prepare_photos
+from bench.data.scan import ScanOptions
 from bench.runs.audit import audit, bicubic_row
 from bench.runs.prepare import prepare
 from tests.bench.conftest import REAL, needs_photos
@@ -78,8 +78,8 @@ SETS = {
 }
 
 
-def wish(*names: str, folder: Path = REAL, **more: object) -> Wish:
-    return Wish([folder / name for name in names], how=How(jobs=2, quiet=True), **more)  # type: ignore[arg-type]
+def wanted(*names: str, folder: Path = REAL, **more: object) -> PhotoOptions:
+    return PhotoOptions([folder / name for name in names], how=ScanOptions(jobs=2, quiet=True), **more)  # type: ignore[arg-type]
 
 
 @needs_photos
@@ -92,7 +92,7 @@ def test_the_committed_manifests_rebuild_the_audited_faces(
     path = published_audit(name)
     assert path is not None
     published, card = read_json(path), read_card(name)
-    stores = {store.split: store for store in prepare_photos(name, wish(*SETS[name]))}
+    stores = {store.split: store for store in prepare_photos(name, wanted(*SETS[name]))}
     assert {split: store.fingerprint for split, store in stores.items()} == {
         split: one["fingerprint"] for split, one in published["splits"].items()
     }
@@ -121,7 +121,7 @@ def test_detecting_anew_finds_the_faces_of_the_manifest(
     """To a few pixels: batches, versions and machines move MTCNN's boxes, which is why manifests are kept."""
     monkeypatch.setenv("FSR_ROOT", str(tmp_path))
     first_photos(SETS[name][-1], 12, tmp_path / "some.tar")
-    (store,) = prepare_photos(name, wish("some.tar", folder=tmp_path, redetect=True))
+    (store,) = prepare_photos(name, wanted("some.tar", folder=tmp_path, redetect=True))
     known = {row.sha256: row for path in manifest_paths(name) for row in read_manifest(path)}
     assert len(store) == 12
     for row in store.rows:
@@ -142,7 +142,7 @@ def test_a_leak_in_celebas_own_partition_is_found(tmp_path: Path, monkeypatch: p
                 for member in source:
                     if Path(member.name).name in wanted:
                         target.addfile(member, source.extractfile(member))
-    given = wish("some.tar", folder=tmp_path)
+    given = wanted("some.tar", folder=tmp_path)
     prepare("celeba", given, quiet=True)
     (pair,) = audit("celeba")["leakage"]
     assert (pair["exact"], pair["near"], pair["identities"]) == (0, 1, 0)

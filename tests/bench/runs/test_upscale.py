@@ -18,8 +18,8 @@ from bench.cli.main import main
 from bench.core.files import write_json
 from bench.data import scan
 from bench.data.detect import Face
-from bench.data.photoset import Wish, prepare_photos
-from bench.data.scan import How
+from bench.data.photoset import PhotoOptions, prepare_photos
+from bench.data.scan import ScanOptions
 from bench.models import registry, weights
 from bench.runs.archive import ArchivedNetwork, open_run
 from bench.runs.config import DataRef, RunConfig, Training
@@ -169,7 +169,9 @@ def test_the_crop_is_that_of_a_prepared_test_face(
     scan._detector.cache_clear()
     content = (root / "200000.png").read_bytes()
     try:
-        (store,) = prepare_photos("celeba", Wish([pack(root / "a.tar", {"200000.png": content})], how=How(quiet=True)))
+        (store,) = prepare_photos(
+            "celeba", PhotoOptions([pack(root / "a.tar", {"200000.png": content})], how=ScanOptions(quiet=True))
+        )
     finally:
         scan._detector.cache_clear()
     assert store.rows[0].box == "150.0 40.0 190.0 90.0"  # CelebA's rule takes the one nearest the centre

@@ -12,7 +12,7 @@ from bench.core import paths
 from bench.core.files import read_json
 from bench.models import registry
 from bench.runs.config import DataRef, RunConfig, Training
-from bench.runs.experiment import Cell, Row
+from bench.runs.experiment import Row, RowRun
 from bench.runs.store import Run
 from bench.schedule.search.record import progress
 from bench.schedule.search.scheduler import Scheduler, choose_scheduler
@@ -25,21 +25,21 @@ RULE = Scheduler("asha", 2, 2.0)  # looks after 2, 4 and 8 iterations of 10
 
 
 @pytest.fixture
-def cells(tmp_path: Path, tiny: None) -> list[Cell]:
+def row_runs(tmp_path: Path, tiny: None) -> list[RowRun]:
     """Four runs of 10 iterations that differ in their learning rates."""
     data = DataRef("mine", "train", 3, "0" * 64)
     options = registry.options("tiny", {"width": 0.25})
     rates = (1e-1, 1e-2, 1e-3, 1e-4)
     trainings = [Training(iterations=10, learning_rate=rate, validate_every=2) for rate in rates]
     configs = [RunConfig("tiny", options, 8, 0, "sparnet", training, data, data) for training in trainings]
-    return [Cell(Row("tiny"), f"Trial {i}", Run(tmp_path / "s", one)) for i, one in enumerate(configs, 1)]
+    return [RowRun(Row("tiny"), f"Trial {i}", Run(tmp_path / "s", one)) for i, one in enumerate(configs, 1)]
 
 
-def write_curve(cell: Cell, psnr: float, until: int) -> None:
+def write_curve(row_run: RowRun, psnr: float, until: int) -> None:
     """Leave a run as training does at a report: its record and its curve."""
-    cell.run.write(status="running")
+    row_run.run.write(status="running")
     points = [{"iteration": at, "loss": 0.1, "psnr": psnr, "learning_rate": 1e-3} for at in range(2, until + 1, 2)]
-    cell.run.write_curve(points)
+    row_run.run.write_curve(points)
 
 
 def report(asha: Any, index: int, iteration: int, psnr: float) -> str:
@@ -49,45 +49,45 @@ def report(asha: Any, index: int, iteration: int, psnr: float) -> str:
     return str(asha.on_trial_result(None, trial, {"iteration": iteration, "psnr": psnr}))
 
 
-def test_the_worse_of_two_is_stopped_and_recorded(cells: list[Cell]) -> None:
+def test_the_worse_of_two_is_stopped_and_recorded(row_runs: list[RowRun]) -> None:
     from bench.schedule.search.asha import _Asha
 
-    asha = _Asha(RULE, cells, [0, 1, 2, 3])
-    write_curve(cells[1], 20.0, 2)
+    asha = _Asha(RULE, row_runs, [0, 1, 2, 3])
+    write_curve(row_runs[1], 20.0, 2)
     assert report(asha, 0, 2, 30.0) == "CONTINUE", "the first has nothing to be compared with"
     assert report(asha, 1, 2, 20.0) == "STOP"
-    record = cells[1].run.record()
+    record = row_runs[1].run.record()
     assert (record["status"], record["stopped_at"]) == ("stopped", 2)
-    assert progress(cells[1].run).psnr == 20.0
+    assert progress(row_runs[1].run).psnr == 20.0
     assert report(asha, 2, 2, 31.0) == "CONTINUE"
 
 
-def test_a_trial_that_has_its_weights_is_not_called_stopped(cells: list[Cell]) -> None:
+def test_a_trial_that_has_its_weights_is_not_called_stopped(row_runs: list[RowRun]) -> None:
     from bench.schedule.search.asha import _Asha
 
-    asha = _Asha(RULE, cells, [0, 1, 2, 3])
+    asha = _Asha(RULE, row_runs, [0, 1, 2, 3])
     report(asha, 0, 8, 30.0)
-    write_curve(cells[1], 20.0, 10)
-    cells[1].run.weights.write_bytes(b"")
-    cells[1].run.write(trained="now", status="finished")
+    write_curve(row_runs[1], 20.0, 10)
+    row_runs[1].run.weights.write_bytes(b"")
+    row_runs[1].run.write(trained="now", status="finished")
     report(asha, 1, 10, 20.0)
-    assert progress(cells[1].run).status == "finished"
+    assert progress(row_runs[1].run).status == "finished"
 
 
-def test_trials_of_an_earlier_process_are_compared_with(cells: list[Cell]) -> None:
+def test_trials_of_an_earlier_process_are_compared_with(row_runs: list[RowRun]) -> None:
     from bench.schedule.search.asha import _Asha
 
-    write_curve(cells[0], 30.0, 10)
-    write_curve(cells[2], 20.0, 2)
-    assert report(_Asha(RULE, cells, [0, 1, 2, 3]), 2, 2, 20.0) == "CONTINUE", "alone, it would go on"
-    assert report(_Asha(RULE, cells, [2, 3]), 2, 2, 20.0) == "STOP"
+    write_curve(row_runs[0], 30.0, 10)
+    write_curve(row_runs[2], 20.0, 2)
+    assert report(_Asha(RULE, row_runs, [0, 1, 2, 3]), 2, 2, 20.0) == "CONTINUE", "alone, it would go on"
+    assert report(_Asha(RULE, row_runs, [2, 3]), 2, 2, 20.0) == "STOP"
 
 
-def test_a_psnr_that_is_not_a_number_is_the_worst(cells: list[Cell]) -> None:
+def test_a_psnr_that_is_not_a_number_is_the_worst(row_runs: list[RowRun]) -> None:
     from bench.schedule.search.asha import _Asha, _report
 
-    asha = _Asha(RULE, cells, [0, 1, 2, 3])
-    write_curve(cells[1], 20.0, 2)
+    asha = _Asha(RULE, row_runs, [0, 1, 2, 3])
+    write_curve(row_runs[1], 20.0, 2)
     report(asha, 0, 2, 5.0)
     assert report(asha, 1, 2, _report(2, float("nan"))["psnr"]) == "STOP"
 
