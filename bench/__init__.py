@@ -3,8 +3,7 @@
 This is the public face: a method's file needs `from bench import register` and no more. Nothing here imports torch.
 """
 
-__version__ = "0.1.0"
-
+from bench.core.version import __version__
 from bench.models.registry import register
 
 __all__ = ["__version__", "register"]

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Sequence
 from typing import NoReturn
 
-from bench import __version__
 from bench.cli import data, experiment, fetch, methods, niqe, score, search, statistics, tools, upscale
 from bench.cli.common import Command
 from bench.core.errors import UserError, suggest
 from bench.core.stop import Interrupted
+from bench.core.version import __version__
 from bench.models import registry
 
 log = logging.getLogger("fsr")

@@ -13,8 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench import __version__
 from bench.core.errors import UserError
+from bench.core.version import __version__
 
 if TYPE_CHECKING:
     import torch

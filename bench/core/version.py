@@ -1,0 +1,3 @@
+"""The suite's version."""
+
+__version__ = "0.2.0"
