@@ -62,7 +62,7 @@ def add_source(parser: argparse.ArgumentParser, about: str) -> None:
 
 def photo_options(options: argparse.Namespace) -> PhotoOptions:
     """Return what is asked of photographs; `fsr run --source` has defaults alone."""
-    from bench.core.parallel import cores
+    from bench.core.machine import cores
     from bench.data.photoset import PhotoOptions
     from bench.data.scan import ScanOptions
 

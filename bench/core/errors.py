@@ -30,3 +30,11 @@ def suggest(name: str, known: Iterable[str]) -> str:
     if near:
         return f"did you mean '{near[0]}'?"
     return "known: " + (", ".join(known) or "none")
+
+
+def check_known(what: str, name: str, known: Iterable[str]) -> str:
+    """Return `name` where it is a known one; else raise UserError: "unknown metric 'pnsr': did you mean 'psnr'?"."""
+    known = list(known)
+    if name not in known:
+        raise UserError(f"unknown {what} '{name}': {suggest(name, known)}")
+    return name

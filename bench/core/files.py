@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError
+from bench.core.locks import lock, shared_mode
 
 LOCK = ".lock"  # locked while the files of its folder are replaced
 _WAY_OUT = "delete it or restore it from a copy"
@@ -32,7 +33,7 @@ def write_bytes(path: Path, content: bytes) -> None:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(0o644)
+        Path(name).chmod(shared_mode(path.parent))
         Path(name).replace(path)
     except BaseException:
         Path(name).unlink(missing_ok=True)
@@ -51,10 +52,7 @@ def held(folder: Path) -> Iterator[None]:
 
     What a process killed in the middle of a write has left there is removed first.
     """
-    from filelock import FileLock
-
-    folder.mkdir(parents=True, exist_ok=True)
-    with FileLock(folder / LOCK):
+    with lock(folder / LOCK):
         sweep(folder)
         yield
 
@@ -72,7 +70,7 @@ def write_json(path: Path, value: object) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file; raise UserError that names it when it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
+        return json.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:
@@ -96,7 +94,7 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Read a CSV file whose header is exactly `columns`; raise UserError that names it when it is damaged."""
     try:
         content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        head, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+        head, *rows = filter(None, csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
     except (ValueError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
     if head != list(columns):

@@ -19,11 +19,6 @@ _R = TypeVar("_R")
 _AHEAD = 3  # items in flight for each process
 
 
-def cores() -> int:
-    """Return how many processor cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
 def ordered_map(
     function: Callable[[_T], _R],
     items: Iterable[_T],

@@ -1,23 +1,26 @@
 """Read and check what users and earlier runs wrote: TOML and JSON into typed classes, options into signatures.
 
-The annotations of a class or of a constructor are the schema.
+The annotations of a class or of a constructor are the schema. pydantic says whether a value fits one; where it is not
+installed (a machine that trains and no more), the same values are built unchecked.
 """
 
 from __future__ import annotations
 
 import dataclasses
+import functools
 import inspect
 import json
 import tomllib
 import types
 import typing
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
-from bench.core.errors import UserError, suggest
+from bench.core.errors import UserError, check_known, suggest
 
 _T = TypeVar("_T")
+_NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "nothing"}
 
 
 def canonical_json(value: object) -> str:
@@ -28,7 +31,7 @@ def canonical_json(value: object) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise UserError that names the file and line when it is damaged."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8"))
+        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
@@ -39,9 +42,7 @@ def find_file(name: str, folder: Path, what: str) -> Path:
     """Return the TOML file that `name` means: a path, or a name in `folder`."""
     if name.endswith(".toml"):
         return Path(name)
-    known = sorted(path.stem for path in folder.glob("*.toml"))
-    if name not in known:
-        raise UserError(f"unknown {what} '{name}': {suggest(name, known)}")
+    check_known(what, name, (path.stem for path in folder.glob("*.toml")))
     return folder / f"{name}.toml"
 
 
@@ -68,40 +69,22 @@ def from_dict(cls: type[_T], given: Mapping[str, Any], where: str) -> _T:
     Raises UserError, beginning with `where`, for an unknown key (with the nearest known one), a missing key or a value
     of the wrong type or range.
     """
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where}: {given!r} given, expected a table")
     hints = typing.get_type_hints(cls)
-    fields = {f.name: f for f in dataclasses.fields(cls)}  # type: ignore[arg-type]
+    fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in given.items():
         if key not in fields:
             raise UserError(f"{where}: unknown key '{key}': {suggest(key, fields)}")
-        values[key] = _convert(value, hints[key], f"{where}: {key}")
-    for key, one in fields.items():
-        if key not in values and one.default is dataclasses.MISSING and one.default_factory is dataclasses.MISSING:
+        values[key] = check_value(value, hints[key], f"{where}: {key}")
+    for key, field in fields.items():
+        if key not in values and field.default is field.default_factory is dataclasses.MISSING:
             raise UserError(f"{where}: key '{key}' is missing")
     try:
         return cls(**values)
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
-
-
-def _convert(value: Any, hint: Any, where: str) -> Any:
-    """Convert a plain value to `hint`, which may be a dataclass, a tuple of dataclasses or a mapping."""
-    arguments = typing.get_args(hint)
-    if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where}: {value!r} given, expected a table")
-        return from_dict(hint, value, where)
-    if arguments and dataclasses.is_dataclass(arguments[0]) and isinstance(arguments[0], type):
-        if type(None) in arguments:
-            return None if value is None else _convert(value, arguments[0], where)
-        if not isinstance(value, list | tuple):
-            raise UserError(f"{where}: {value!r} given, expected a list of tables")
-        return tuple(_convert(item, arguments[0], f"{where}[{index}]") for index, item in enumerate(value))
-    if typing.get_origin(hint) in (Mapping, dict) or typing.get_origin(hint) is typing.get_origin(Mapping[str, Any]):
-        if not isinstance(value, Mapping):
-            raise UserError(f"{where}: {value!r} given, expected a table")
-        return dict(value)
-    return check_value(value, hint, where)
 
 
 def resolve_options(cls: type, given: Mapping[str, Any], where: str) -> dict[str, Any]:
@@ -126,18 +109,31 @@ def resolve_options(cls: type, given: Mapping[str, Any], where: str) -> dict[str
 
 
 def check_value(value: Any, hint: Any, where: str) -> Any:
-    """Return `value` as type `hint` (bool, int, float, str, Literal, tuple or a union of them), else raise UserError.
+    """Return `value` as type `hint`, which may hold dataclasses, else raise UserError that begins with `where`.
 
-    An int is taken for a float and a list for a tuple, as TOML and JSON write them.
+    An int is taken for a float and a list for a tuple, as TOML and JSON write them; nothing else is converted.
     """
-    if _fits(value, hint):
-        origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-        if hint is float:
-            return float(value)
-        if origin is tuple and arguments[1:] == (...,):
-            return tuple(check_value(item, arguments[0], where) for item in value)
-        return value
-    raise UserError(f"{where}: {value!r} given, expected {describe(hint)}")
+    cls = _class_in(hint)
+    if cls is None:
+        if not _validator(hint)(value):
+            raise UserError(f"{where}: {value!r} given, expected {describe(hint)}")
+        return _converted(value, hint)
+    if type(None) in typing.get_args(hint):
+        return None if value is None else check_value(value, typing.get_args(hint)[0], where)
+    if typing.get_origin(hint) is tuple:
+        if not isinstance(value, list | tuple):
+            raise UserError(f"{where}: {value!r} given, expected a list of tables")
+        return tuple(from_dict(cls, item, f"{where}[{index}]") for index, item in enumerate(value))
+    if isinstance(value, Mapping) and _is_table(hint):
+        return {key: from_dict(cls, item, f"{where}.{key}") for key, item in value.items()}
+    return from_dict(cls, value, where)
+
+
+def _class_in(hint: Any) -> type | None:
+    """Return the dataclass that a type is or holds."""
+    if isinstance(hint, type) and dataclasses.is_dataclass(hint):
+        return hint
+    return next(filter(None, map(_class_in, typing.get_args(hint))), None)
 
 
 def describe(hint: Any) -> str:
@@ -147,29 +143,44 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join(describe(choice) for choice in arguments)
-    if origin is tuple:
+    if origin in (tuple, list):
         return f"a list of {describe(arguments[0])}"
-    if hint is type(None):
-        return "nothing"
-    return {bool: "true or false", int: "a whole number", float: "a number", str: "a text"}.get(hint, str(hint))
+    return "a table" if _is_table(hint) else _NAMES.get(hint, str(hint))
 
 
-def _fits(value: Any, hint: Any) -> bool:
+def _is_table(hint: Any) -> bool:
+    origin = typing.get_origin(hint) or hint
+    return isinstance(origin, type) and issubclass(origin, Mapping)
+
+
+def _converted(value: Any, hint: Any) -> Any:
+    """Return a value that fits `hint` in the one type that a config's hash is made from."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
-    if hint is Any:
-        return True
-    if origin is Literal:
-        return any(value == choice and type(value) is type(choice) for choice in arguments)
-    if origin in (Union, types.UnionType):
-        return any(_fits(value, choice) for choice in arguments)
-    if origin is tuple:
-        if not isinstance(value, list | tuple):
+    if hint is float and isinstance(value, int):
+        return float(value)
+    if origin is tuple and arguments[1:] == (...,) and isinstance(value, list | tuple):
+        return tuple(_converted(item, arguments[0]) for item in value)
+    return dict(value) if _is_table(hint) else value
+
+
+@functools.cache
+def _validator(hint: Any) -> Callable[[Any], bool]:
+    """Return what says whether a plain value fits a type; without pydantic everything does."""
+    if typing.get_origin(hint) is Literal:  # of which pydantic takes true for 1
+        choices = [(type(choice), choice) for choice in typing.get_args(hint)]
+        return lambda value: (type(value), value) in choices
+    try:
+        from pydantic import ConfigDict, TypeAdapter, ValidationError
+    except ImportError:
+        return lambda value: True
+    adapter: Any = TypeAdapter(hint, config=ConfigDict(strict=True, arbitrary_types_allowed=True))
+
+    def fits(value: Any) -> bool:
+        try:
+            # As JSON, in which a list is a tuple and 1 a float, but true no number and "1" none either.
+            adapter.validate_json(json.dumps(value, default=lambda odd: [str(odd)]))
+        except ValidationError:
             return False
-        if arguments[1:] == (...,):
-            return all(_fits(item, arguments[0]) for item in value)
-        return len(value) == len(arguments) and all(map(_fits, value, arguments))
-    if hint is float:
-        return isinstance(value, int | float) and not isinstance(value, bool)
-    if hint is int:
-        return isinstance(value, int) and not isinstance(value, bool)
-    return isinstance(value, hint)
+        return True
+
+    return fits

@@ -20,6 +20,7 @@ from PIL import features
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
+from bench.core.locks import lock
 from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
@@ -301,20 +302,13 @@ def _unchanged(path: Path, inputs: Mapping[str, str]) -> bool:
 @contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold the data set `folder` against other processes, and clear what a killed one left half-written in it."""
-    from filelock import FileLock, Timeout
-
     folder.mkdir(parents=True, exist_ok=True)
-    lock = FileLock(folder.with_name(f".{folder.name}.lock"))
-    try:
-        lock.acquire(timeout=0)
-    except Timeout:
-        log.info("%s is being prepared by another process; waiting for it", folder.name)
-        lock.acquire()
-    try:
+    busy = f"{folder.name} is being prepared by another process; waiting for it"
+    with lock(folder.with_name(f".{folder.name}.lock"), notice=busy):
         for left in folder.glob(".*.tmp"):
             shutil.rmtree(left, ignore_errors=True)
-        yield
-    finally:
-        if folder.exists() and not any(folder.iterdir()):
-            folder.rmdir()
-        lock.release()
+        try:
+            yield
+        finally:
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()

@@ -23,6 +23,7 @@ from typing import Any
 
 from bench.core.errors import UserError
 from bench.core.files import read_csv, read_json, sweep, write_bytes, write_csv, write_json
+from bench.core.locks import is_locked, lock
 from bench.runs.config import RunConfig
 
 log = logging.getLogger("fsr")
@@ -70,21 +71,11 @@ class Run:
         Another process that holds it is waited for with `wait`, else False is given. The system lets go of a lock when
         its process dies, however that happens, so none is ever left behind.
         """
-        from filelock import FileLock, Timeout
-
-        self.lock.parent.mkdir(parents=True, exist_ok=True)
-        lock = FileLock(self.lock, poll_interval=0.5)
-        try:
-            lock.acquire(timeout=-1 if wait else 0)
-        except Timeout:
-            yield False
-            return
-        try:
-            for folder in (self.folder, self.samples):
-                sweep(folder)
-            yield True
-        finally:
-            lock.release()
+        with lock(self.lock, wait) as held:
+            if held:
+                for folder in (self.folder, self.samples):
+                    sweep(folder)
+            yield held
 
     @property
     def lock(self) -> Path:
@@ -179,16 +170,7 @@ class Run:
 
 def is_held(experiment: Path, name: str) -> bool:
     """Tell whether a process on this machine, or on one that shares the folder and its locks, is at work on a run."""
-    from filelock import FileLock, Timeout
-
-    path = _lock(experiment, name)
-    if not path.exists():
-        return False
-    try:
-        with FileLock(path, timeout=0):
-            return False
-    except Timeout:
-        return True
+    return is_locked(_lock(experiment, name))
 
 
 def _lock(experiment: Path, name: str) -> Path:

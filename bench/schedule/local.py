@@ -17,7 +17,7 @@ from multiprocessing.process import BaseProcess
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from bench.core.parallel import cores
+from bench.core.machine import cores
 from bench.core.progress import Bar
 from bench.core.stop import Interrupted, Stop
 from bench.models import registry

@@ -141,7 +141,7 @@ def connected(address: str) -> Iterator[Any]:
         import ray
     except ImportError:
         raise UserError(INSTALL) from None
-    from bench.core.parallel import cores
+    from bench.core.machine import cores
 
     _knock(address)
     how: dict[str, Any] = {"logging_level": "ERROR", "log_to_driver": False, "runtime_env": _environment(address)}

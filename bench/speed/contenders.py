@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import torch
 
-from bench.core.parallel import cores
+from bench.core.machine import cores
 from bench.runs.config import RunConfig, Training
 from bench.runs.train import Trainee, batches_of
 from bench.speed.reference_loader import PublishedFaces, published_loader

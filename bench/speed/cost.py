@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gc
 import logging
-import os
 import tomllib
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,6 +12,7 @@ import torch
 from tabulate import tabulate
 
 from bench.core.errors import UserError, reason, suggest
+from bench.core.machine import busy_cores, cores
 from bench.core.provenance import describe_device, environment
 from bench.models import registry
 from bench.models.cost import count_multiply_adds, count_parameters
@@ -42,7 +42,7 @@ def measure_cost(
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype '{dtype}': {suggest(dtype, DTYPES)}")
-    device, load, given = torch.device(device), _load(), options or {}
+    device, load, given = torch.device(device), busy_cores(), options or {}
     wanted = list(dict.fromkeys(methods)) or registry.names()
     _check(wanted, given)
     records = []
@@ -53,7 +53,7 @@ def measure_cost(
         "device": describe_device(device),
         "dtype": dtype,
         "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "load_before": load,
         "least_seconds": least_seconds,
         "environment": environment(),
@@ -196,11 +196,3 @@ def _row(one: Mapping[str, Any], training: bool) -> list[str]:
 
 def _short(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.1f}" if value >= 10 else f"{value:.2f}"
-
-
-def _load() -> float | None:
-    """Return how many cores were busy in the last minute, None where the system does not tell."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None

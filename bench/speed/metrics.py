@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import io
-import os
 import tempfile
 import time
 from collections.abc import Callable, Mapping
@@ -17,6 +16,7 @@ import torch
 from tabulate import tabulate
 
 from bench.core.errors import UserError
+from bench.core.machine import cores
 from bench.core.provenance import describe_device, environment
 from bench.data.degrade import degrade, upsample
 from bench.metrics.catalogue import get_metric
@@ -62,7 +62,7 @@ def measure_metrics(faces: int = 1000, reference_faces: int | None = None) -> di
         "parts": parts,
         "device": describe_device(torch.device("cpu")),
         "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "environment": environment(),
     }
 

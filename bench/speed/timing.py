@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
@@ -12,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 
+from bench.core.machine import busy_cores, cores
 from bench.core.provenance import describe_device, environment
 
 if TYPE_CHECKING:
@@ -59,19 +59,11 @@ def machine(device: torch.device) -> dict[str, Any]:
     return {
         "device": describe_device(device),
         "threads": torch.get_num_threads(),
-        "cores": os.cpu_count(),
+        "cores": cores(),
         "load_before": load,
         "quiet": None if load is None else load <= QUIET,
         "environment": environment(),
     }
-
-
-def busy_cores() -> float | None:
-    """Return how many cores were busy in the last minute, None where the system does not tell."""
-    try:
-        return os.getloadavg()[0]
-    except (AttributeError, OSError):
-        return None
 
 
 def note_of(found: Mapping[str, Any]) -> list[str]:

@@ -21,6 +21,7 @@ from ray import tune
 from ray.tune.schedulers import ASHAScheduler, TrialScheduler
 
 from bench.core.errors import UserError, reason
+from bench.core.locks import lock
 from bench.core.progress import Bar
 from bench.core.stop import Stop
 from bench.models import registry
@@ -94,19 +95,14 @@ def complete_with_asha(
 @contextlib.contextmanager
 def _alone(row_runs: Sequence[RowRun]) -> Iterator[None]:
     """Hold the search for this process, as two ASHAs would not know of each other's stops; remove Ray's files after."""
-    from filelock import FileLock, Timeout
-
     folder = row_runs[0].run.experiment
-    path = folder / ".locks" / "search.lock"
-    path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with FileLock(path, timeout=0):
-            try:
-                yield
-            finally:
-                shutil.rmtree(folder / ".ray", ignore_errors=True)
-    except Timeout:
-        raise UserError(f"{folder}: another process is at work on this search; wait for it, or stop it") from None
+    with lock(folder / ".locks" / "search.lock", wait=False) as held:
+        if not held:
+            raise UserError(f"{folder}: another process is at work on this search; wait for it, or stop it")
+        try:
+            yield
+        finally:
+            shutil.rmtree(folder / ".ray", ignore_errors=True)
 
 
 def _fit(task: ray_tune.Task, left: Sequence[int], scheduler: _Asha, where: Where, watch: _Watch) -> None:

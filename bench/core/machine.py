@@ -1,0 +1,18 @@
+"""What the machine can do and how busy it is."""
+
+from __future__ import annotations
+
+import os
+
+
+def cores() -> int:
+    """Return how many processor cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+def busy_cores() -> float | None:
+    """Return how many cores were busy on average in the last minute; None where the system does not tell."""
+    try:
+        return os.getloadavg()[0]
+    except (AttributeError, OSError):
+        return None
