@@ -18,11 +18,17 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core import paths
 from bench.core.errors import UserError, suggest
-from bench.core.files import read_csv, read_json, write_bytes, write_csv, write_json, write_text
-from bench.core.schema import from_dict
+from bench.core.files import read_csv, write_bytes, write_csv, write_text
 from bench.models import registry, weights
-from bench.runs.config import RunConfig
-from bench.runs.store import SCORE, Run, check_layout
+from bench.runs.records import (
+    EXPERIMENT_FILE,
+    RUN_FILE,
+    FaceSetRecord,
+    read_experiment_record,
+    read_run_record,
+    write_experiment_record,
+)
+from bench.runs.store import SCORE, Run
 
 if TYPE_CHECKING:
     import torch
@@ -72,19 +78,19 @@ def archived_networks() -> list[ArchivedNetwork]:
 
 def open_run(folder: Path) -> ArchivedNetwork:
     """Return the finished run in `folder`; raise UserError when it is none or has no weights."""
-    from bench.runs.results import face_set, read_run
+    from bench.runs.results import read_run
 
-    path = folder / "run.json"
-    record = read_json(path)
-    check_layout(record, path)
+    record = read_run_record(folder)
+    if record is None:
+        raise UserError(f"{folder / RUN_FILE}: no such file")
     if not weights.find(folder):
         raise UserError(f"{folder}: no weights there; expected a run's folder with weights.safetensors")
-    config = from_dict(RunConfig, record["config"], str(path))
+    config = record.config
     label, psnr, experiment = registry.get(config.method).title, -math.inf, folder.resolve().parent
-    if (experiment / "experiment.json").exists():
-        about = read_json(experiment / "experiment.json")
-        label = next((row["label"] for row in about["rows"] if config.name in row["runs"]), label)
-        scores = read_run(folder).values(face_set(about["test"][0], str(experiment)), about["protocol"], "psnr")
+    if (experiment / EXPERIMENT_FILE).exists():
+        about = read_experiment_record(experiment)
+        label = next((row.label for row in about.rows if config.name in row.runs), label)
+        scores = read_run(folder).values(about.test[0], about.protocol, "psnr")
         psnr = sum(scores.values()) / len(scores) if scores else psnr
     return ArchivedNetwork(folder, experiment.name, label, config.method, config.options, config.scale, psnr)
 
@@ -105,10 +111,13 @@ def archive(name: str, keep_weights: Sequence[str] = ()) -> list[Path]:
         if method not in methods:
             raise UserError(f"--weights {method}: no row of that method: {suggest(method, methods)}")
     *_, test = prepare(GENERATED, sizes={"train": 1, "val": 1, "test": FACES}, quiet=True)
-    record = {**read_json(source / "experiment.json"), "samples": test.names[:PICTURED]}
-    record["pictured"] = {"dataset": test.dataset, "faces": FACES, "fingerprint": test.fingerprint_of(FACES)}
-    write_json(target / "experiment.json", record)
-    _write_faces(test, target / "samples", record["scale"])
+    record = dataclasses.replace(
+        read_experiment_record(source),
+        samples=tuple(test.names[:PICTURED]),
+        pictured=FaceSetRecord(test.dataset, FACES, test.fingerprint_of(FACES)),
+    )
+    write_experiment_record(target, record)
+    _write_faces(test, target / "samples", record.scale)
     kept = []
     for row in results.rows:
         for place, run in enumerate(row.runs):
@@ -157,7 +166,9 @@ def default_scores(
     from bench.runs.complete import write_samples
     from bench.runs.evaluate import evaluate
 
-    config = from_dict(RunConfig, read_json(run_folder / "run.json")["config"], str(run_folder))
+    record = read_run_record(run_folder)
+    assert record is not None  # only finished runs are kept
+    config = record.config
     model = registry.build(config.method, config.options)
     if config.training is not None:
         weights.load_into(model, *weights.find(weights_folder))
@@ -187,8 +198,9 @@ def _write_faces(test: FaceStore, folder: Path, scale: int) -> None:
 
 def model_card(results: Results, row: RowResult, run: RunResult) -> str:
     """Return the page that says what a kept network is, what it was trained on and how well it does."""
-    record = read_json(results.folder / run.name / "run.json")
-    config, training = record["config"], record["config"]["training"]
+    record = read_run_record(results.folder / run.name)
+    assert record is not None and record.config.training is not None
+    config, training = record.config, record.config.training
     kept = next(one for its in results.rows for one in its.runs if one.name == run.name)
     scores = [
         f"| {test.dataset} | {test.faces:,} | {_mean(kept, test, results, 'psnr', 3)} | "
@@ -202,15 +214,15 @@ def model_card(results: Results, row: RowResult, run: RunResult) -> str:
         [
             f"# {row.label}, seed {run.seed}",
             "",
-            f"`{config['method']}` for x{config['scale']} face super-resolution with the options "
-            + ", ".join(f"`{name} = {value}`" for name, value in config["options"].items())
+            f"`{config.method}` for x{config.scale} face super-resolution with the options "
+            + ", ".join(f"`{name} = {value}`" for name, value in config.options.items())
             + ".",
             "",
             f"- **Files**: {', '.join(files)}: kernels and matrices fp16, vectors fp32. `fsr upscale` reads them.",
-            f"- **Trained on** {data}: {training['iterations']:,} iterations of batch {training['batch']}, Adam "
-            f"{training['learning_rate']:g} {tuple(training['betas'])}, {training['schedule']}; "
-            f"{record['train_seconds'] / 60:.0f} minutes on {record['device']}. Budget: {results.profile_note}.",
-            f"- **Parameters** {record['parameters']:,}; multiply-adds {record['multiply_adds'] / 1e9:.3f} G.",
+            f"- **Trained on** {data}: {training.iterations:,} iterations of batch {training.batch}, Adam "
+            f"{training.learning_rate:g} {tuple(training.betas)}, {training.schedule}; "
+            f"{(record.train_seconds or 0) / 60:.0f} minutes on {record.device}. Budget: {results.profile_note}.",
+            f"- **Parameters** {record.parameters:,}; multiply-adds {(record.multiply_adds or 0) / 1e9:.3f} G.",
             "- **Licence**: for research only, as the photographs that it was trained on.",
             "- **Not for** telling who somebody is: what it adds to a face is made up.",
             "",

@@ -6,10 +6,11 @@ import logging
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
 from bench.core.stop import Interrupted
+from bench.runs.records import RunState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -33,7 +34,7 @@ class Outcome:
     """
 
     run: str
-    status: Literal["cached", "finished", "failed", "busy"]
+    status: RunState
     error: str = ""
     bad_input: bool = False
     out_of_memory: bool = False
@@ -55,7 +56,7 @@ def complete_all(
     busy = []
     for index in indices:
         outcome = complete(row_runs[index], faces, device, samples, bar_of(index))
-        if outcome.status == "busy":
+        if outcome.status is RunState.BUSY:
             busy.append(index)
         else:
             yield index, outcome
@@ -73,17 +74,19 @@ def complete(
     asked to stop and OSError when the disk can't be written: those concern every run.
     """
     if is_complete(row_run, faces):
-        return Outcome(row_run.run.config.name, "cached")
+        return Outcome(row_run.run.config.name, RunState.CACHED)
     with row_run.run.claim(wait) as mine:
         return (
-            _complete(row_run, faces, device, samples, make_bar) if mine else Outcome(row_run.run.config.name, "busy")
+            _complete(row_run, faces, device, samples, make_bar)
+            if mine
+            else Outcome(row_run.run.config.name, RunState.BUSY)
         )
 
 
 def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
     run = row_run.run
     if is_complete(row_run, faces):  # by the process that was waited for
-        return Outcome(run.config.name, "cached")
+        return Outcome(run.config.name, RunState.CACHED)
     title = row_run.label if run.config.seed == 0 else f"{row_run.label}, seed {run.config.seed}"
     try:
         if not run.trained:
@@ -95,9 +98,11 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
         message = str(error) if isinstance(error, UserError) else reason(error)
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
-        run.write(status="failed", error=message)
-        return Outcome(run.config.name, "failed", message, isinstance(error, UserError), _is_out_of_memory(error))
-    return Outcome(run.config.name, "finished")
+        run.write(status=RunState.FAILED, error=message)
+        return Outcome(
+            run.config.name, RunState.FAILED, message, isinstance(error, UserError), _is_out_of_memory(error)
+        )
+    return Outcome(run.config.name, RunState.FINISHED)
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -117,7 +122,7 @@ def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:
     found = Counter(
         (row["fingerprint"], row["metric"]) for row in run.scores() if row["protocol"] == run.config.protocol
     )
-    known = run.record().get("unavailable", {})
+    known = run.record().unavailable
 
     def wanted(test: TestSet) -> set[str]:
         return set(row_run.metrics) - set(known.get(test.fingerprint, {}))
@@ -156,14 +161,14 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
         "multiply_adds": count.published,
         "multiply_adds_executed": count.executed,
         "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
-        "unavailable": {**run.record().get("unavailable", {}), **unavailable},
+        "unavailable": {**run.record().unavailable, **unavailable},
     }
-    broken = {test.fingerprint: list(one.broken) for test, one in found if one.broken}
+    broken = {test.fingerprint: one.broken for test, one in found if one.broken}
     if broken:
-        about["broken"] = {**run.record().get("broken", {}), **broken}
+        about["broken"] = {**run.record().broken, **broken}
     if run.config.training is None:
         about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
-    run.write(status="finished", error=None, scored=now(), scored_on=describe_device(device), **about)
+    run.write(status=RunState.FINISHED, error=None, scored=now(), scored_on=describe_device(device), **about)
     run.add_scores([row for _, one in found for row in one.rows])  # last: they make the run complete
 
 

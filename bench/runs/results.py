@@ -6,30 +6,20 @@ is damaged or of another layout is an error that names it.
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 from bench.core.errors import UserError
-from bench.core.files import read_csv, read_json
-from bench.core.schema import describe, from_dict
-from bench.runs.store import CURVE, SCORE, check_layout
+from bench.core.files import read_csv
+from bench.core.schema import describe
+from bench.runs.records import FaceSetRecord, RowRecord, RunState, read_experiment_record, read_run_record
+from bench.runs.store import CURVE, SCORE
 
-Status = Literal["finished", "failed", "running", "not run"]
+FaceSet = FaceSetRecord
 _Key = tuple[str, str, str, str]  # dataset, fingerprint, protocol, metric
 _T = TypeVar("_T")
-
-
-@dataclass(frozen=True)
-class FaceSet:
-    """The first `faces` faces of a data set's split, named by their fingerprint; `truth`: they have an original."""
-
-    dataset: str
-    faces: int
-    fingerprint: str
-    truth: bool = True
 
 
 @dataclass(frozen=True)
@@ -49,7 +39,7 @@ class RunResult:
 
     name: str
     folder: Path
-    status: Status
+    status: RunState
     error: str = ""
     seed: int = 0
     trained: bool = True
@@ -73,7 +63,7 @@ class RunResult:
 
     def scored(self, test: FaceSet, protocol: str) -> bool:
         """Tell whether the run has finished and every face of `test` is scored."""
-        return self.status == "finished" and self.scored_faces(test, protocol) == test.faces
+        return self.status is RunState.FINISHED and self.scored_faces(test, protocol) == test.faces
 
 
 @dataclass(frozen=True)
@@ -141,102 +131,53 @@ class Results:
         return next((row for row in self.rows if row.method == method and not row.match), None)
 
 
-@dataclass(frozen=True)
-class _Head:
-    """The plain values of experiment.json; keys that a report has no use for are passed over."""
-
-    name: str
-    title: str
-    kind: str
-    protocol: str
-    profile: str
-    iterations: int
-    batch: int
-    seeds: tuple[int, ...]
-    profile_note: str = ""
-    samples: tuple[str, ...] = ()
-    metrics: tuple[str, ...] = ("psnr", "ssim")
-    baseline: str = ""
-
-
-@dataclass(frozen=True)
-class _Row:
-    label: str
-    method: str
-    runs: tuple[str, ...]
-    modules: Mapping[str, Any] = field(default_factory=dict)
-    match: str = ""
-    training: Mapping[str, Any] = field(default_factory=dict)
-    options: Mapping[str, Any] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class _Record:
-    """The plain values of run.json that a report shows."""
-
-    status: Literal["finished", "failed", "running"]
-    error: str | None = None
-    parameters: int | None = None
-    multiply_adds: int | None = None
-    seconds_per_image: float | None = None
-    device: str = ""
-    scored_on: str = ""
-    environment: Mapping[str, Any] = field(default_factory=dict)
-    config: Mapping[str, Any] = field(default_factory=dict)
-    broken: Mapping[str, Any] = field(default_factory=dict)
-
-
 def read_results(folder: Path) -> Results:
     """Read `folder`, an experiment's results.
 
     Raises UserError, naming the file, when experiment.json is missing, or a file is damaged or of another layout.
     """
-    path = folder / "experiment.json"
-    record = read_json(path)
-    check_layout(record, path)
-    where = str(path)
-    head = _pick(_Head, record, where)
+    record = read_experiment_record(folder)
     return Results(
         folder=folder,
-        **{one.name: getattr(head, one.name) for one in dataclasses.fields(head)},
-        train=face_set(record.get("train"), f"{where}: train"),
-        val=face_set(record.get("val"), f"{where}: val"),
-        test=tuple(face_set(one, f"{where}: test") for one in _some(record, "test", where)),
-        rows=tuple(_read_row(folder, one, f"{where}: rows") for one in _some(record, "rows", where)),
-        audits=tuple(record.get("audits", ())),
-        drawn=face_set(record["pictured"], f"{where}: pictured") if "pictured" in record else None,
+        name=record.name,
+        title=record.title,
+        kind=record.kind,
+        protocol=record.protocol,
+        profile=record.profile,
+        profile_note=record.profile_note,
+        iterations=record.training.iterations,
+        batch=record.training.batch,
+        seeds=record.seeds,
+        samples=record.samples,
+        train=record.train,
+        val=record.val,
+        test=record.test,
+        rows=tuple(_read_row(folder, row) for row in record.rows),
+        metrics=record.metrics,
+        baseline=record.baseline,
+        audits=record.audits,
+        drawn=record.pictured,
     )
 
 
-def face_set(given: Any, where: str) -> FaceSet:
-    """Return a face set from its record in experiment.json; raise UserError, beginning with `where`, if it is none."""
-    return _pick(FaceSet, given, where)
-
-
-def _read_row(folder: Path, given: Any, where: str) -> RowResult:
-    row = _pick(_Row, given, where)
-    modules = {name: bool(has) for name, has in row.modules.items()}
-    label = " ".join(row.label.split())
+def _read_row(folder: Path, row: RowRecord) -> RowResult:
     runs = tuple(read_run(folder / name) for name in row.runs)
-    return RowResult(label, row.method, runs, modules, row.match, row.training, row.options)
+    label = " ".join(row.label.split())
+    return RowResult(label, row.method, runs, row.modules, row.match, row.training, row.options)
 
 
 def read_run(folder: Path) -> RunResult:
     """Read one run's folder; a run that was never started is "not run"."""
-    path = folder / "run.json"
-    if not path.exists():
-        return RunResult(folder.name, folder, "not run")
-    given = read_json(path)
-    check_layout(given, path)
-    record = _pick(_Record, given, str(path))
-    seed = record.config.get("seed", 0)
+    record = read_run_record(folder)
+    if record is None:
+        return RunResult(folder.name, folder, RunState.NOT_RUN)
     return RunResult(
         name=folder.name,
         folder=folder,
         status=record.status,
         error=" ".join((record.error or "").split()),
-        seed=seed if isinstance(seed, int) else 0,
-        trained=record.config.get("training") is not None,
+        seed=record.config.seed,
+        trained=record.config.training is not None,
         parameters=record.parameters,
         multiply_adds=record.multiply_adds,
         seconds_per_image=record.seconds_per_image,
@@ -273,18 +214,3 @@ def _number(row: Mapping[str, str | None], column: str, path: Path, kind: Callab
     except ValueError:
         expected = f"{row[column]!r} in column '{column}', expected {describe(kind)}"
         raise UserError(f"{path}: {expected}; delete the file and run the experiment again") from None
-
-
-def _some(record: Mapping[str, Any], key: str, where: str) -> list[Any]:
-    found = record.get(key)
-    if not isinstance(found, list) or not found:
-        raise UserError(f"{where}: key '{key}' is {found!r}, expected a list of tables; run the experiment again")
-    return found
-
-
-def _pick(cls: type[_T], given: Any, where: str) -> _T:
-    """Build `cls` from the keys that it knows; raise UserError for a missing key or a value of the wrong type."""
-    if not isinstance(given, Mapping):
-        raise UserError(f"{where}: {given!r} found, expected a table; run the experiment again")
-    known = {one.name for one in dataclasses.fields(cls)}  # type: ignore[arg-type]
-    return from_dict(cls, {key: value for key, value in given.items() if key in known}, where)

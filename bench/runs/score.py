@@ -12,7 +12,6 @@ from tabulate import tabulate
 
 from bench.analysis.intervals import estimate
 from bench.core.errors import UserError
-from bench.core.files import read_json
 from bench.data.degrade import DEFAULT
 from bench.data.pairs import read_pairs
 from bench.data.store import open_split
@@ -22,7 +21,8 @@ from bench.metrics.scoring import Scorer, shared_cache
 from bench.models import registry, weights
 from bench.runs.config import RunConfig
 from bench.runs.evaluate import evaluate, to_tensor
-from bench.runs.store import Run, check_layout
+from bench.runs.records import read_run_record
+from bench.runs.store import Run
 
 if TYPE_CHECKING:
     import torch
@@ -53,8 +53,12 @@ def score_method(
     spec = registry.get(method)
     if spec.trainable and path is None:
         raise UserError(f"method '{method}' is trained: give --weights results/<experiment>/<run>/weights.safetensors")
-    config = _config_beside(path, method) if path else {}
-    options = config.get("options") or registry.options(method, {"scale": scale} if scale else {})
+    config = _config_beside(path, method) if path else None
+    options = (
+        dict(config.options)
+        if config and config.options
+        else registry.options(method, {"scale": scale} if scale else {})
+    )
     if scale and options.get("scale", scale) != scale:
         raise UserError(f"--scale {scale}: {path} was trained for scale {options['scale']}")
     if scale and scale not in spec.scales:
@@ -68,7 +72,7 @@ def score_method(
     model = registry.build(method, options)
     if path is not None:
         weights.load_into(model, path)
-    seed, scale = int(config.get("seed", 0)), int(options.get("scale", 8))
+    seed, scale = config.seed if config else 0, int(options.get("scale", 8))
     found = evaluate(
         Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
         model.to(device),
@@ -228,14 +232,11 @@ def _plain(value: float) -> float | None:
     return value if math.isfinite(value) else None
 
 
-def _config_beside(path: Path, method: str) -> dict[str, Any]:
-    """Return the config in run.json beside a weights file; an empty one where there is no run.json."""
-    record_path = path.parent / "run.json"
-    if not record_path.exists():
-        return {}
-    record = read_json(record_path)
-    check_layout(record, record_path)
-    config = dict(record["config"])
-    if config["method"] != method:
-        raise UserError(f"{path}: weights of '{config['method']}', not of '{method}'")
-    return config
+def _config_beside(path: Path, method: str) -> RunConfig | None:
+    """Return the config in run.json beside a weights file; None where there is no run.json."""
+    record = read_run_record(path.parent)
+    if record is None:
+        return None
+    if record.config.method != method:
+        raise UserError(f"{path}: weights of '{record.config.method}', not of '{method}'")
+    return record.config

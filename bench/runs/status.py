@@ -5,32 +5,30 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from bench.core.files import read_json
-from bench.runs.store import check_layout, is_held
-
-State = Literal["to do", "running", "stopped", "trained", "finished", "failed"]
+from bench.runs.records import RunRecord, RunState, read_experiment_record, read_run_record
+from bench.runs.store import is_held
 
 
 @dataclass(frozen=True)
 class RunStatus:
     """One run as its folder tells it; what is not known is None or empty.
 
-    "running" means that a process holds the run at this moment, "stopped" that none does though it has begun. `psnr` is
-    that of the last validation in dB, `seconds_left` what its training will take at its present speed.
+    "running" means that a process holds the run at this moment, "interrupted" that none does though it has begun.
+    `psnr` is that of the last validation in dB, `seconds_left` what its training will take at its present speed.
     """
 
     label: str
     run: str
-    state: State
-    iteration: int
-    iterations: int
-    psnr: float | None
-    seconds_per_iteration: float | None
-    seconds_left: float | None
-    node: str
-    error: str
+    state: RunState
+    iteration: int = 0
+    iterations: int = 0
+    psnr: float | None = None
+    seconds_per_iteration: float | None = None
+    seconds_left: float | None = None
+    node: str = ""
+    error: str = ""
 
 
 def status_of(folder: Path) -> list[RunStatus]:
@@ -38,10 +36,8 @@ def status_of(folder: Path) -> list[RunStatus]:
 
     Raises UserError when experiment.json or a run.json is missing its layout or damaged.
     """
-    path = folder / "experiment.json"
-    experiment = read_json(path)
-    check_layout(experiment, path)
-    return [_read(folder, row["label"], name) for row in experiment["rows"] for name in row["runs"]]
+    experiment = read_experiment_record(folder)
+    return [_read(folder, row.label, name) for row in experiment.rows for name in row.runs]
 
 
 def status_json(found: Mapping[str, list[RunStatus]]) -> dict[str, Any]:
@@ -56,7 +52,10 @@ def status_text(found: Mapping[str, list[RunStatus]]) -> str:
     head = ["row", "state", "iteration", "PSNR (dB)", "s/iteration", "minutes left", "node", "run"]
     parts = []
     for name, runs in found.items():
-        counts = {state: sum(run.state == state for run in runs) for state in ("finished", "running", "failed")}
+        counts = {
+            state: sum(run.state == state for run in runs)
+            for state in (RunState.FINISHED, RunState.RUNNING, RunState.FAILED)
+        }
         told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         body = [_line(run) for run in runs]
         parts.append(
@@ -84,38 +83,34 @@ def _line(run: RunStatus) -> list[str]:
 
 
 def _read(folder: Path, label: str, name: str) -> RunStatus:
-    path = folder / name / "run.json"
-    record = read_json(path) if path.exists() else {}
-    if record:
-        check_layout(record, path)
-    training = record.get("config", {}).get("training") or {}
-    total = int(training.get("iterations", 0))
+    record = read_run_record(folder / name)
     state = _state(folder, name, record)
-    progress = record.get("progress", {})
-    done = total if "trained" in record else int(progress.get("iteration", 0))
-    speed = record.get("seconds_per_iteration") or progress.get("seconds_per_iteration")
-    left = (total - done) * speed if speed and state in ("running", "stopped") else None
-    seed = record.get("config", {}).get("seed", 0)
+    if record is None:
+        return RunStatus(label, name, state)
+    training, progress = record.config.training, record.progress
+    total = training.iterations if training else 0
+    done = total if record.trained else progress.iteration
+    speed = record.seconds_per_iteration or progress.seconds_per_iteration
+    left = (total - done) * speed if speed and state in (RunState.RUNNING, RunState.INTERRUPTED) else None
     return RunStatus(
-        f"{label}, seed {seed}" if seed else label,
+        f"{label}, seed {record.config.seed}" if record.config.seed else label,
         name,
         state,
         done,
         total,
-        progress.get("psnr"),
+        progress.psnr,
         speed,
         left,
-        progress.get("node", ""),
-        record.get("error") or "",
+        progress.node,
+        record.error or "",
     )
 
 
-def _state(folder: Path, name: str, record: Mapping[str, Any]) -> State:
+def _state(folder: Path, name: str, record: RunRecord | None) -> RunState:
     if is_held(folder, name):
-        return "running"
-    status = record.get("status")
-    if status in ("finished", "failed"):
-        return "finished" if status == "finished" else "failed"
-    if "trained" in record:
-        return "trained"
-    return "stopped" if record else "to do"
+        return RunState.RUNNING
+    if record is None:
+        return RunState.NOT_RUN
+    if record.status is not RunState.RUNNING:
+        return record.status
+    return RunState.TRAINED if record.trained else RunState.INTERRUPTED

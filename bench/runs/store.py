@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError
-from bench.core.files import read_csv, read_json, sweep, write_bytes, write_csv, write_json
+from bench.core.files import read_csv, sweep, write_bytes, write_csv
 from bench.core.locks import is_locked, lock
 from bench.runs.config import RunConfig
+from bench.runs.records import RUN_FILE, RunRecord, read_run_record, write_run_record
 
 log = logging.getLogger("fsr")
-LAYOUT = 1
 CURVE = ("iteration", "loss", "psnr", "learning_rate")
 SCORE = ("run", "method", "seed", "dataset", "fingerprint", "image", "metric", "protocol", "value")
 
@@ -82,34 +82,27 @@ class Run:
         """The file that is locked while a process works on the run."""
         return _lock(self.experiment, self.config.name)
 
-    def record(self) -> dict[str, Any]:
-        """Return run.json, or an empty record when the run was never started.
+    def record(self) -> RunRecord:
+        """Return run.json, or a new record when the run was never started.
 
         Raises UserError when the file is damaged, of another layout, or of another config than its folder's name says.
         """
-        path = self.folder / "run.json"
-        if not path.exists():
-            return {}
-        record = read_json(path)
-        check_layout(record, path)
-        if record.get("id") != self.config.id:
-            raise UserError(f"{path}: belongs to run {record.get('id')}, expected {self.config.id}; move it away")
-        return dict(record)
+        record = read_run_record(self.folder)
+        if record is None:
+            return RunRecord.new(self.config)
+        if record.id != self.config.id:
+            path = self.folder / RUN_FILE
+            raise UserError(f"{path}: belongs to run {record.id}, expected {self.config.id}; move it away")
+        return record
 
     def write(self, **changes: Any) -> None:
         """Update fields of run.json."""
-        head = {
-            "layout": LAYOUT,
-            "id": self.config.id,
-            "name": self.config.name,
-            "config": dataclasses.asdict(self.config),
-        }
-        write_json(self.folder / "run.json", {**self.record(), **head, **changes})
+        write_run_record(self.folder, dataclasses.replace(self.record(), config=self.config, **changes))
 
     @property
     def trained(self) -> bool:
         """Whether training has ended well and its weights are there (nothing to train: always)."""
-        return self.config.training is None or ("trained" in self.record() and self.weights.exists())
+        return self.config.training is None or (self.record().trained is not None and self.weights.exists())
 
     def write_curve(self, points: Iterable[Mapping[str, float]]) -> None:
         """Replace the training curve."""
@@ -194,13 +187,3 @@ def _read_state(path: Path) -> dict[str, Any]:
     if not isinstance(state, dict):
         raise _DamagedError(type(state).__name__)
     return state
-
-
-def check_layout(record: Mapping[str, Any], path: Path) -> None:
-    """Raise UserError when a results file was written by another layout of the run store."""
-    found = record.get("layout") if isinstance(record, Mapping) else None
-    if found != LAYOUT:
-        raise UserError(
-            f"{path}: results layout {found}, this version reads layout {LAYOUT}; "
-            "move the folder away and run again, or use the version that wrote it"
-        )

@@ -6,8 +6,9 @@ import shutil
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.core.files import read_csv, read_json
-from bench.runs.store import CURVE, check_layout
+from bench.core.files import read_csv
+from bench.runs.records import read_experiment_record
+from bench.runs.store import CURVE
 
 
 def write_logs(experiment: Path, folder: Path) -> list[Path]:
@@ -19,10 +20,8 @@ def write_logs(experiment: Path, folder: Path) -> list[Path]:
         from tensorboardX import SummaryWriter
     except ImportError:
         raise UserError("tensorboardX is not installed: pip install 'fsr-bench[tensorboard]'") from None
-    record = read_json(experiment / "experiment.json")
-    check_layout(record, experiment / "experiment.json")
     written = []
-    for name in (name for row in record["rows"] for name in row["runs"]):
+    for name in read_experiment_record(experiment).run_names:
         curve, target = experiment / name / "curve.csv", folder / name
         if not curve.exists():
             continue

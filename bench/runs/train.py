@@ -27,6 +27,7 @@ from bench.models import registry, weights
 from bench.models.memory import peak_memory_of_process, reset_peak_memory
 from bench.runs.config import RunConfig, Training
 from bench.runs.evaluate import psnr_of
+from bench.runs.records import Progress, RunState
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,9 +58,9 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     began, elapsed = time.monotonic(), trainee.restore(run.load_state())
     saved_at = began
     run.write(
-        status="running",
+        status=RunState.RUNNING,
         error=None,
-        started=run.record().get("started") or now(),
+        started=run.record().started or now(),
         device=describe_device(device),
         environment=environment(),
         code=code_of(trainee.model),
@@ -180,16 +181,16 @@ class Trainee:
         self._loss_sum.zero_()
         self._loss_count = 0
 
-    def progress(self, seconds: float) -> dict[str, Any]:
+    def progress(self, seconds: float) -> Progress:
         """Return how far training is and how fast, for those who watch; `seconds` went by since it went on."""
         steps = self.iteration - self._began_at
-        return {
-            "iteration": self.iteration,
-            "psnr": self.curve[-1]["psnr"] if self.curve and math.isfinite(self.curve[-1]["psnr"]) else None,
-            "seconds_per_iteration": round(seconds / steps, 5) if steps else None,
-            "node": platform.node(),
-            "at": now(),
-        }
+        return Progress(
+            iteration=self.iteration,
+            psnr=self.curve[-1]["psnr"] if self.curve and math.isfinite(self.curve[-1]["psnr"]) else None,
+            seconds_per_iteration=round(seconds / steps, 5) if steps else None,
+            node=platform.node(),
+            at=now(),
+        )
 
     def state(self, seconds: float) -> dict[str, Any]:
         """Return all that is needed to go on, as plain tensors and numbers."""

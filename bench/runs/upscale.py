@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.errors import UserError, reason
-from bench.core.files import read_json
 from bench.core.progress import Bar
 from bench.core.schema import from_dict
 from bench.data.cards import card_names, read_card
@@ -23,8 +22,8 @@ from bench.data.scan import NO_FACE
 from bench.data.sources import Entry, Reader, list_sources
 from bench.metrics.protocol import get_protocol
 from bench.runs.archive import ArchivedNetwork, archived_networks, open_run, reference
-from bench.runs.config import RunConfig
 from bench.runs.evaluate import low_resolution, super_resolve, write_png
+from bench.runs.records import read_run_record
 
 if TYPE_CHECKING:
     import torch
@@ -246,8 +245,9 @@ class _Job:
 
 def _describe(network: ArchivedNetwork) -> dict[str, Any]:
     """Return which network it is, what it was trained on, and what its training photos' licence allows."""
-    path = network.folder / "run.json"
-    config = from_dict(RunConfig, read_json(path)["config"], str(path))
+    record = read_run_record(network.folder)
+    assert record is not None  # open_run has read it
+    config = record.config
     trained: dict[str, Any] | None = None
     licence = None
     if config.train is not None and config.training is not None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import UserError
 from bench.runs.complete import Outcome
+from bench.runs.records import RunState
 from bench.schedule import local
 
 if TYPE_CHECKING:
@@ -109,6 +110,6 @@ def failed_before(row_run: RowRun, how: ExecutionOptions) -> Outcome | None:
     if how.retry_failed:
         return None
     record = row_run.run.record()
-    if record.get("status") != "failed":
+    if record.status is not RunState.FAILED:
         return None
-    return Outcome(row_run.run.config.name, "failed", f"{record.get('error')} (before; --retry-failed tries it again)")
+    return Outcome(row_run.run.config.name, RunState.FAILED, f"{record.error} (before; --retry-failed tries it again)")

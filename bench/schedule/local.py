@@ -22,6 +22,7 @@ from bench.core.progress import Bar
 from bench.core.stop import Interrupted, Stop
 from bench.models import registry
 from bench.runs.complete import MakeBar, Outcome, complete_all
+from bench.runs.records import RunState
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -136,7 +137,7 @@ class _Crew:
     def _lost(self, row_run: RowRun) -> Outcome:
         """Return how a run ended whose process is gone without a word: killed, most often for its memory."""
         error = "its process was killed; run again to go on from its last state"
-        return Outcome(row_run.run.config.name, "failed", error, out_of_memory=True)
+        return Outcome(row_run.run.config.name, RunState.FAILED, error, out_of_memory=True)
 
 
 class _FarBar:

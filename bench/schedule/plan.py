@@ -177,7 +177,7 @@ def _has_changed(row_run: RowRun) -> bool:
     from bench.core.provenance import code_of
     from bench.models import registry
 
-    config, code = row_run.run.config, row_run.run.record().get("code")
+    config, code = row_run.run.config, row_run.run.record().code
     try:
         return code is not None and code != code_of(registry.build(config.method, config.options))
     except Exception:  # its own run will tell

@@ -30,6 +30,7 @@ from bench.core.progress import Bar
 from bench.core.stop import Stop
 from bench.models import registry
 from bench.runs.complete import Outcome, complete, is_complete
+from bench.runs.records import RunState
 from bench.schedule.parcel import Parcel, pack
 from bench.schedule.storage import Storage
 
@@ -122,11 +123,9 @@ def _outcome(row_run: RowRun, faces: Faces, before: bool) -> Outcome:
     """Return how a run ended, as its own folder tells it."""
     name = row_run.run.config.name
     if is_complete(row_run, faces):
-        return Outcome(name, "cached" if before else "finished")
-    error = (
-        row_run.run.record().get("error") or "its worker died again and again; run again to go on from its last state"
-    )
-    return Outcome(name, "failed", error)
+        return Outcome(name, RunState.CACHED if before else RunState.FINISHED)
+    error = row_run.run.record().error or "its worker died again and again; run again to go on from its last state"
+    return Outcome(name, RunState.FAILED, error)
 
 
 @contextlib.contextmanager

@@ -13,7 +13,8 @@ from bench.core.files import read_csv, read_json, write_json
 from bench.core.schema import from_dict
 from bench.runs.config import DataRef
 from bench.runs.experiment import RowRun
-from bench.runs.store import CURVE, LAYOUT, Run, check_layout
+from bench.runs.records import LAYOUT, RunState, check_layout
+from bench.runs.store import CURVE, Run
 from bench.schedule.search.plan import Search
 from bench.schedule.search.scheduler import Scheduler
 from bench.schedule.search.space import Dimension
@@ -92,26 +93,26 @@ def progress(run: Run) -> Progress:
     """Read how far a run is from its folder; raise UserError when a file of it is damaged."""
     record, points = run.record(), read_curve(run)
     iterations, psnr = points[-1] if points else (0, math.nan)
-    error = str(record.get("error") or "")
-    status: Status = "interrupted" if record else "to do"
+    error = str(record.error or "")
+    status: Status = "interrupted" if record.status != RunState.NOT_RUN else "to do"
     if run.trained:
         status = "finished"
-    elif record.get("status") == "stopped":
+    elif record.status == "stopped":
         status = "stopped"
-    elif record.get("status") == "failed":
+    elif record.status == "failed":
         status = "diverged" if error.startswith(_DIVERGED) else "failed"
     return Progress(status, iterations, psnr if math.isfinite(psnr) else None, error)
 
 
 def mark_stopped(run: Run) -> None:
     """Record that a run was stopped early, at the last point of its curve; its state is kept, should it go on."""
-    run.write(status="stopped", stopped_at=progress(run).iterations)
+    run.write(status=RunState.STOPPED, stopped_at=progress(run).iterations)
 
 
 def resume_stopped(run: Run) -> None:
     """Let a run that was stopped early go on."""
     if progress(run).status == "stopped":
-        run.write(status="running", stopped_at=None)
+        run.write(status=RunState.RUNNING, stopped_at=None)
 
 
 def write_record(search: Search, row_runs: Sequence[RowRun], scheduler: Scheduler) -> SearchRecord:

@@ -12,7 +12,8 @@ import numpy as np
 from PIL import Image
 
 from bench.core.files import read_json, write_csv, write_json
-from bench.runs.store import CURVE, LAYOUT, SCORE
+from bench.runs.records import LAYOUT
+from bench.runs.store import CURVE, SCORE
 
 FINGERPRINT = "feedc0de" * 4
 IMAGES = ("face-0", "face-1", "face-2")
@@ -77,8 +78,7 @@ def fabricate(
         "train": faces,
         "val": {**faces, "split": "val", "faces": 16},
         "test": [{**faces, "dataset": name, "split": "test", "faces": len(images)} for name in tests],
-        "iterations": 200,
-        "batch": 8,
+        "training": {"iterations": 200, "batch": 8},
         "seeds": list(seeds),
         "protocol": "sparnet",
         "metrics": ["psnr", "ssim"],
@@ -113,8 +113,10 @@ def write_run(
         "error": None,
         "config": {
             "method": method,
-            "seed": seed,
             "options": {},
+            "scale": 8,
+            "seed": seed,
+            "protocol": "sparnet",
             "training": None if method == "bicubic" else {"iterations": 200},
         },
         "parameters": 0 if method == "bicubic" else 10_518_867,

@@ -127,7 +127,7 @@ def test_published_numbers_and_costs_stand_in_their_rows(tmp_path: Path) -> None
 
 
 def test_the_caption_says_how_it_was_made(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path, seeds=(3, 5), iterations=30_000)
+    folder = fabricate(tmp_path, seeds=(3, 5), training={"iterations": 30_000, "batch": 8})
     change(folder / run_name("msfnet-8", 3) / "run.json", scored_on="Another GPU")
     table = table_of(folder)
     for part in ("320 faces, feedc0de", "sparnet", "30,000 iterations of batch 8", "seeds 3, 5", "profile quick"):

@@ -17,7 +17,7 @@ from bench.core.files import write_json
 from bench.report.search import build_search_report, importance_table, trials_table, trials_text
 from bench.report.search_figures import draw_importance, draw_parallel
 from bench.runs.config import DataRef
-from bench.runs.store import LAYOUT
+from bench.runs.records import LAYOUT
 from bench.schedule.search.importance import LEAST, design, importances, r_squared
 from bench.schedule.search.record import SearchRecord, Status, TrialRecord, read_record
 from bench.schedule.search.scheduler import Scheduler

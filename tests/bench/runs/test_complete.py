@@ -65,10 +65,10 @@ def test_a_failed_scoring_is_repeated_without_training(
         patch.setattr(evaluate, "evaluate", fail)
         outcome = run(row_run, faces)
     assert (outcome.status, outcome.error) == ("failed", "RuntimeError: out of luck")
-    assert row_run.run.record()["status"] == "failed"
-    trained = row_run.run.record()["trained"]
+    assert row_run.run.record().status == "failed"
+    trained = row_run.run.record().trained
     assert run(row_run, faces).status == "finished"
-    assert row_run.run.record()["trained"] == trained and row_run.run.record()["error"] is None
+    assert row_run.run.record().trained == trained and row_run.run.record().error is None
     assert run(row_run, faces).status == "cached"
 
 
@@ -80,7 +80,7 @@ def test_a_run_is_complete_only_with_its_record(row_run: RowRun, faces: Faces, m
     assert not is_complete(row_run, faces)
     run(row_run, faces)
     record = row_run.run.record()
-    assert is_complete(row_run, faces) and record["parameters"] > 0 and record["seconds_per_image"] > 0
+    assert is_complete(row_run, faces) and record.parameters and record.seconds_per_image
 
 
 def test_a_truncated_scores_file_names_itself(row_run: RowRun, faces: Faces) -> None:
@@ -129,7 +129,10 @@ def test_a_picture_that_is_not_finite_is_scored_as_a_file_holds_it(
         break_first(patch, 1)
         assert run(row_run, faces).status == "finished"
     test, name = faces.tests[0], faces.test.names[0]
-    assert row_run.run.record()["broken"] == {test.fingerprint: [name]}
+    assert (
+        row_run.run.record().broken.keys() == {test.fingerprint}
+        and name in row_run.run.record().broken[test.fingerprint]
+    )
     assert f"the output holds NaN or infinity on 1 of {test.count} faces" in caplog.text
     psnr = {row["image"]: float(row["value"]) for row in row_run.run.scores() if row["metric"] == "psnr"}
     half_black_half_white = np.zeros((128, 128), np.uint8)

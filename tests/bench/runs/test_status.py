@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
+from bench.runs.records import RunState
 from bench.runs.status import status_of, status_text
 from bench.runs.tensorboard import write_logs
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
@@ -21,7 +22,7 @@ def test_states_of_runs(tmp_path: Path) -> None:
     change(folder / run_name("msfnet-2") / "run.json", status="failed", error="out of luck")
     (folder / run_name("msfnet-3") / "run.json").unlink()
     found = {run.run: run for run in status_of(folder)}
-    assert [run.state for run in found.values()] == ["finished", "finished", "stopped", "failed", "to do"]
+    assert [run.state for run in found.values()] == ["finished", "finished", "interrupted", "failed", "not run"]
     stopped = found[run_name("msfnet-1")]
     assert (stopped.iteration, stopped.iterations, stopped.psnr, stopped.node) == (50, 200, 24.5, "far")
     assert stopped.seconds_left == 300
@@ -31,16 +32,16 @@ def test_states_of_runs(tmp_path: Path) -> None:
 
 def test_a_run_that_a_process_holds_is_running(tmp_path: Path) -> None:
     run = make_run(tmp_path)
-    run.write(status="running")
+    run.write(status=RunState.RUNNING)
     rows = [{"label": "Tiny", "method": "tiny", "runs": [run.config.name]}]
     fabricate(tmp_path, rows=[])
     change(tmp_path / "experiment.json", rows=rows)
-    assert [one.state for one in status_of(tmp_path)] == ["stopped"]
+    assert [one.state for one in status_of(tmp_path)] == ["interrupted"]
     with run.claim() as mine:
         assert mine and [one.state for one in status_of(tmp_path)] == ["running"]
         with run.claim() as another:
             assert not another
-    assert [one.state for one in status_of(tmp_path)] == ["stopped"]
+    assert [one.state for one in status_of(tmp_path)] == ["interrupted"]
 
 
 def test_curves_as_tensorboard_logs(

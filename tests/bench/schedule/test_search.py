@@ -17,7 +17,7 @@ from bench.core import paths
 from bench.data.store import FaceRow, open_split, write_store
 from bench.models import cost, registry
 from bench.runs import train
-from bench.runs.store import LAYOUT
+from bench.runs.records import LAYOUT
 from tests.bench.conftest import TINY, smooth_faces
 
 SPACE = """

@@ -1,0 +1,219 @@
+"""The records that are written to disk, each declared once: run.json and experiment.json.
+
+They are frozen dataclasses, written and read by the same class. A key that no class knows is refused, with the nearest
+known one named; keys of older versions that nothing needs any more are listed here and passed over.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from bench.core.errors import UserError
+from bench.core.files import read_json, write_json
+from bench.core.schema import from_dict
+from bench.runs.config import RunConfig, Training
+
+LAYOUT = 1
+RUN_FILE = "run.json"
+EXPERIMENT_FILE = "experiment.json"
+_RETIRED = {RUN_FILE: frozenset[str](), EXPERIMENT_FILE: frozenset({"iterations", "batch"})}
+
+
+class RunState(StrEnum):
+    """How a run is doing, in one vocabulary for all rooms; run.json holds those marked with *.
+
+    NOT_RUN: there is nothing of it. RUNNING*: begun, and where locks are looked at, held by a process. INTERRUPTED:
+    begun, and held by none. STOPPED*: ended early by a search. TRAINED: weights, not all scores yet. FINISHED*: trained
+    and scored. DIVERGED: failed because its loss is no number. FAILED*: went wrong. CACHED: finished before this
+    command. BUSY: another process is at work on it.
+    """
+
+    NOT_RUN = "not run"
+    RUNNING = "running"
+    INTERRUPTED = "interrupted"
+    STOPPED = "stopped"
+    TRAINED = "trained"
+    FINISHED = "finished"
+    DIVERGED = "diverged"
+    FAILED = "failed"
+    CACHED = "cached"
+    BUSY = "busy"
+
+
+@dataclass(frozen=True)
+class Progress:
+    """How far training is: `psnr` of the last validation in dB, `node` the machine, `at` the time in UTC."""
+
+    iteration: int = 0
+    psnr: float | None = None
+    seconds_per_iteration: float | None = None
+    node: str = ""
+    at: str = ""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """run.json: what decides a run, how far it is, what it cost and where it was made.
+
+    Times are ISO 8601 in UTC, None for what has not happened. `unavailable` says, by the fingerprint of a test set, why
+    metrics have no score, and `broken` names the faces whose picture held NaN or infinity. `code` is a hash of the
+    network's code, `stopped_at` the iteration at which a search ended the run.
+    """
+
+    layout: int
+    id: str
+    name: str
+    config: RunConfig
+    status: RunState = RunState.NOT_RUN
+    error: str | None = None
+    started: str | None = None
+    device: str = ""
+    environment: Mapping[str, Any] = field(default_factory=dict)
+    code: str | None = None
+    progress: Progress = field(default_factory=Progress)
+    trained: str | None = None
+    train_seconds: float | None = None
+    seconds_per_iteration: float | None = None
+    scored: str | None = None
+    scored_on: str = ""
+    parameters: int | None = None
+    multiply_adds: int | None = None
+    multiply_adds_executed: int | None = None
+    seconds_per_image: float | None = None
+    unavailable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    stopped_at: int | None = None
+
+    @classmethod
+    def new(cls, config: RunConfig) -> RunRecord:
+        """Return the record of a run that was never started."""
+        return cls(LAYOUT, config.id, config.name, config)
+
+
+@dataclass(frozen=True)
+class FaceSetRecord:
+    """The first `faces` faces of a data set's split, named by their fingerprint; `truth`: they have an original."""
+
+    dataset: str
+    faces: int
+    fingerprint: str
+    truth: bool = True
+    split: str = "test"
+
+
+@dataclass(frozen=True)
+class RowRecord:
+    """A row of an experiment: its runs by name, and which of the experiment's factors it has (empty: not asked).
+
+    `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
+    its training and in its network.
+    """
+
+    label: str
+    method: str
+    runs: tuple[str, ...]
+    modules: Mapping[str, bool] = field(default_factory=dict)
+    match: str = ""
+    training: Mapping[str, Any] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class ExperimentRecord:
+    """experiment.json: what reports need to know beside the run folders.
+
+    `samples` names the faces that pictures show: of the first test set, or of `pictured` where those may not be shown.
+    """
+
+    layout: int
+    name: str
+    title: str
+    kind: str
+    protocol: str
+    profile: str
+    profile_note: str
+    training: Training
+    seeds: tuple[int, ...]
+    rows: tuple[RowRecord, ...]
+    train: FaceSetRecord
+    val: FaceSetRecord
+    test: tuple[FaceSetRecord, ...]
+    scale: int = 8
+    metrics: tuple[str, ...] = ("psnr", "ssim")
+    options: Mapping[str, Any] = field(default_factory=dict)
+    baseline: str = ""
+    samples: tuple[str, ...] = ()
+    audits: tuple[Any, ...] = ()
+    pictured: FaceSetRecord | None = None
+
+    @property
+    def run_names(self) -> tuple[str, ...]:
+        """The runs of all rows, row by row."""
+        return tuple(name for row in self.rows for name in row.runs)
+
+
+def read_run_record(folder: Path) -> RunRecord | None:
+    """Read a run's folder, None where the run was never started; raise UserError for a damaged or unknown run.json."""
+    path = folder / RUN_FILE
+    if not path.exists():
+        return None
+    given = _read(path)
+    known = [state.value for state in (RunState.RUNNING, RunState.FINISHED, RunState.FAILED, RunState.STOPPED)]
+    status = given.get("status")
+    if status not in known:
+        raise UserError(f"{path}: status: {status!r} given, expected one of {', '.join(map(repr, known))}")
+    return from_dict(RunRecord, {**given, "status": RunState(status)}, str(path))
+
+
+def read_experiment_record(folder: Path) -> ExperimentRecord:
+    """Read the experiment.json of a results folder; raise UserError, naming it, when it is missing or damaged."""
+    path = folder / EXPERIMENT_FILE
+    record = from_dict(ExperimentRecord, _read(path), str(path))
+    for name in ("rows", "test"):
+        if not getattr(record, name):
+            raise UserError(f"{path}: key '{name}' is empty, expected a list of tables; run the experiment again")
+    return record
+
+
+def write_run_record(folder: Path, record: RunRecord) -> None:
+    """Replace a run's run.json."""
+    write_json(folder / RUN_FILE, _plain(record))
+
+
+def write_experiment_record(folder: Path, record: ExperimentRecord) -> None:
+    """Replace the experiment.json of a results folder."""
+    write_json(folder / EXPERIMENT_FILE, _plain(record))
+
+
+def check_layout(record: Any, path: Path) -> None:
+    """Raise UserError when a results file was written by another layout of the run store."""
+    layout = record.get("layout") if isinstance(record, Mapping) else None
+    if layout != LAYOUT:
+        raise UserError(
+            f"{path}: results layout {layout}, this version reads layout {LAYOUT}; "
+            "move the folder away and run again, or use the version that wrote it"
+        )
+
+
+def _read(path: Path) -> dict[str, Any]:
+    given = read_json(path)
+    check_layout(given, path)
+    return {key: value for key, value in given.items() if key not in _RETIRED[path.name]}
+
+
+def _plain(record: Any) -> dict[str, Any]:
+    """Return a record's values as JSON has them, without those that are what they are by default."""
+    defaults = {one.name: _default_of(one) for one in dataclasses.fields(record)}
+    plain = dataclasses.asdict(record)
+    return {name: value for name, value in plain.items() if getattr(record, name) != defaults[name]}
+
+
+def _default_of(declared: dataclasses.Field[Any]) -> Any:
+    if declared.default_factory is not dataclasses.MISSING:
+        return declared.default_factory()
+    return declared.default
