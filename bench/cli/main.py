@@ -1,69 +1,118 @@
 """`fsr`, the command line.
 
 Results for people and, with --json, one JSON document go to standard output; progress, warnings and errors go to
-standard error. A mistake in what was given is one line and exit code 2. The commands are in `bench/commands`.
+standard error. Invalid input prints one line and exits with 2. A command is a function of the module that `COMMANDS`
+names, which is imported when that command is asked for.
 """
 
 from __future__ import annotations
 
-import argparse
+import contextlib
+import importlib
 import logging
-import re
+import os
+import select
+import signal
 import sys
 from collections.abc import Sequence
-from typing import NoReturn
+from typing import TYPE_CHECKING, Annotated
 
-from bench.cli import data, experiment, fetch, methods, niqe, score, search, statistics, tools, upscale
-from bench.cli.common import Command
-from bench.core.errors import UserError, suggest
+import typer
+
+from bench.cli.usage import Command, Group, usage_message
+from bench.core.errors import UserError
 from bench.core.stop import Interrupted
 from bench.core.version import __version__
-from bench.models import registry
+
+if TYPE_CHECKING:
+    from typer._click import Command as AnyCommand
+    from typer._click import Context, HelpFormatter
 
 log = logging.getLogger("fsr")
-_COMMANDS: dict[str, Command] = {
-    command.name: command
-    for group in (methods, data, experiment, search, score, upscale, niqe, statistics, fetch, tools)
-    for command in group.COMMANDS
+_SETTINGS = {"max_content_width": 120}
+COMMANDS = {  # name -> where its function is, what it does
+    "methods": ("methods:methods", "list the methods"),
+    "prepare": ("data:prepare", "make a data set's faces from photos or, where its card says so, from seeds"),
+    "data": ("data:data", "list, show, verify or audit prepared faces"),
+    "plan": ("experiment:plan", "show what an experiment would run and how long it takes"),
+    "run": ("experiment:run", "train, score and report an experiment; done runs are not repeated"),
+    "status": ("results:status", "show how the runs of an experiment are doing"),
+    "archive": ("results:archive", "keep finished runs in results/reference, small enough to be committed"),
+    "report": ("results:report", "redraw tables and figures from results alone"),
+    "search": ("search:search", "search a method's hyper-parameters on validation faces (no ablation)"),
+    "metrics": ("score:metrics", "list the metrics"),
+    "score": ("score:score", "score a method on a data set, or anybody's pictures, with intervals"),
+    "upscale": ("upscale:upscale", "super-resolve the faces of photos by a trained network"),
+    "fit-niqe": ("niqe:fit_niqe", "fit NIQE's pristine Gaussian to pictures of one's own"),
+    "power": ("statistics:power", "tell how many images and seeds a gain takes, from measured variances"),
+    "rank": ("statistics:rank", "rank rows over data sets, with Friedman's test and critical difference"),
+    "fetch": ("fetch:fetch", "get the weights of learned metrics, once"),
+    "bench": ("speed:app", "measure the speed of training, data, attention and metrics, or what methods cost"),
 }
 
 
-class _Parser(argparse.ArgumentParser):
-    """An argument parser that names the nearest known option or command."""
+class Commands(Group):
+    """The commands of `COMMANDS`, each imported when it is asked for."""
 
-    def error(self, message: str) -> NoReturn:
-        unknown = message.removeprefix("unrecognized arguments: ").split()
-        if message.startswith("unrecognized arguments") and unknown[0].startswith("--"):
-            message = f"unknown option '{unknown[0]}': {suggest(unknown[0], self._known_options())}"
-        elif choice := re.fullmatch(r"argument (\S+): invalid choice: '(.*)' \(choose from (.*)\)", message):
-            (where, wrong), known = choice.groups()[:2], re.findall(r"[\w-]+", choice[3])
-            what = "unknown command" if where == "COMMAND" else f"{where}: unknown value"
-            message = f"{what} '{wrong}': {suggest(wrong, known)}"
-        self.exit(2, f"fsr: {message}\n")
+    def list_commands(self, ctx: Context) -> list[str]:
+        """Return the names of all commands."""
+        return list(COMMANDS)
 
-    def _known_options(self) -> set[str]:
-        command = next((word for word in sys.argv[1:] if word in _COMMANDS), None)
-        own: argparse.ArgumentParser = self
-        if command:
-            own = argparse.ArgumentParser(prog=f"fsr {command}")
-            _COMMANDS[command].fill(own)
-        return {option for option in own._option_string_actions if option.startswith("--")}
+    def get_command(self, ctx: Context, cmd_name: str) -> AnyCommand | None:
+        """Import a command and return it; raise UserError with the nearest name where there is none."""
+        if cmd_name in COMMANDS and cmd_name not in self.commands:
+            where, about = COMMANDS[cmd_name]
+            module, _, name = where.partition(":")
+            target = getattr(importlib.import_module(f"bench.cli.{module}"), name)
+            if not isinstance(target, typer.Typer):
+                function, target = target, typer.Typer(add_completion=False, rich_markup_mode=None)
+                about = about[0].upper() + about[1:] + "."
+                target.command(cmd_name, cls=Command, help=about, context_settings=_SETTINGS)(function)
+            self.commands[cmd_name] = typer.main.get_command(target)
+        return super().get_command(ctx, cmd_name)
+
+    def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write the list of commands without importing them."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+
+
+_root = typer.Typer(name="fsr", cls=Commands, rich_markup_mode=None, context_settings=_SETTINGS)
+
+
+@_root.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", is_eager=True, callback=lambda value: _show_version(value), help="show it")
+    ] = False,
+) -> None:
+    """Benchmark face super-resolution and its ablations."""
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        typer.echo(f"fsr-bench {__version__}")
+        raise typer.Exit
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 a run failed, 2 bad input, 128+n stopped by signal n."""
-    options = _build_parser().parse_args(arguments)
     logging.basicConfig(stream=sys.stderr, format="%(message)s", force=True)
     log.setLevel(logging.INFO)
     try:
-        for plugin in getattr(options, "plugin", ()):
-            registry.add_plugin(plugin)
-        code: int = options.run(options)
+        code = _answer(sys.argv[1:] if arguments is None else list(arguments))
+        sys.stdout.flush()
         return code
     except UserError as error:
         log.error("fsr: %s", error)
         return 2
+    except typer.TyperException as error:
+        log.error("fsr: %s", usage_message(error))
+        return 2
     except OSError as error:
+        if isinstance(error, BrokenPipeError) and _reader_has_gone():
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+            return 128 + signal.SIGPIPE
         if error.strerror is None:
             raise
         log.error("fsr: %s: %s", error.filename or "writing", error.strerror)
@@ -76,14 +125,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _build_parser() -> argparse.ArgumentParser:
-    parser = _Parser(prog="fsr", description="A benchmark and ablation suite for face super-resolution.")
-    parser.add_argument("--version", action="version", version=f"fsr-bench {__version__}")
-    commands = parser.add_subparsers(metavar="COMMAND", required=True)
-    for command in _COMMANDS.values():
-        about = command.about
-        command.fill(commands.add_parser(command.name, help=about, description=about[0].upper() + about[1:] + "."))
-    return parser
+def _answer(arguments: list[str]) -> int:
+    """Run the command that is asked for, or answer a shell that asks for completions; return the exit code."""
+    command = typer.main.get_command(_root)
+    if "_FSR_COMPLETE" in os.environ:
+        command.main(prog_name="fsr")  # ends the process
+    try:
+        with command.make_context("fsr", arguments) as context:
+            code: int = command.invoke(context)
+            return code
+    except typer.Exit as end:  # after --help and --version
+        return end.exit_code
+
+
+def _reader_has_gone() -> bool:
+    """Tell whether it is standard output that nobody reads any more."""
+    with contextlib.suppress(OSError, ValueError):
+        poll = select.poll()
+        poll.register(sys.stdout.fileno(), 0)
+        return bool(poll.poll(0))
+    return False
 
 
 if __name__ == "__main__":

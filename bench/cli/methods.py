@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-import argparse
-
-from bench.cli.common import Command, show
+from bench.cli.common import Json, Plugins, show
 
 
-def _methods(options: argparse.Namespace) -> int:
+def methods(*, json: Json = False, plugin: Plugins) -> int:
     from bench.models.listing import describe_methods, methods_text
 
     found = describe_methods()
-    show(options, found, lambda: methods_text(found))
+    show(json, found, lambda: methods_text(found))
     return 0
-
-
-COMMANDS = (Command("methods", "list the methods", _methods),)

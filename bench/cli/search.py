@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
 import importlib.util
 import logging
 import shlex
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
-from bench.cli.common import Command, add_device, show, written
+import typer
+
+from bench.cli import complete
+from bench.cli.common import (
+    Address,
+    Data,
+    Device,
+    Executor,
+    Jobs,
+    Json,
+    Plugins,
+    Profile,
+    Settings,
+    show,
+    written,
+)
 from bench.core import paths
 from bench.core.errors import UserError
 
@@ -19,15 +34,50 @@ if TYPE_CHECKING:
     import torch
 
     from bench.runs.experiment import Faces, RowRun
-    from bench.schedule.executor import ExecutionOptions, Executor
+    from bench.schedule.executor import ExecutionOptions
     from bench.schedule.search.record import SearchRecord
     from bench.schedule.search.scheduler import Scheduler
 
 log = logging.getLogger("fsr")
-_ABOUT = "search a method's hyper-parameters on validation faces (no ablation: see docs/search.md)"
 
 
-def _search(options: argparse.Namespace) -> int:
+def search(
+    context: typer.Context,
+    method: Annotated[
+        str,
+        typer.Argument(metavar="METHOD", help="its id, see `fsr methods`", autocompletion=complete.methods),
+    ],
+    *,
+    space: Annotated[Path, typer.Option(metavar="FILE.toml", help="what varies over which values")],
+    scheduler: Annotated[Literal["none", "asha"], typer.Option(help="asha: stop the worse trials early")] = "none",
+    grace_period: Annotated[
+        int | None, typer.Option(metavar="N", help="with asha: iterations that every trial gets (default: a ninth)")
+    ] = None,
+    reduction_factor: Annotated[
+        float | None, typer.Option(metavar="N", help="with asha: the best 1/N go on each time (default: 3)")
+    ] = None,
+    trials: Annotated[
+        int | None, typer.Option(metavar="N", help="how many (default: what the space says, or 16)")
+    ] = None,
+    profile: Profile = "quick",
+    data: Data = None,
+    set: Settings,
+    jobs: Jobs = 0,
+    executor: Annotated[
+        Executor | None,
+        typer.Option(help="serial: this machine alone (default without asha); ray: Ray Tune"),
+    ] = None,
+    address: Address = "",
+    gpus_per_run: Annotated[
+        float | None,
+        typer.Option(metavar="N", help="with Ray: a trial's share of a GPU, e.g. 0.25 (default: 1)"),
+    ] = None,
+    max_failures: Annotated[int, typer.Option(metavar="N", help="with asha: fresh starts after a crash")] = 2,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try trials again that failed before")] = False,
+    device: Device = "auto",
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
     from bench.core.provenance import choose_device
     from bench.report.search import build_search_report, trials_text
     from bench.runs.experiment import DEFAULT_DATA
@@ -36,21 +86,22 @@ def _search(options: argparse.Namespace) -> int:
     from bench.schedule.search.record import write_record
     from bench.schedule.search.scheduler import choose_scheduler
 
-    device, how = choose_device(options.device), _how(options)
-    search = load_search(options.method, options.space, options.profile, options.data, options.set, options.trials)
-    profile = search.job.profile
-    scheduler = choose_scheduler(options.scheduler, profile.training, options.grace_period, options.reduction_factor)
-    if search.job.data == DEFAULT_DATA:
-        prepare(DEFAULT_DATA, sizes=dataclasses.asdict(profile.generate), quiet=options.json)
-    faces = open_trial_faces(search)
-    row_runs = row_runs_of(search, faces)
-    write_record(search, row_runs, scheduler)
+    options = SimpleNamespace(**context.params)
+    chosen_device, how = choose_device(device), _how(options)
+    wanted = load_search(method, space, profile, data or DEFAULT_DATA, set, trials)
+    training = wanted.job.profile.training
+    chosen = choose_scheduler(scheduler, training, grace_period, reduction_factor)
+    if wanted.job.data == DEFAULT_DATA:
+        prepare(DEFAULT_DATA, sizes=dataclasses.asdict(wanted.job.profile.generate), quiet=json)
+    faces = open_trial_faces(wanted)
+    row_runs = row_runs_of(wanted, faces)
+    write_record(wanted, row_runs, chosen)
     try:
-        _complete(row_runs, faces, scheduler, device, how, options)
+        _complete(row_runs, faces, chosen, chosen_device, how, options)
     finally:  # an interrupted search says how far it is
-        record = write_record(search, row_runs, scheduler)
-    files = build_search_report(search.folder, paths.reports() / search.job.name)
-    show(options, _as_json(record, files), lambda: "\n".join([trials_text(record), *_best(record), written(files)]))
+        record = write_record(wanted, row_runs, chosen)
+    files = build_search_report(wanted.folder, paths.reports() / wanted.job.name)
+    show(json, _as_json(record, files), lambda: "\n".join([trials_text(record), *_best(record), written(files)]))
     return _tell_failures(record)
 
 
@@ -60,7 +111,7 @@ def _complete(
     scheduler: Scheduler,
     device: torch.device,
     how: ExecutionOptions,
-    options: argparse.Namespace,
+    options: Any,
 ) -> None:
     """Bring every trial to its end, or to where the scheduler stops it."""
     from bench.schedule import executor, local, ray_tune
@@ -82,7 +133,7 @@ def _complete(
     complete_with_asha(row_runs, faces, scheduler, where, retry_failed=how.retry_failed, quiet=options.json)
 
 
-def _how(options: argparse.Namespace) -> ExecutionOptions:
+def _how(options: Any) -> ExecutionOptions:
     """Return how trials are executed; early stopping is Ray's."""
     from bench.schedule.executor import ExecutionOptions
 
@@ -93,7 +144,9 @@ def _how(options: argparse.Namespace) -> ExecutionOptions:
         raise UserError(f"--max-failures {options.max_failures}: expected at least 0")
     asks_ray = stops or options.address or options.gpus_per_run is not None
     executor: Executor = options.executor or ("ray" if asks_ray else "serial")
-    return ExecutionOptions(executor, options.jobs, options.gpus_per_run, options.address, options.retry_failed)
+    return ExecutionOptions(
+        executor, options.jobs, options.gpus_per_run, options.address, retry_failed=options.retry_failed
+    )
 
 
 def _as_json(record: SearchRecord, files: Sequence[Path]) -> dict[str, object]:
@@ -123,41 +176,3 @@ def _tell_failures(record: SearchRecord) -> int:
     for trial in lost:
         log.error("fsr: trial %d %s", trial.number, f"failed: {trial.error}" if trial.error else "has not ended")
     return min(len(lost), 1)
-
-
-def _add(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("method", help="a method's name, see `fsr methods`")
-    parser.add_argument("--space", type=Path, required=True, metavar="FILE.toml", help="what varies over which values")
-    parser.add_argument(
-        "--scheduler", choices=("none", "asha"), default="none", help="stop the worse trials early? (default: none)"
-    )
-    parser.add_argument(
-        "--grace-period", type=int, metavar="N", help="with asha: iterations that every trial gets (default: a ninth)"
-    )
-    parser.add_argument(
-        "--reduction-factor", type=float, metavar="N", help="with asha: the best 1/N go on each time (default: 3)"
-    )
-    parser.add_argument("--trials", type=int, metavar="N", help="how many (default: what the space says, or 16)")
-    parser.add_argument("--profile", default="quick", help="quick, full, paper or a TOML file (default: quick)")
-    parser.add_argument("--data", default="synthfaces", help="a prepared data set (default: synthfaces)")
-    parser.add_argument(
-        "--set", action="append", default=[], metavar="KEY=VALUE", help="change the profile of every trial"
-    )
-    parser.add_argument(
-        "--jobs", type=int, default=0, metavar="N", help="trials side by side (default: one a core, on a GPU one)"
-    )
-    parser.add_argument(
-        "--executor", choices=("serial", "ray"), help="serial: this machine alone (default without asha); ray: Ray Tune"
-    )
-    parser.add_argument("--address", default="", metavar="HOST:PORT", help="of a Ray cluster, or auto (default: none)")
-    parser.add_argument(
-        "--gpus-per-run", type=float, metavar="N", help="with Ray: a trial's share of a GPU, e.g. 0.25 (default: 1)"
-    )
-    parser.add_argument(
-        "--max-failures", type=int, default=2, metavar="N", help="with asha: fresh starts after a crash (default: 2)"
-    )
-    parser.add_argument("--retry-failed", action="store_true", help="try trials again that failed before")
-    add_device(parser)
-
-
-COMMANDS = (Command("search", _ABOUT, _search, _add),)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import argparse
 import logging
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Annotated, Literal
 
-from bench.cli.common import Command, show, written
+import typer
+
+from bench.cli import complete
+from bench.cli.common import Json, Plugins, several, show, written
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 
@@ -21,24 +23,112 @@ if TYPE_CHECKING:
 log = logging.getLogger("fsr")
 _GAINS = (0.05, 0.1, 0.3)  # dB, for PSNR
 _BASELINES = ("sparnet", "msfnet-1")
+Rows = Annotated[list[str], several("ROW", "only this row, a label or method id (again for more)", "--row")]
+Metric = Annotated[str, typer.Option(metavar="NAME", help="a metric of the scores", autocompletion=complete.metrics)]
+Protocol = Annotated[
+    str | None,
+    typer.Option(
+        metavar="NAME",
+        help="a protocol of the scores (default: the experiment's)",
+        autocompletion=complete.protocols,
+    ),
+]
 
 
-def _power(options: argparse.Namespace) -> int:
+def power(
+    experiment: Annotated[
+        str,
+        typer.Argument(
+            metavar="EXPERIMENT",
+            help="a folder under results/, e.g. ablation or reference/quick",
+            autocompletion=complete.results,
+        ),
+    ],
+    *,
+    baseline: Annotated[
+        str | None, typer.Option(metavar="ROW", help="compare with this row (default: SPARNet, else Model 1)")
+    ] = None,
+    gain: Annotated[
+        list[float],
+        several("X", "a gain to see, in the metric's unit (again for more; default for PSNR: 0.05, 0.1 and 0.3 dB)"),
+    ],
+    power: Annotated[float, typer.Option(metavar="P", help="the chance of seeing it")] = 0.8,
+    seed_sd: Annotated[
+        float | None,
+        typer.Option(metavar="SD", help="the deviation over seeds of a method's mean, instead of what is measured"),
+    ] = None,
+    row: Rows,
+    metric: Metric = "psnr",
+    protocol: Protocol = None,
+    data: Annotated[
+        str | None, typer.Option(metavar="NAME", help="a data set that was tested on (default: the first)")
+    ] = None,
+    level: Annotated[float, typer.Option(metavar="P", help="of the interval")] = 0.95,
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
     from bench.metrics.catalogue import get_metric
     from bench.report.power import Asked
     from bench.report.power_text import Setting, power_json, power_text
     from bench.report.ranks import find_row
 
-    metric, results = get_metric(options.metric), _open(options.experiment)
-    test = _test_set(results, options.data)
-    base = find_row(results, options.baseline) if options.baseline else _baseline(results)
-    rows = [find_row(results, name) for name in options.row] or [row for row in results.rows if row is not base]
-    gains = tuple(options.gain) or (_GAINS if metric.name == "psnr" else ())
-    asked = Asked(gains, options.level, options.power, options.seed_sd)
-    found = _comparisons(results, rows, base, test, options, asked)
-    protocol = options.protocol or results.protocol
-    setting = Setting(options.experiment, test.dataset, metric, protocol, base.label, asked)
-    show(options, power_json(setting, found), lambda: power_text(setting, found))
+    measure, results = get_metric(metric), _open(experiment)
+    test = _test_set(results, data)
+    base = find_row(results, baseline) if baseline else _baseline(results)
+    rows = [find_row(results, name) for name in row] or [other for other in results.rows if other is not base]
+    gains = tuple(gain) or (_GAINS if measure.name == "psnr" else ())
+    asked = Asked(gains, level, power, seed_sd)
+    found = _comparisons(results, rows, base, test, metric, protocol, asked, named=bool(row))
+    setting = Setting(experiment, test.dataset, measure, protocol or results.protocol, base.label, asked)
+    show(json, power_json(setting, found), lambda: power_text(setting, found))
+    return 0
+
+
+def rank(
+    experiment: Annotated[
+        list[str],
+        typer.Argument(metavar="EXPERIMENT...", help="folders under results/", autocompletion=complete.results),
+    ],
+    *,
+    over: Annotated[
+        Literal["data", "images"],
+        typer.Option(help="rank within data sets, or within the images of one test set, which tells about it alone"),
+    ] = "data",
+    out: Annotated[
+        Path | None, typer.Option(metavar="CD.png", help="draw the critical-difference diagram, PNG and PDF")
+    ] = None,
+    row: Rows,
+    metric: Metric = "psnr",
+    protocol: Protocol = None,
+    data: Annotated[
+        str | None,
+        typer.Option(metavar="NAME", help="with --over images: a data set that was tested on (default: the first)"),
+    ] = None,
+    level: Annotated[float, typer.Option(metavar="P", help="1 less the p that is small enough")] = 0.95,
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
+    from bench.analysis import ranks
+    from bench.metrics.catalogue import get_metric
+    from bench.report.ranks import data_set_blocks, image_blocks, rank_json, rank_text
+
+    measure = get_metric(metric)
+    experiments = {name: _open(name) for name in experiment}
+    if over == "images":
+        if len(experiments) > 1:
+            raise UserError("--over images takes one experiment: its blocks are the images of one test set")
+        (results,) = experiments.values()
+        blocks = image_blocks(results, _test_set(results, data), row, measure.name, protocol)
+    else:
+        if data:
+            raise UserError("--data goes with --over images: data sets are ranked over all test sets")
+        blocks = data_set_blocks(experiments, row, measure.name, protocol)
+    if not blocks.names or not blocks.values.size:
+        raise UserError(f"nothing to rank: {'; '.join(blocks.left_out) or f'no row has {measure.name} everywhere'}")
+    ranking = ranks.rank(blocks.values, blocks.rows, measure.higher_is_better, level)
+    files = _draw(ranking, out) if out else []
+    text = "\n".join([rank_text(blocks, ranking, measure, level), *([written(files)] if files else [])])
+    show(json, rank_json(blocks, ranking, measure, files), lambda: text)
     return 0
 
 
@@ -47,19 +137,21 @@ def _comparisons(
     rows: Sequence[RowResult],
     base: RowResult,
     test: FaceSet,
-    options: argparse.Namespace,
+    metric: str,
+    protocol: str | None,
     asked: Asked,
+    *,
+    named: bool,
 ) -> list[Comparison]:
     """Compare each row that is scored with the baseline; raise UserError where none, or one that was named, is not."""
     from bench.analysis.claims import scores_of
     from bench.report.power import compare
 
-    scores = {row.label: scores_of(results, row, test, options.metric, options.protocol) for row in (base, *rows)}
-    protocol = options.protocol or results.protocol
+    scores = {row.label: scores_of(results, row, test, metric, protocol) for row in (base, *rows)}
     missing = [label for label, values in scores.items() if values is None]
-    needed = {base.label, *(row.label for row in rows if options.row)}
-    if needed & set(missing) or len(missing) > len(rows):
-        what = f"no complete scores of {options.metric} under protocol {protocol} on {test.dataset}"
+    needed = {base.label, *(row.label for row in rows if named)}
+    if needed & {*missing} or len(missing) > len(rows):
+        what = f"no complete scores of {metric} under protocol {protocol or results.protocol} on {test.dataset}"
         raise UserError(f"{results.folder}: {what} for {', '.join(missing)}; run the experiment, or choose --row")
     found = []
     for row in rows:
@@ -69,32 +161,6 @@ def _comparisons(
     if not found:
         raise UserError(f"{results.folder}: nothing to compare {base.label} with; choose another row with --row")
     return found
-
-
-def _rank(options: argparse.Namespace) -> int:
-    from bench.analysis.ranks import rank
-    from bench.metrics.catalogue import get_metric
-    from bench.report.ranks import data_set_blocks, image_blocks, rank_json, rank_text
-
-    metric = get_metric(options.metric)
-    experiments = {name: _open(name) for name in options.experiment}
-    if options.over == "images":
-        if len(experiments) > 1:
-            raise UserError("--over images takes one experiment: its blocks are the images of one test set")
-        (results,) = experiments.values()
-        test = _test_set(results, options.data)
-        blocks = image_blocks(results, test, options.row, metric.name, options.protocol)
-    else:
-        if options.data:
-            raise UserError("--data goes with --over images: data sets are ranked over all test sets")
-        blocks = data_set_blocks(experiments, options.row, metric.name, options.protocol)
-    if not blocks.names or not blocks.values.size:
-        raise UserError(f"nothing to rank: {'; '.join(blocks.left_out) or f'no row has {metric.name} everywhere'}")
-    ranking = rank(blocks.values, blocks.rows, metric.higher_is_better, options.level)
-    files = _draw(ranking, options.out) if options.out else []
-    text = "\n".join([rank_text(blocks, ranking, metric, options.level), *([written(files)] if files else [])])
-    show(options, rank_json(blocks, ranking, metric, files), lambda: text)
-    return 0
 
 
 def _draw(ranking: Ranking, out: Path) -> list[Path]:
@@ -119,8 +185,7 @@ def _open(name: str) -> Results:
     """Read the results of an experiment by its folder's name under results/."""
     from bench.runs.results import read_results
 
-    found = [*paths.results().glob("*/experiment.json"), *paths.results().glob("reference/*/experiment.json")]
-    known = [path.parent.relative_to(paths.results()).as_posix() for path in found]
+    known = complete.results()
     if name not in known:
         raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
     return read_results(paths.results() / name)
@@ -146,51 +211,3 @@ def _baseline(results: Results) -> RowResult:
 
 def _trained(row: RowResult) -> bool:
     return any(run.trained for run in row.runs)
-
-
-def _add_shared(parser: argparse.ArgumentParser, data: str, level: str) -> None:
-    parser.add_argument(
-        "--row", action="append", default=[], metavar="ROW", help="only this row, a label or method id; may be repeated"
-    )
-    parser.add_argument("--metric", default="psnr", metavar="NAME", help="a metric of the scores (default: psnr)")
-    parser.add_argument("--protocol", metavar="NAME", help="a protocol of the scores (default: the experiment's)")
-    parser.add_argument("--data", metavar="NAME", help=f"{data} (default: the first)")
-    parser.add_argument("--level", type=float, default=0.95, help=f"{level} (default: 0.95)")
-
-
-def _add_power(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", help="a folder under results/, e.g. ablation or reference/quick")
-    parser.add_argument("--baseline", metavar="ROW", help="compare with this row (default: SPARNet, else Model 1)")
-    parser.add_argument(
-        "--gain",
-        type=float,
-        action="append",
-        default=[],
-        help="a gain to see, in the metric's unit; may be repeated (default for PSNR: 0.05, 0.1 and 0.3 dB)",
-    )
-    parser.add_argument("--power", type=float, default=0.8, help="the chance of seeing it (default: 0.8)")
-    parser.add_argument(
-        "--seed-sd",
-        type=float,
-        metavar="SD",
-        help="the deviation over trainings of a method's mean, instead of what is measured",
-    )
-    _add_shared(parser, "a data set that was tested on", "of the interval")
-
-
-def _add_rank(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("experiment", nargs="+", help="folders under results/")
-    parser.add_argument(
-        "--over",
-        choices=("data", "images"),
-        default="data",
-        help="what is ranked within: data sets (default), or the images of one test set, which tells about it alone",
-    )
-    parser.add_argument("--out", type=Path, metavar="CD.png", help="draw the critical-difference diagram, PNG and PDF")
-    _add_shared(parser, "with --over images: a data set that was tested on", "1 less the p that is small enough")
-
-
-COMMANDS = (
-    Command("power", "tell how many images and seeds a gain takes, from measured variances", _power, _add_power),
-    Command("rank", "rank rows over data sets, with Friedman's test and critical difference", _rank, _add_rank),
-)

@@ -232,7 +232,7 @@ def test_too_little_to_fit_to(capsys: pytest.CaptureFixture[str]) -> None:
         (["--data", "mine", "--block", "33"], "block 33: expected an even number of pixels, at least 16"),
         (["--data", "mine", "--stride", "0"], "stride 0: expected an even number of pixels, at least 2"),
         (["--data", "mine", "--block", "160"], "blocks of 160x160 needs larger pictures than 128x128"),
-        ([], "one of the arguments --pictures --data is required"),
+        ([], "give either --pictures or --data"),
     ],
 )
 def test_what_was_asked_wrongly(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:

@@ -36,7 +36,7 @@ def test_rows_with_seeds_and_settings_of_their_own(job: list[str], capsys: pytes
 
 
 def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    first = run_json(["run", *job, "--only", "Narrow"], capsys)
+    first = run_json(["run", *job, "--only", "Narrow", "--plan"], capsys)
     assert (
         [run["run"].split("-")[0] for run in first["runs"]]
         == ["tiny"]

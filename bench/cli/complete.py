@@ -1,0 +1,68 @@
+"""Names that the shell completes: methods, metrics, data sets, experiments. Nothing here imports torch."""
+
+from __future__ import annotations
+
+from bench.core import paths
+
+
+def methods() -> list[str]:
+    """Return the ids of all methods."""
+    from bench.models import registry
+
+    return registry.names()
+
+
+def metrics() -> list[str]:
+    """Return the names of metrics."""
+    from bench.metrics.catalogue import catalogue
+
+    return [*catalogue(), "all"]
+
+
+def protocols() -> list[str]:
+    """Return the names of protocols."""
+    from bench.metrics.protocol import PROTOCOLS
+
+    return [*PROTOCOLS, "all"]
+
+
+def degradations() -> list[str]:
+    """Return the names of degradations."""
+    from bench.data.degrade import DEGRADATIONS
+
+    return list(DEGRADATIONS)
+
+
+def data_sets() -> list[str]:
+    """Return the data sets that are prepared."""
+    from bench.data.store import prepared_datasets
+
+    return prepared_datasets()
+
+
+def cards() -> list[str]:
+    """Return the data sets that can be prepared."""
+    from bench.data.cards import card_names
+
+    return card_names()
+
+
+def experiments() -> list[str]:
+    """Return the experiments that come with the suite."""
+    from bench.runs.experiment import EXPERIMENTS
+
+    return sorted(path.stem for path in EXPERIMENTS.glob("*.toml"))
+
+
+def profiles() -> list[str]:
+    """Return the profiles that come with the suite."""
+    from bench.runs.experiment import PROFILES
+
+    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+
+
+def results() -> list[str]:
+    """Return the experiments that have results, by their folders' names under results/; reference ones last."""
+    patterns = ("*/experiment.json", "reference/*/experiment.json")
+    found = [path.parent for pattern in patterns for path in sorted(paths.results().glob(pattern))]
+    return [path.relative_to(paths.results()).as_posix() for path in found]

@@ -1,0 +1,131 @@
+"""`fsr bench`: metrics, cost, train, data and attention."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+import typer
+
+from bench.cli import complete
+from bench.cli.common import Device, Json, Plugins, several, show
+from bench.cli.usage import Command, Group
+from bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    import torch
+
+_SETTINGS = {"max_content_width": 120}
+app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None, context_settings=_SETTINGS)
+Batch = Annotated[int | None, typer.Option(metavar="N", help="faces of a batch (default: 8 of train, 16 of data)")]
+Seconds = Annotated[float | None, typer.Option(metavar="S", help="how long to measure (about)")]
+
+
+@app.callback()
+def _about() -> None:
+    """Measure the speed of training, data, attention and metrics, or what methods cost."""
+
+
+@app.command(cls=Command)
+def metrics(
+    *,
+    faces: Annotated[int, typer.Option(metavar="N", help="faces that are scored")] = 1000,
+    reference_faces: Annotated[
+        int | None, typer.Option(metavar="N", help="time pyiqa on so many of them (default: all, minutes)")
+    ] = None,
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
+    """PSNR, SSIM and NIQE beside pyiqa's."""
+    from bench.speed.metrics import measure_metrics, metrics_text
+
+    found = measure_metrics(faces, reference_faces)
+    show(json, found, lambda: metrics_text(found))
+    return 0
+
+
+@app.command(cls=Command)
+def cost(
+    method: Annotated[
+        list[str],
+        typer.Argument(
+            metavar="[METHOD]...",
+            help="ids, see `fsr methods` (default: all)",
+            default_factory=list,
+            show_default=False,
+            autocompletion=complete.methods,
+        ),
+    ],
+    *,
+    dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="bfloat16: by autocast")] = "float32",
+    option: Annotated[
+        list[str],
+        several("NAME=VALUE", "an option of the methods that have it, e.g. width=0.125 (again for more)"),
+    ],
+    training: Annotated[bool, typer.Option("--training", help="the memory of a training step too")] = False,
+    device: Device = "auto",
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
+    """Parameters, multiply-adds, latency and memory of methods."""
+    from bench.core.provenance import choose_device
+    from bench.speed.cost import cost_text, measure_cost, parse_options
+
+    found = measure_cost(method, choose_device(device), dtype=dtype, options=parse_options(option), training=training)
+    show(json, found, lambda: cost_text(found))
+    return int(any(record["error"] for record in found["methods"]))
+
+
+@app.command(cls=Command)
+def train(
+    *,
+    batch: Batch = None,
+    width: Annotated[float, typer.Option(metavar="X", help="of the network")] = 1.0,
+    precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="auto: all that the device has")] = "auto",
+    seconds: Seconds = None,
+    ladder: Annotated[bool, typer.Option("--ladder", help="time each step from the published way to ours")] = False,
+    device: Device = "auto",
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
+    """A training step beside the published way to train."""
+    from bench.speed.train import measure_train, train_text
+
+    given = {"batch": batch, "seconds": seconds, "precision": None if precision == "auto" else precision}
+    found = measure_train(_device(device, seconds), width=width, ladder=ladder, **_given(given))
+    show(json, found, lambda: train_text(found))
+    return 0
+
+
+@app.command(cls=Command)
+def data(
+    *, batch: Batch = None, seconds: Seconds = None, device: Device = "auto", json: Json = False, plugin: Plugins
+) -> int:
+    """Batches ready for a step beside a PIL pipeline's."""
+    from bench.speed.data import data_text, measure_data
+
+    found = measure_data(_device(device, seconds), **_given({"batch": batch, "seconds": seconds}))
+    show(json, found, lambda: data_text(found))
+    return 0
+
+
+@app.command(cls=Command)
+def attention(*, seconds: Seconds = None, device: Device = "auto", json: Json = False, plugin: Plugins) -> int:
+    """Pyramid attention beside the published loop over images."""
+    from bench.speed.attention import attention_text, measure_attention
+
+    found = measure_attention(_device(device, seconds), **_given({"seconds": seconds}))
+    show(json, found, lambda: attention_text(found))
+    return 0
+
+
+def _device(name: str, seconds: float | None) -> torch.device:
+    """Return the device, after a look at the seconds to measure for."""
+    from bench.core.provenance import choose_device
+
+    if seconds is not None and seconds <= 0:
+        raise UserError(f"--seconds {seconds:g}: expected more than 0")
+    return choose_device(name)
+
+
+def _given(options: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in options.items() if value is not None}

@@ -1,0 +1,76 @@
+"""How typer's commands behave here: options that take several values, and mistakes told in one line with a way out."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from bench.core.errors import UserError, suggest
+
+if TYPE_CHECKING:
+    from typer._click import Command as AnyCommand
+    from typer._click import Context
+
+
+class Command(TyperCommand):
+    """A command whose options with a metavar that ends in "..." take several values at once, as in `--source A B`."""
+
+    def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
+        """Give each further value of such an option the option's name, and parse."""
+        several = {
+            name
+            for option in self.params
+            if str(getattr(option, "metavar", "")).endswith("...")
+            for name in option.opts
+        }
+        spread: list[str] = []
+        option, values = "", 0
+        for word in args:
+            if word.startswith("-"):
+                option, values = word if word in several else "", 0
+            elif option:
+                spread += [option] if values else []
+                values += 1
+            spread.append(word)
+        return super().parse_args(ctx, spread)
+
+
+class Group(TyperGroup):
+    """A group of commands that names the nearest one for a name that it does not know."""
+
+    def get_command(self, ctx: Context, cmd_name: str) -> AnyCommand | None:
+        """Return a command; raise UserError where there is none."""
+        command = super().get_command(ctx, cmd_name)
+        if command is None and not ctx.resilient_parsing and not cmd_name.startswith("-"):
+            raise UserError(f"unknown command '{cmd_name}': {suggest(cmd_name, self.list_commands(ctx))}")
+        return command
+
+
+def usage_message(error: typer.TyperException) -> str:
+    """Return what is wrong with the arguments in one line, with the nearest known option or choice."""
+    context: Any = getattr(error, "ctx", None)
+    option, param = getattr(error, "option_name", None), getattr(error, "param", None)
+    if option and error.message.startswith("No such option"):
+        known = [name for param in context.command.get_params(context) for name in param.opts if name[:2] == "--"]
+        return f"unknown option '{option}': {suggest(option, known)}"
+    if error.__cause__ is not None and param is not None:
+        return _invalid_value(param.opts[0], error.__cause__)
+    message = " ".join(error.format_message().split()).rstrip(".")
+    if extra := re.fullmatch(r"Got unexpected extra argument\(s\) \((.*)\)", message):
+        return f"unexpected argument '{extra[1]}'; see `{context.command_path} --help`"
+    if message.startswith("Missing"):
+        message += f"; see `{context.command_path} --help`"
+    return message[0].lower() + message[1:]
+
+
+def _invalid_value(name: str, cause: Any) -> str:
+    """Return what is wrong with an option's value, from pydantic's validation error."""
+    problem = cause.errors()[0]
+    message: str = problem["msg"].removeprefix("Value error, ")
+    if choice := re.fullmatch(r"'(.*)' is not one of (.*)\.", message):
+        known = re.findall(r"'(.*?)'", choice[2])
+        return f"{name}: unknown value '{choice[1]}': {suggest(choice[1], known)}"
+    return f"{name} {problem['input']}: " + message.replace("Input should be", "expected").partition(",")[0]
