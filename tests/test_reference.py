@@ -11,11 +11,11 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.analysis.results import read_results, read_run
 from bench.core.files import LOCK
 from bench.report.findings import report_reference
 from bench.runs import archive
 from bench.runs.evaluate import score_pictures, super_resolve
-from bench.runs.results import read_results, read_run
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"

@@ -7,10 +7,10 @@ from collections.abc import Mapping
 import numpy as np
 
 from bench.analysis.intervals import Estimate, difference
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.analysis.significance import leaders
 from bench.metrics.catalogue import get_metric
 from bench.report.table import Emphasis
-from bench.runs.results import FaceSet, Results, RowResult
 
 
 def scores_of(

@@ -17,8 +17,8 @@ from bench.core.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from bench.analysis.ranks import Ranking
+    from bench.analysis.results import FaceSet, Results, RowResult
     from bench.report.power import Asked, Comparison
-    from bench.runs.results import FaceSet, Results, RowResult
 
 log = logging.getLogger("fsr")
 _GAINS = (0.05, 0.1, 0.3)  # dB, for PSNR
@@ -183,7 +183,7 @@ def _draw(ranking: Ranking, out: Path) -> list[Path]:
 
 def _open(name: str) -> Results:
     """Read the results of an experiment by its folder's name under results/."""
-    from bench.runs.results import read_results
+    from bench.analysis.results import read_results
 
     known = complete.results()
     if name not in known:

@@ -14,6 +14,7 @@ from bench.analysis.claims import gain, groups_of, scores_of
 from bench.analysis.factorial import effects
 from bench.analysis.intervals import Estimate, widened
 from bench.analysis.power import seed_spread
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.papers.published import ledger
 from bench.report.ablation import PUBLISHED, PUBLISHED_ON
@@ -21,7 +22,6 @@ from bench.report.comparison import published_number
 from bench.report.factorial import factorial_page
 from bench.report.subpage import suffix
 from bench.report.table import DASH, Cell, gain_cell
-from bench.runs.results import FaceSet, Results, RowResult
 
 Rule = Literal["value", "sign", "small", "none", "asked"]
 HOLDS, DIRECTION, REVERSED, UNKNOWN = "holds", "holds in direction", "reversed", "cannot be told"

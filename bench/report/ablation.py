@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Literal
 
 from bench.analysis.claims import covers_training, emphasis, gain
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
 from bench.papers.published import ledger
 from bench.report.means import measured_cell, problems, row_status
 from bench.report.table import Cell, Column, Row, Table, check_cell, emphasise, gain_cell, number_cell
-from bench.runs.results import FaceSet, Results, RowResult
 
 PUBLISHED = ("Table 1", "Table 2")  # Models 1-8 stand in Table 1, SPARNet and Bicubic in Table 2
 PUBLISHED_ON = "helen"

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from bench.analysis.results import Results, read_results
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, write_bytes
 from bench.report import csv_file, latex, markdown
@@ -20,7 +21,6 @@ from bench.report.page import render_page, render_subpage
 from bench.report.sensitivity import sensitivity_page
 from bench.report.subpage import Page
 from bench.report.table import Table
-from bench.runs.results import Results, read_results
 
 
 @dataclass(frozen=True)

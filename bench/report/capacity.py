@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from bench.analysis.claims import gain
+from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.metrics.catalogue import get_metric
 from bench.papers.published import ledger
 from bench.report.ablation import PUBLISHED, PUBLISHED_ON
@@ -12,7 +13,6 @@ from bench.report.dots import Marked, draw_sizes
 from bench.report.means import measured_cell
 from bench.report.subpage import Page, Picture, on, suffix
 from bench.report.table import Cell, Column, Row, Table, gain_cell
-from bench.runs.results import FaceSet, Results, RowResult, RunResult
 
 
 def capacity_page(results: Results) -> Page | None:

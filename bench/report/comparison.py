@@ -8,12 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from bench.analysis.claims import emphasis
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.papers.published import Printed, ledger
 from bench.report.ablation import PUBLISHED, caption, claim_note, labelled, measured_note, own_notes
 from bench.report.means import measured_cell
 from bench.report.table import Cell, Column, Table, emphasise, number_cell
-from bench.runs.results import FaceSet, Results, RowResult
 
 _OURS = {"msfnet-8": "msfnet"}  # in Tables 2 and 3 the network with all modules is "Ours"
 _WITH_TRUTH = ("psnr", "ssim")

@@ -23,7 +23,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
-from bench.runs.results import Results, RowResult
+from bench.analysis.results import Results, RowResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

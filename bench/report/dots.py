@@ -10,8 +10,8 @@ import seaborn as sns
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from bench.analysis.results import RowResult
 from bench.report.curves import DPI, OKABE_ITO, REFERENCE, choose_styles, row_legend, settings
-from bench.runs.results import RowResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes

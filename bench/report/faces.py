@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING
 
 from PIL import Image, ImageDraw, ImageFont
 
+from bench.analysis.results import Results, RowResult, RunResult
 from bench.core.errors import UserError
-from bench.runs.results import Results, RowResult, RunResult
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont

@@ -10,6 +10,7 @@ import numpy as np
 from bench.analysis.claims import scores_of
 from bench.analysis.factorial import Effect, additivity, effect_estimates, effects
 from bench.analysis.intervals import Estimate
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.papers.published import ledger
 from bench.report.ablation import PUBLISHED, PUBLISHED_ON
@@ -17,7 +18,6 @@ from bench.report.dots import Dots, draw_dots
 from bench.report.gains import scored_metrics
 from bench.report.subpage import Page, Picture, on, suffix
 from bench.report.table import Cell, Column, Row, Table, gain_cell
-from bench.runs.results import FaceSet, Results, RowResult
 
 _Cells = Mapping[tuple[bool, ...], RowResult]
 

@@ -10,6 +10,7 @@ from tabulate import tabulate
 
 from bench.analysis.claims import covers_training, emphasis, groups_of
 from bench.analysis.power import seed_range
+from bench.analysis.results import FaceSet, Results, RunResult, read_results
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_text
@@ -31,7 +32,6 @@ from bench.report.ablation import caption, listed
 from bench.report.build import draw_report
 from bench.report.markdown import escape
 from bench.report.table import DASH
-from bench.runs.results import FaceSet, Results, RunResult, read_results
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more

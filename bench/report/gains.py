@@ -5,13 +5,13 @@ from __future__ import annotations
 import dataclasses
 
 from bench.analysis.claims import covers_training, emphasis, gain, scores_of
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.analysis.significance import holm, wilcoxon
 from bench.metrics.catalogue import get_metric
 from bench.report.ablation import claim_note
 from bench.report.means import measured_cell
 from bench.report.subpage import Page, on, suffix
 from bench.report.table import Cell, Column, Row, Table, emphasise, gain_cell
-from bench.runs.results import FaceSet, Results, RowResult
 
 CLAIMED = "*"
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import numpy as np
 
 from bench.analysis.claims import scores_of
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.report.subpage import Page, on, suffix
 from bench.report.table import Cell, Column, Row, Table, number_cell
-from bench.runs.results import FaceSet, Results, RowResult
 
 _METRIC = "psnr"
 

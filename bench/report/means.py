@@ -9,8 +9,8 @@ from collections.abc import Sequence
 
 from bench.analysis.claims import scores_of
 from bench.analysis.intervals import estimate
+from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.report.table import Cell, Provenance, number_cell
-from bench.runs.results import FaceSet, Results, RowResult, RunResult
 
 
 def mean_score(run: RunResult, test: FaceSet, protocol: str, metric: str) -> float | None:

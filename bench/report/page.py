@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from tabulate import tabulate
 
+from bench.analysis.results import Results, RunResult
 from bench.papers.published import ledger
 from bench.report import markdown
 from bench.report.ablation import shown_in_table_1
@@ -13,7 +14,6 @@ from bench.report.audit import audit_section
 from bench.report.means import row_status
 from bench.report.subpage import Page
 from bench.report.table import DASH, Table
-from bench.runs.results import Results, RunResult
 
 
 def render_page(results: Results, tables: Mapping[str, Table], files: Collection[str], pages: Sequence[Page]) -> str:

@@ -11,10 +11,10 @@ from tabulate import tabulate
 
 from bench.analysis.claims import scores_of
 from bench.analysis.ranks import ENOUGH, Ranking
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.analysis.significance import NO_DIFFERENCE
 from bench.core.errors import UserError, suggest
 from bench.metrics.spec import Metric
-from bench.runs.results import FaceSet, Results, RowResult
 
 _GOOD = 10  # blocks from which on Friedman's chi-square is a good approximation (Demsar 2006, section 3.2.2)
 

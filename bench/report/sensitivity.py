@@ -5,11 +5,11 @@ from __future__ import annotations
 import numpy as np
 
 from bench.analysis.claims import gain, scores_of
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import PROTOCOLS
 from bench.report.subpage import Page, on, suffix
 from bench.report.table import Cell, Column, Row, Table, gain_cell, number_cell
-from bench.runs.results import FaceSet, Results, RowResult
 
 
 def sensitivity_page(results: Results) -> Page | None:

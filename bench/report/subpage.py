@@ -6,8 +6,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
+from bench.analysis.results import FaceSet, Results
 from bench.report.table import Table
-from bench.runs.results import FaceSet, Results
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

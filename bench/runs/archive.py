@@ -34,8 +34,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+    from bench.analysis.results import Results, RowResult, RunResult
     from bench.data.store import FaceStore
-    from bench.runs.results import Results, RowResult, RunResult
 
 FACES = 32  # default faces that kept runs are scored on
 PICTURED = 6
@@ -78,7 +78,7 @@ def archived_networks() -> list[ArchivedNetwork]:
 
 def open_run(folder: Path) -> ArchivedNetwork:
     """Return the finished run in `folder`; raise UserError when it is none or has no weights."""
-    from bench.runs.results import read_run
+    from bench.analysis.results import read_run
 
     record = read_run_record(folder)
     if record is None:
@@ -101,8 +101,8 @@ def archive(name: str, keep_weights: Sequence[str] = ()) -> list[Path]:
     Methods named in `keep_weights` keep the weights of their first seed, and a model card. Calling again brings what
     has finished since. Raises UserError for an unknown experiment or method.
     """
+    from bench.analysis.results import read_results
     from bench.runs.prepare import GENERATED, prepare
-    from bench.runs.results import read_results
 
     source, target = paths.results() / name, reference() / name
     results = read_results(source)

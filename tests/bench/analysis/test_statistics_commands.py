@@ -12,9 +12,9 @@ import pytest
 
 from bench.analysis.intervals import difference
 from bench.analysis.power import detectable, measure
+from bench.analysis.results import read_results
 from bench.cli.main import main
 from bench.core import paths
-from bench.runs.results import read_results
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
 IMAGES = tuple(f"face-{i:02}" for i in range(12))

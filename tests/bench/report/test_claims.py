@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from bench.analysis.results import Results, read_results
 from bench.core.files import read_csv, read_json, write_csv
 from bench.report.ablation import ablation_table
 from bench.report.build import build_report
@@ -18,7 +19,6 @@ from bench.report.gains import metrics_page
 from bench.report.images import images_page
 from bench.report.sensitivity import sensitivity_page
 from bench.report.table import Cell, Table
-from bench.runs.results import Results, read_results
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
+from bench.analysis.results import Results, read_results
 from bench.core.files import read_csv, read_json, write_csv
 from bench.report.ablation import ablation_table
 from bench.report.build import build_report
 from bench.report.comparison import comparison_table, published_number, realworld_table
 from bench.report.table import Cell, Table
-from bench.runs.results import Results, read_results
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 

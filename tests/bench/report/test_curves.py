@@ -11,9 +11,9 @@ import pytest
 from matplotlib.colors import to_hex
 from matplotlib.figure import Figure
 
+from bench.analysis.results import read_results
 from bench.core.files import read_csv, write_csv
 from bench.report.curves import choose_styles, draw_curves, end_limits, figure_bytes, psnr_limits
-from bench.runs.results import read_results
 from bench.runs.store import CURVE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.analysis.results import read_results
 from bench.core.errors import UserError
 from bench.report.faces import draw_faces, make_strips
-from bench.runs.results import read_results
 from tests.bench.report.fabricate import IMAGES, change, fabricate, face, hash_of, rows_of_table_1, run_name
 
 METHODS = ("bicubic", "sparnet", "msfnet-8")

@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 from bench.analysis.agreement import order_agreement
+from bench.analysis.results import Results, read_results
 from bench.cli.main import main
 from bench.core.errors import UserError
 from bench.core.files import read_csv, read_json, write_csv
@@ -34,7 +35,6 @@ from bench.report.ablation import ablation_table
 from bench.report.factorial import factorial_page
 from bench.report.findings import findings_page
 from bench.report.table import Cell
-from bench.runs.results import Results, read_results
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name, write_run
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
+from bench.analysis.results import read_results
 from bench.report.ablation import ablation_table
 from bench.report.markdown import escape, render
 from bench.report.table import Cell, Column, Row, Table
-from bench.runs.results import read_results
 from tests.bench.report.fabricate import fabricate, rows_of_table_1
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
+from bench.analysis.results import read_results
 from bench.core.files import read_csv, write_csv
 from bench.report.ablation import ablation_table
 from bench.report.table import Cell, Row, Table
-from bench.runs.results import read_results
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, run_name
 

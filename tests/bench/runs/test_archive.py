@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 import torch
 
+from bench.analysis.results import read_results, read_run
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
@@ -19,7 +20,6 @@ from bench.models import registry, weights
 from bench.report.build import build_report
 from bench.runs import archive
 from bench.runs.evaluate import low_resolution, to_tensor
-from bench.runs.results import read_results, read_run
 from bench.runs.store import SCORE
 from tests.bench.conftest import TINY, smooth_faces
 
