@@ -40,7 +40,7 @@ KINDS = {
 # What further tables and pages are made of, with the test set at the end of the name where there are several.
 _OWN = re.compile(
     r"(table[23]|metrics|means|gains|image-by-image|images|factorial|effects|capacity|sensitivity)(-.+)?"
-    r"\.(md|tex|csv|png|pdf)"
+    r"\.(md|tex|csv|png|pdf)|faces\.png"  # the face grid was a PNG once
 )
 RENDERERS: dict[str, Callable[[Table], str]] = {
     "md": markdown.render,
@@ -50,7 +50,7 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 
 
 def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
-    """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.png, index.md and further pages; return the files written.
+    """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.webp, index.md and further pages; return the files written.
 
     With several test sets, or one without a truth, there are table2 and table3, too.
     The pages (all metrics, image by image, factorial effects, capacity, protocol sensitivity) have tables and pictures
@@ -101,13 +101,13 @@ def _page(results: Results, page: Page) -> dict[str, bytes | None]:
 def _pictures(results: Results) -> dict[str, bytes | None]:
     """Return file name -> content of every picture; None for one with nothing to show."""
     from bench.report.curves import draw_curves, figure_bytes
-    from bench.report.faces import draw_faces, picture_bytes
+    from bench.report.faces import draw_faces, grid_bytes
 
     curves, faces = draw_curves(results), draw_faces(results)
     return {
         "fig6.png": figure_bytes(curves, "png") if curves else None,
         "fig6.pdf": figure_bytes(curves, "pdf") if curves else None,
-        "faces.png": picture_bytes(faces) if faces else None,
+        "faces.webp": grid_bytes(faces) if faces else None,
     }
 
 

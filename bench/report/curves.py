@@ -59,6 +59,19 @@ class Style:
     marker: str
     width: float = 1.3
 
+    @property
+    def line(self) -> dict[str, Any]:
+        """The style in matplotlib's words."""
+        return {
+            "color": self.color,
+            "linewidth": self.width,
+            "linestyle": (0, self.dashes) if self.dashes else "-",
+            "marker": self.marker,
+            "markersize": 4,
+            "markeredgewidth": 0.3,
+            "markeredgecolor": "white",
+        }
+
 
 def draw_curves(results: Results) -> Figure | None:
     """Draw the mean curve of every row over its seeds, with a band of one standard deviation for several seeds.
@@ -90,11 +103,20 @@ def draw_curves(results: Results) -> Figure | None:
 
 
 def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """Return a figure as "png" or "pdf" without dates or versions: the same figure gives the same bytes."""
-    drop = {"png": {"Software": None}, "pdf": {"CreationDate": None, "Creator": None, "Producer": None}}
+    """Return a figure as "png" or "pdf" without dates or versions: the same figure gives the same bytes.
+
+    Its parts are placed once, however often it is saved.
+    """
+    kept: dict[str, dict[str, Any]] = {
+        "png": {"metadata": {"Software": None}, "pil_kwargs": {"optimize": True}},
+        "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
+    }
     out = io.BytesIO()
     with settings():
-        figure.savefig(out, format=kind, dpi=DPI, metadata=drop[kind])
+        if figure.get_layout_engine() is not None:
+            figure.draw_without_rendering()
+            figure.set_layout_engine(None)
+        figure.savefig(out, format=kind, dpi=DPI, **kept[kind])
     return out.getvalue()
 
 
@@ -197,44 +219,19 @@ def _draw_rows(
 
 
 def _draw_row(axes: Axes, row: RowResult, style: Style, index: int, shade: float) -> None:
-    points = _points(row)
-    seeds = len({run.name for run in row.runs if run.curve and run.status != "failed"})
-    many = len({iteration for iteration, _ in points})
-    every = max(1, many // 8)
-    sns.lineplot(
-        data=pd.DataFrame(points, columns=["iteration", "psnr"]),
-        x="iteration",
-        y="psnr",
-        ax=axes,
-        color=style.color,
-        linewidth=style.width,
-        linestyle=(0, style.dashes) if style.dashes else "-",
-        marker=style.marker,
-        markersize=4,
-        markevery=(index % every, every),
-        markeredgewidth=0.3,
-        errorbar="sd" if seeds > 1 else None,
-        err_kws={"alpha": shade, "linewidth": 0},
-        label=row.label,
-        legend=False,
-    )
+    """Draw the mean over seeds, and a band of one standard deviation where there are several."""
+    points = pd.DataFrame(_points(row), columns=["iteration", "psnr"]).groupby("iteration")["psnr"]
+    mean, spread = points.mean(), points.std()
+    every = max(1, len(mean) // 8)
+    axes.plot(mean.index, mean, label=row.label, markevery=(index % every, every), **style.line)
+    if len({run.name for run in row.runs if run.curve and run.status != "failed"}) > 1:
+        axes.fill_between(mean.index, mean - spread, mean + spread, color=style.color, alpha=shade, linewidth=0)
 
 
 def row_legend(figure: Figure, styled: Sequence[tuple[RowResult, Style]], lines: bool = True) -> None:
     """Put the legend below the axes, where no curve can run into it; without `lines` it shows markers alone."""
     handles = [
-        Line2D(
-            [],
-            [],
-            color=style.color,
-            linewidth=style.width if lines else 0,
-            linestyle=(0, style.dashes) if style.dashes else "-",
-            marker=style.marker,
-            markersize=4,
-            markeredgewidth=0.3,
-            markeredgecolor="white",
-            label=_describe(row.label, row.modules),
-        )
+        Line2D([], [], label=_describe(row.label, row.modules), **style.line | ({} if lines else {"linewidth": 0}))
         for row, style in styled
     ]
     figure.legend(

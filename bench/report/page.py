@@ -33,8 +33,8 @@ def render_page(results: Results, tables: Mapping[str, Table], files: Collection
         parts.append("More: " + ", ".join(f"[{page.title}]({page.name}.md)" for page in pages) + ".")
     if "fig6.png" in files:
         parts += ["## Training curves", f"![Validation PSNR against iterations](fig6.png)\n\n{_about_curves(results)}"]
-    if "faces.png" in files:
-        parts += ["## Faces", f"![The same faces under every method](faces.png)\n\n{_about_faces(results)}"]
+    if "faces.webp" in files:
+        parts += ["## Faces", f"![The same faces under every method](faces.webp)\n\n{_about_faces(results)}"]
     for found in results.audits:
         parts += [f"## Data: {markdown.escape(found['title'])}", audit_section(found)]
     parts += ["## Where the numbers come from", _provenance(results)]
@@ -72,8 +72,8 @@ def _about_curves(results: Results) -> str:
 def _about_faces(results: Results) -> str:
     return (
         f"Test faces of {markdown.escape(results.pictured.dataset)}, each row's first seed that was scored; PSNR in dB "
-        f"under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are not resampled; "
-        "an LR pixel is shown as a square."
+        f"under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are not resampled "
+        "(values are rounded by at most one grey level to keep the file small); an LR pixel is shown as a square."
     )
 
 

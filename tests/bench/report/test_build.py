@@ -16,7 +16,7 @@ from bench.core.files import LOCK, read_json
 from bench.report.build import build_report
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
-FIRST = {"table1.md", "table1.tex", "table1.csv", "fig6.png", "fig6.pdf", "faces.png"}
+FIRST = {"table1.md", "table1.tex", "table1.csv", "fig6.png", "fig6.pdf", "faces.webp"}
 KINDS = ("md", "tex", "csv")
 PAGES = {"metrics.md", "image-by-image.md", "factorial.md", "capacity-control.md"}
 TABLES = {f"{name}.{ending}" for name in ("means", "gains", "images", "effects", "capacity") for ending in KINDS}

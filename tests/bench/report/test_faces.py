@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import shutil
 from pathlib import Path
 
@@ -11,7 +12,7 @@ from PIL import Image
 
 from bench.analysis.results import read_results
 from bench.core.errors import UserError
-from bench.report.faces import draw_faces, make_strips
+from bench.report.faces import draw_faces, grid_bytes, make_strips
 from tests.bench.report.fabricate import IMAGES, change, fabricate, face, hash_of, rows_of_table_1, run_name
 
 METHODS = ("bicubic", "sparnet", "msfnet-8")
@@ -107,3 +108,12 @@ def test_a_bad_picture_is_named(tmp_path: Path, fault: str) -> None:
     with pytest.raises(UserError, match=r"face-2.png: .*delete the run's scores.csv") as error:
         draw_faces(read_results(folder))
     assert str(error.value).startswith(str(path))
+
+
+def test_the_file_is_within_one_grey_level() -> None:
+    picture = Image.fromarray(face(7))
+    kept = Image.open(io.BytesIO(grid_bytes(picture)))
+    assert kept.format == "WEBP"
+    assert np.abs(np.asarray(kept.convert("RGB"), int) - np.asarray(picture, int)).max() == 1
+    white = Image.new("RGB", (8, 8), "white")
+    assert np.array_equal(Image.open(io.BytesIO(grid_bytes(white))).convert("RGB"), white)

@@ -103,7 +103,7 @@ def test_no_photograph_is_kept(root: Path) -> None:
         f"synthfaces-{i}" for i in range(archive.PICTURED)
     }
     assert build_report(archive.reference() / NAME, root / "report")
-    assert (root / "report" / "faces.png").exists()
+    assert (root / "report" / "faces.webp").exists()
 
 
 def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
