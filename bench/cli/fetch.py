@@ -10,10 +10,10 @@ import typer
 from bench.cli.common import Json, Plugins, show
 
 What = Annotated[
-    Literal["lpips", "dists", "facenet"],
+    Literal["lpips", "facenet"],
     typer.Argument(
         metavar="WHAT",
-        help="lpips: AlexNet, VGG16 and their heads; dists: its own and lpips'; facenet: of a file, see --from",
+        help="lpips: AlexNet, VGG16 and their heads; facenet: of a file, see --from",
     ),
 ]
 File = Annotated[

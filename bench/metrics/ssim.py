@@ -21,12 +21,6 @@ def ssim(sr: Tensor, hr: Tensor, peak: float = 255.0, window: Window = Window())
     the paper's equation 15 lacks the factor 2 of the covariance, without which equal pictures would score about 0.5,
     and is not followed there.
     """
-    similarity, _ = ssim_terms(sr, hr, peak, window)
-    return similarity
-
-
-def ssim_terms(sr: Tensor, hr: Tensor, peak: float, window: Window) -> tuple[Tensor, Tensor]:
-    """Return SSIM and its contrast-structure part of each pair, float64 [B] each; see `ssim`."""
     import torch
 
     if sr.shape != hr.shape:
@@ -51,7 +45,7 @@ def ssim_terms(sr: Tensor, hr: Tensor, peak: float, window: Window) -> tuple[Ten
     if window.clip:
         structure = structure.clamp(min=0)
     likeness = structure * (products + c1) / (means + c1)
-    return likeness.flatten(1).mean(1), structure.flatten(1).mean(1)
+    return likeness.flatten(1).mean(1)
 
 
 def _blur(images: Tensor, window: Window) -> Tensor:

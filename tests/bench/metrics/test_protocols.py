@@ -14,7 +14,7 @@ from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import PROTOCOLS, Protocol, Window, get_protocol, get_protocols
 from bench.metrics.psnr import psnr
-from bench.metrics.spec import Batch, Pairwise, UnavailableError
+from bench.metrics.spec import Batch, Pairwise
 from bench.metrics.ssim import ssim
 
 MATLAB = np.array([65.481, 128.553, 24.966])
@@ -93,22 +93,6 @@ def test_the_preset_pyiqa_equals_pyiqa(kind: str) -> None:
     for name, tolerance in (("psnr", 1e-4), ("ssim", 1e-5)):
         expected = pyiqa.create_metric(name, device="cpu")(rounded, hr).reshape(-1).numpy()
         assert score(name, PROTOCOLS["pyiqa"], sr, hr) == pytest.approx(expected, abs=tolerance)
-
-
-@pytest.mark.parametrize("kind", KINDS)
-def test_ms_ssim_equals_pyiqa_on_larger_pictures(kind: str) -> None:
-    import pyiqa
-
-    sr, hr = pictures(kind, 1, 192)
-    rounded = (sr.clamp(0, 1) * 255).round() / 255
-    expected = pyiqa.create_metric("ms_ssim", device="cpu")(rounded, hr).reshape(-1).numpy()
-    assert score("ms-ssim", PROTOCOLS["pyiqa"], sr, hr) == pytest.approx(expected, abs=1e-4)
-
-
-def test_ms_ssim_says_why_it_is_not_defined_for_a_face() -> None:
-    sr, hr = pictures("texture", 1, 128)
-    with pytest.raises(UnavailableError, match=r"128x128.*8 are left.*at least 176x176"):
-        score("ms-ssim", PROTOCOLS["sparnet"], sr, hr)
 
 
 def test_presets_differ_from_each_other() -> None:
