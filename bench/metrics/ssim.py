@@ -27,8 +27,7 @@ def ssim(sr: Tensor, hr: Tensor, peak: float = 255.0, window: Window = Window())
         raise UserError(f"SSIM of pictures of different sizes: {list(sr.shape)} and {list(hr.shape)}")
     if min(sr.shape[-2:]) < window.size:
         raise UserError(f"SSIM needs at least {window.size}x{window.size} pixels, {list(sr.shape[-2:])} given")
-    x, y = sr.double().flatten(1, -3) if sr.ndim > 3 else sr.double(), hr.double()
-    y = y.flatten(1, -3) if hr.ndim > 3 else y
+    x, y = sr.double(), hr.double()
     # Sum and difference need four blurs where the pictures themselves need five.
     mean_sum, mean_difference, square_sum, square_difference = _blur(
         torch.stack([x + y, x - y, (x + y).square(), (x - y).square()]), window
@@ -44,7 +43,7 @@ def ssim(sr: Tensor, hr: Tensor, peak: float = 255.0, window: Window = Window())
     structure = (covariances + c2) / (variances + c2)
     if window.clip:
         structure = structure.clamp(min=0)
-    likeness = structure * (products + c1) / (means + c1)
+    likeness: Tensor = structure * (products + c1) / (means + c1)
     return likeness.flatten(1).mean(1)
 
 
