@@ -10,7 +10,7 @@ from pathlib import Path
 from bench.analysis.results import Results, read_results
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, write_bytes
-from bench.report import csv_file, latex, markdown
+from bench.report import csv_file, html, latex, markdown
 from bench.report.ablation import ablation_table
 from bench.report.capacity import capacity_page
 from bench.report.comparison import comparison_table, realworld_table
@@ -40,12 +40,13 @@ KINDS = {
 # What further tables and pages are made of, with the test set at the end of the name where there are several.
 _OWN = re.compile(
     r"(table[23]|metrics|means|gains|image-by-image|images|factorial|effects|capacity|sensitivity)(-.+)?"
-    r"\.(md|tex|csv|png|pdf)|faces\.png"  # the face grid was a PNG once
+    r"\.(md|tex|csv|html|png|pdf)|faces\.png"  # the face grid was a PNG once
 )
 RENDERERS: dict[str, Callable[[Table], str]] = {
     "md": markdown.render,
     "tex": latex.render,
     "csv": csv_file.render,
+    "html": html.render,
 }
 
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Iterator, Sequence
+
+import pandas as pd
 
 from bench.report.table import Cell, Row, Table, Value
 
@@ -17,15 +17,12 @@ def render(table: Table) -> str:
     test set has a row of its own; where cells can say where they come from, `dataset`, `fingerprint`, `protocol`,
     `images`, `seeds` and `runs` do.
     """
-    rows = [line for row in table.rows for line in _lines(table, row)]
-    out = io.StringIO()
-    writer = csv.DictWriter(out, list(dict.fromkeys(key for row in rows for key in row)), lineterminator="\n")
-    writer.writeheader()
-    writer.writerows(rows)
-    return out.getvalue()
+    records = [record for row in table.rows for record in _records(table, row)]
+    texts = [{key: _plain(value) for key, value in record.items()} for record in records]
+    return str(pd.DataFrame(texts, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
-def _lines(table: Table, row: Row) -> Iterator[dict[str, str]]:
+def _records(table: Table, row: Row) -> Iterator[dict[str, Value]]:
     """Yield a record a test set."""
     for dataset in dict.fromkeys(column.dataset for column in table.columns if column.dataset):
         record: dict[str, Value] = {}
@@ -35,26 +32,25 @@ def _lines(table: Table, row: Row) -> Iterator[dict[str, str]]:
                 chosen.append(cell)
                 record[column.key] = cell.value
             if column.dataset == dataset:
-                record |= _more(column.key, cell, [one.cells[place] for one in table.rows])
-        record |= {"dataset": dataset, **_source(table, row, chosen)}
-        yield {key: _text(value) for key, value in record.items()}
+                record |= _details(column.key, cell, [other.cells[place] for other in table.rows])
+        yield record | {"dataset": dataset, **_source(table, row, chosen)}
 
 
-def _more(key: str, cell: Cell, column: Sequence[Cell]) -> dict[str, Value]:
+def _details(key: str, cell: Cell, column: Sequence[Cell]) -> dict[str, Value]:
     """Return what a cell has besides its number, of all that any cell of its column has."""
     record: dict[str, Value] = {}
-    if any(one.provenance for one in column):
+    if any(other.provenance for other in column):
         record[f"{key}_std"] = cell.spread
-    if any(one.interval for one in column):
+    if any(other.interval for other in column):
         record[f"{key}_low"], record[f"{key}_high"] = cell.interval or (None, None)
-    if any(one.p is not None for one in column):
+    if any(other.p is not None for other in column):
         record[f"{key}_p"] = cell.p
     return record
 
 
 def _source(table: Table, row: Row, chosen: Sequence[Cell]) -> dict[str, Value]:
-    """Return where the numbers of a record come from, for tables whose cells tell it."""
-    if not any(cell.provenance for one in table.rows for cell in one.cells):
+    """Return where the numbers of a record come from, for tables whose cells know it."""
+    if not any(cell.provenance for other in table.rows for cell in other.cells):
         return {}
     source = next((cell.provenance for cell in chosen if cell.provenance), None)
     return {
@@ -69,9 +65,5 @@ def _source(table: Table, row: Row, chosen: Sequence[Cell]) -> dict[str, Value]:
     }
 
 
-def _text(value: Value) -> str:
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    return repr(value) if isinstance(value, float) else str(value)
+def _plain(value: Value) -> Value:
+    return str(value).lower() if isinstance(value, bool) else value

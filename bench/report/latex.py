@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Sequence
 from itertools import groupby
 
+from bench.report.grid import grid
 from bench.report.table import Cell, Column, Row, Table, letter
 
 _HEAD = r"""% {name}, made by fsr-bench; \input it. Needed in the preamble:
@@ -63,8 +63,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    r"""Return the table as LaTeX: the best bold, what cannot be told from it underlined, notes below it."""
-    columns = "".join(column.align[0] for column in table.columns)
+    r"""Return the table as LaTeX: the best bold, what cannot be told apart from it underlined, notes below it."""
     lines = [
         _HEAD.format(name=table.name) + r"\begin{table}[t]",
         r"\centering",
@@ -74,45 +73,37 @@ def render(table: Table) -> str:
         r"\small",
         r"\setlength{\tabcolsep}{4pt}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
-        rf"\begin{{tabular}}{{@{{}}{columns}@{{}}}}",
-        r"\toprule",
-        *_heading(table.columns),
-        r"\midrule",
-        *(_row(row) for row in table.rows),
-        r"\bottomrule",
-        r"\end{tabular}}",
+        "\n".join(_tabular(table)) + "}",
         *_below(table),
         r"\end{table}",
     ]
     return "\n".join(lines) + "\n"
 
 
-def _heading(columns: Sequence[Column]) -> list[str]:
-    """Return the lines of the head: groups with their rules, titles, units; a line that would be empty is left out."""
-    lines, rules, at = [], [], 1
-    groups = [(name, len(list(members))) for name, members in groupby(columns, key=lambda column: column.group)]
-    for name, width in groups:
-        if name:
-            rules.append(rf"\cmidrule(lr){{{at}-{at + width - 1}}}")
+def _tabular(table: Table) -> list[str]:
+    """Return the lines of the tabular, which pandas writes, with a rule under each group of columns."""
+    alignment = "".join(column.align[0] for column in table.columns)
+    text = grid(table, _heading, _label, _cell).to_latex(
+        column_format=f"@{{}}{alignment}@{{}}", hrules=True, multicol_align="c"
+    )
+    lines = text.rstrip().splitlines()
+    rules, at = [], 1
+    for group, members in groupby(table.columns, key=lambda column: column.group):
+        width = len(list(members))
+        rules += [rf"\cmidrule(lr){{{at}-{at + width - 1}}}"] if group else []
         at += width
-    if rules:
-        lines.append(_line([rf"\multicolumn{{{width}}}{{c}}{{{escape(name)}}}" for name, width in groups]))
-        lines.append("".join(rules))
-    lines.append(_line([_over(column, column.title) for column in columns]))
-    if any(column.unit for column in columns):
-        lines.append(_line([_over(column, f"({column.unit})" if column.unit else "") for column in columns]))
-    return lines
+    return [*lines[:3], "".join(rules), *lines[3:]] if rules else lines
 
 
-def _over(column: Column, text: str) -> str:
-    """Return a heading centred over its column; that of a column of text stands at its left."""
-    return rf"\multicolumn{{1}}{{c}}{{{escape(text)}}}" if column.numeric and text else escape(text)
+def _heading(column: Column, text: str) -> str:
+    """Return a heading centred over its column; groups are centred by pandas, that of a column of text is not."""
+    plain = not column.numeric or not text or text == column.group
+    return escape(text) if plain else rf"\multicolumn{{1}}{{c}}{{{escape(text)}}}"
 
 
-def _row(row: Row) -> str:
-    first, *others = [_cell(cell) for cell in row.cells]
+def _label(row: Row) -> str:
     marks = ",".join(letter(index) for index in row.footnotes)
-    return _line([first + (rf"\textsuperscript{{{marks}}}" if marks else ""), *others])
+    return _cell(row.cells[0]) + (rf"\textsuperscript{{{marks}}}" if marks else "")
 
 
 def _cell(cell: Cell) -> str:
@@ -121,10 +112,6 @@ def _cell(cell: Cell) -> str:
     if cell.emphasis == "best":
         return rf"\textbf{{{text}}}"
     return rf"\underline{{{text}}}" if cell.emphasis == "tie" else text
-
-
-def _line(cells: Sequence[str]) -> str:
-    return " & ".join(cells) + r" \\"
 
 
 def _below(table: Table) -> list[str]:

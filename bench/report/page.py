@@ -53,7 +53,8 @@ def render_subpage(results: Results, page: Page) -> str:
 
 
 def _files_of(table: Table) -> str:
-    return f"As files: [LaTeX]({table.name}.tex), [CSV]({table.name}.csv), [Markdown]({table.name}.md)."
+    endings = {"LaTeX": "tex", "CSV": "csv", "Markdown": "md", "HTML": "html"}
+    return f"As files: {', '.join(f'[{kind}]({table.name}.{ending})' for kind, ending in endings.items())}."
 
 
 def _about_curves(results: Results) -> str:

@@ -16,8 +16,8 @@ from bench.core.files import LOCK, read_json
 from bench.report.build import build_report
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
-FIRST = {"table1.md", "table1.tex", "table1.csv", "fig6.png", "fig6.pdf", "faces.webp"}
-KINDS = ("md", "tex", "csv")
+FIRST = {"table1.md", "table1.tex", "table1.csv", "table1.html", "fig6.png", "fig6.pdf", "faces.webp"}
+KINDS = ("md", "tex", "csv", "html")
 PAGES = {"metrics.md", "image-by-image.md", "factorial.md", "capacity-control.md"}
 TABLES = {f"{name}.{ending}" for name in ("means", "gains", "images", "effects", "capacity") for ending in KINDS}
 PICTURES = {f"{name}.{ending}" for name in ("effects", "capacity") for ending in ("png", "pdf")}
@@ -81,7 +81,7 @@ def test_what_has_nothing_to_show_is_neither_written_nor_left(tmp_path: Path) ->
         {path.name for path in written} | {"notes.md"} == set(contents(tmp_path / "report")) == expected | {"notes.md"}
     )
     linked = links((tmp_path / "report" / "index.md").read_text(encoding="utf-8"))
-    assert linked == {"table1.md", "table1.tex", "table1.csv", "metrics.md"}
+    assert linked == {f"table1.{kind}" for kind in KINDS} | {"metrics.md"}
 
 
 def test_pages_of_other_test_sets_do_not_stay(tmp_path: Path) -> None:

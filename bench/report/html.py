@@ -1,0 +1,41 @@
+"""A table as HTML: a fragment to put into any page, in which a measured cell says where it comes from when hovered."""
+
+from __future__ import annotations
+
+from html import escape
+
+from bench.report.grid import grid
+from bench.report.table import Cell, Provenance, Row, Table, letter
+
+
+def render(table: Table) -> str:
+    """Return caption, table, footnotes and notes; the best is bold, what cannot be told apart from it underlined."""
+    body = grid(table, lambda _, text: escape(text), _label, _cell).to_html(
+        table_uuid=table.name, exclude_styles=True, sparse_columns=True
+    )
+    below = [f"<li>{letter(place)}: {escape(text)}</li>" for place, text in enumerate(table.footnotes)]
+    below += [f"<li>{escape(text)}</li>" for text in table.notes]
+    notes = "<ul>\n" + "\n".join(below) + "\n</ul>\n" if below else ""
+    return f"<p><b>{escape(table.title)}.</b> {escape(table.caption)}</p>\n{body}{notes}"
+
+
+def _label(row: Row) -> str:
+    marks = ",".join(letter(index) for index in row.footnotes)
+    return _cell(row.cells[0]) + (f"<sup>{marks}</sup>" if marks else "")
+
+
+def _cell(cell: Cell) -> str:
+    text = escape(cell.text)
+    if cell.provenance:
+        text = f'<span title="{escape(_about(cell, cell.provenance))}">{text}</span>'
+    tag = {"best": "b", "tie": "u"}.get(cell.emphasis)
+    return f"<{tag}>{text}</{tag}>" if tag else text
+
+
+def _about(cell: Cell, source: Provenance) -> str:
+    """Say which faces and runs a number is the mean of, and its interval."""
+    interval = f"; 95% interval {cell.interval[0]:.4f} to {cell.interval[1]:.4f}" if cell.interval else ""
+    return (
+        f"{source.images} images of {source.dataset} ({source.fingerprint[:8]}), protocol {source.protocol}, "
+        f"{source.seeds} {'seed' if source.seeds == 1 else 'seeds'}{interval}; runs {' '.join(source.runs)}"
+    )
