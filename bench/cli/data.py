@@ -59,10 +59,10 @@ def prepare(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
+    from bench.cli.faces import prepare as make_faces
     from bench.core.machine import cores
     from bench.data.photoset import PhotoOptions
     from bench.data.scan import ScanOptions
-    from bench.runs.prepare import prepare as make_faces
 
     options = PhotoOptions(
         source,
@@ -108,11 +108,13 @@ def data(
         verdicts = [table.verify(store) for store in table.stores_of(name)]
         show(json, verdicts, lambda: "\n".join(f"{verdict['path']}: {verdict['verdict']}" for verdict in verdicts))
     elif what == "audit":
-        from bench.report.audit import audit_page
+        from bench.report.audit import audit_page, write_page
         from bench.runs.prepare import write_audit
 
         names = dict.fromkeys(store.dataset for store in table.stores_of(name))
         audits = [write_audit(dataset, fresh=True) for dataset in names]
+        for dataset in names:
+            write_page(dataset)
         show(json, audits, lambda: "\n".join(map(audit_page, audits)))
     else:
         rows = table.describe(name)
@@ -129,7 +131,7 @@ def _show_stores(stores: Sequence[FaceStore], json: bool) -> int:
             "faces": len(store),
             "fingerprint": store.fingerprint,
             "path": str(store.path),
-            "counts": store.card.get("counts", {}),
+            "counts": dict(store.card.counts),
         }
         for store in stores
     ]

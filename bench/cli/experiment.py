@@ -193,11 +193,11 @@ def run(
 
 def _open_job(given: dict[str, Any]) -> tuple[Job, Faces]:
     """Read the job that the options ask for and open its faces, preparing them first where photos are given."""
+    from bench.cli.faces import prepare
     from bench.core.machine import cores
     from bench.data.photoset import PhotoOptions
     from bench.data.scan import ScanOptions
     from bench.runs.experiment import DEFAULT_DATA, load_job, open_faces
-    from bench.runs.prepare import prepare
 
     rows_and_scores = (given["add"], given["set"], given["metric"], given["test"])
     job = load_job(given["experiment"], given["profile"], given["data"] or DEFAULT_DATA, *rows_and_scores)

@@ -78,10 +78,10 @@ def search(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
+    from bench.cli.faces import prepare
     from bench.core.provenance import choose_device
     from bench.report.search import build_search_report, trials_text
     from bench.runs.experiment import DEFAULT_DATA
-    from bench.runs.prepare import prepare
     from bench.schedule.search.plan import load_search, open_trial_faces, row_runs_of
     from bench.schedule.search.record import write_record
     from bench.schedule.search.scheduler import choose_scheduler

@@ -1,7 +1,8 @@
-"""Data cards: what a data set is, where to get it, its licence and its recipe."""
+"""Data cards: what a data set is, where to get it, its licence, how its photos are named, and its recipe."""
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -9,20 +10,32 @@ from typing import Any, Literal
 
 from bench.core.errors import UserError
 from bench.core.schema import from_dict, read_toml
+from bench.data.layouts import Layout
 
 ANY_FOLDER = "folder"  # the card of a data set of one's own
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE.parent / "datasets", _PACKAGE / "cards")
+_GENERATED = "generated"
+
+
+@dataclass(frozen=True)
+class Bicubic:
+    """How near the default crop comes to the paper's Bicubic row on `faces` faces: PSNR in dB and SSIM of both."""
+
+    faces: int
+    psnr: float
+    ssim: float
+    paper_psnr: float
+    paper_ssim: float
 
 
 @dataclass(frozen=True)
 class Card:
     """A data card, read from datasets/<name>.toml; `recipe` decides the faces' bytes.
 
-    `kind` is "reference" (ground truth, degraded for the tests) or "real-world" (low resolution as found). `layout`
-    says how the photos are named and split ("" where there are none); `margins` replace the recipe's for other
-    detectors than its own. `stands_for` tells what the photos at hand are not. `bicubic` records how near the default
-    crop comes to the paper's Bicubic row: PSNR in dB and SSIM.
+    `kind` is "reference" (ground truth, degraded for the tests), "real-world" (low resolution as found) or "generated"
+    (ground truth that is made from seeds, `sizes` of each split). `margins` replace the recipe's for other detectors
+    than its own. `stands_for` tells what the photos at hand are not.
     """
 
     title: str
@@ -32,11 +45,12 @@ class Card:
     get: str
     citation: str
     recipe: Mapping[str, Any] = field(default_factory=dict)
-    kind: Literal["reference", "real-world"] = "reference"
-    layout: str = ""
-    margins: Mapping[str, Any] = field(default_factory=dict)
+    kind: Literal["reference", "real-world", "generated"] = "reference"
+    layout: Layout = field(default_factory=Layout)
+    margins: Mapping[str, float] = field(default_factory=dict)
+    sizes: Mapping[str, int] = field(default_factory=dict)
     stands_for: str = ""
-    bicubic: Mapping[str, Any] = field(default_factory=dict)
+    bicubic: Bicubic | None = None
 
 
 def read_card(name: str) -> Card:
@@ -50,8 +64,8 @@ def read_card(name: str) -> Card:
 
 def manifest_paths(name: str) -> list[Path]:
     """Return the manifests that come with a data set's card, one a split."""
-    found = {path.name: path for folder in reversed(_FOLDERS) for path in (folder / "manifests" / name).glob("*.csv")}
-    return [found[key] for key in sorted(found)]
+    known = {path.name: path for folder in reversed(_FOLDERS) for path in (folder / "manifests" / name).glob("*.csv")}
+    return [known[key] for key in sorted(known)]
 
 
 def published_audit(name: str) -> Path | None:
@@ -63,3 +77,16 @@ def published_audit(name: str) -> Path | None:
 def card_names() -> list[str]:
     """Return the names of the data sets that have a card."""
     return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.toml")} - {ANY_FOLDER})
+
+
+@functools.cache
+def is_generated(name: str) -> bool:
+    """Tell whether a data set is made from seeds; help and completion ask, so its card is not checked."""
+    files = (folder / f"{name}.toml" for folder in _FOLDERS)
+    return any(read_toml(path).get("kind") == _GENERATED for path in files if path.exists())
+
+
+@functools.cache
+def default_dataset() -> str:
+    """Return the name of the data set that anyone can have: the generated one."""
+    return next(name for name in card_names() if is_generated(name))

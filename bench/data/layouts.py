@@ -3,17 +3,14 @@
 from __future__ import annotations
 
 import csv
+import functools
 import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 
 from bench.core.errors import UserError
 from bench.data.sources import Entry
-
-_CELEBA = re.compile(r"(\d{6})\.(?:jpg|jpeg|png)", re.IGNORECASE)
-_CELEBA_LAST = {"train": 162770, "val": 182637, "test": 202599}  # list_eval_partition.txt
-_LFW = re.compile(r"(.+)_\d{4}\.(?:jpg|jpeg|png)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,51 +23,47 @@ class Placed:
     identity: str = ""
 
 
-Layout = Callable[[Entry, str], Placed | str]
+@dataclass(frozen=True)
+class Layout:
+    """How a data set's photos are named and split, as its card says.
+
+    `name` is a regular expression that base names match, in words `expected`; its group `identity` is whom a photo
+    shows, its group `number` the photo's number, which the last number of each split in `partition` places. `folders`
+    are those of a split, by lower-case name. A photo is called by its base name, or `by_path` where those may repeat.
+    """
+
+    name: str = ".*"
+    expected: str = ""
+    partition: Mapping[str, int] = field(default_factory=dict)
+    folders: Mapping[str, str] = field(default_factory=dict)
+    by_path: bool = False
+
+    def __post_init__(self) -> None:
+        try:
+            _pattern(self.name)
+        except re.error as error:
+            raise UserError(f"name: '{self.name}' is no regular expression ({error})") from None
+
+    def place(self, entry: Entry, split: str) -> Placed | str:
+        """Return a photo's place, `split` being that of photos whose names do not tell, or why it has none."""
+        match = _pattern(self.name).fullmatch(entry.name)
+        if match is None:
+            return f"not one of its photos: expected {self.expected}"
+        groups = match.groupdict()
+        if self.partition:
+            number = int(groups["number"])
+            splits = [name for name, last in self.partition.items() if 1 <= number <= last]
+            if not splits:
+                return f"not one of its photos: expected {self.expected}"
+            split = splits[0]
+        folders = [part.lower() for part in PurePosixPath(entry.path).parts[:-1]]
+        split = next((name for folder, name in self.folders.items() if folder in folders), split)
+        return Placed(entry, split, entry.path if self.by_path else entry.name, groups.get("identity") or "")
 
 
-def _celeba(entry: Entry, split: str) -> Placed | str:
-    """CelebA: 000001.jpg to 202599.jpg, split by the official partition."""
-    match = _CELEBA.fullmatch(entry.name)
-    number = int(match.group(1)) if match else 0
-    for name, last in _CELEBA_LAST.items():
-        if 1 <= number <= last:
-            return Placed(entry, name, entry.name)
-    return "not a CelebA photo: expected 000001.jpg to 202599.jpg"
-
-
-def _lfw(entry: Entry, split: str) -> Placed | str:
-    """LFW: lfw/Name/Name_0001.jpg, the name being the identity."""
-    match = _LFW.fullmatch(entry.name)
-    if match is None:
-        return "not an LFW photo: expected Name_0001.jpg"
-    return Placed(entry, split, entry.name, match.group(1))
-
-
-def _helen(entry: Entry, split: str) -> Placed | str:
-    """Helen: iBUG's trainset/ and testset/ folders, else the split asked for."""
-    folders = {part.lower() for part in PurePosixPath(entry.path).parts[:-1]}
-    found = "train" if "trainset" in folders else "test" if "testset" in folders else split
-    return Placed(entry, found, entry.name)
-
-
-def _flat(entry: Entry, split: str) -> Placed | str:
-    """Photos whose base names are unique, in whatever folders (WIDER_val/images/0--Parade/...)."""
-    return Placed(entry, split, entry.name)
-
-
-def _folder(entry: Entry, split: str) -> Placed | str:
-    """Any folder: a photo is called by its path, since base names may repeat."""
-    return Placed(entry, split, entry.path)
-
-
-LAYOUTS: Mapping[str, Layout] = {
-    "celeba": _celeba,
-    "lfw": _lfw,
-    "helen": _helen,
-    "flat": _flat,
-    "folder": _folder,
-}
+@functools.cache
+def _pattern(name: str) -> re.Pattern[str]:
+    return re.compile(name, re.IGNORECASE)
 
 
 def read_identities(path: Path) -> dict[str, str]:
@@ -79,11 +72,12 @@ def read_identities(path: Path) -> dict[str, str]:
     Raises UserError when the file is missing or neither.
     """
     try:
-        lines = path.read_text(encoding="utf-8").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").splitlines()
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file; expected lines like '000001.jpg 2880'") from None
+    lines = [line for line in lines if line.strip()]
     if lines and lines[0].split(",")[:2] == ["file", "identity"]:
         return {row["file"]: row["identity"] or "" for row in csv.DictReader(lines)}
     pairs: list[list[str]] = [line.split() for line in lines if line.strip()]

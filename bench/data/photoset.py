@@ -24,7 +24,7 @@ from bench.core.locks import lock
 from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
-from bench.data.layouts import LAYOUTS, Placed, read_identities
+from bench.data.layouts import Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
 from bench.data.scan import NO_FACE, NO_POINTS, ScanOptions, hash_photos, scan
 from bench.data.sources import Entry, Listing, list_sources
@@ -145,7 +145,7 @@ class _Job:
                 "kind": self.card.kind,
                 "recipe": dataclasses.asdict(self.recipe),
                 "counts": _count(rows, crops, dropped, [*self.skipped, *skipped]),
-                "sources": [str(source.absolute()) for source in self.wanted.sources],  # links keep their names
+                "sources": tuple(str(source.absolute()) for source in self.wanted.sources),  # links keep their names
                 "versions": {"pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")},
             },
             size=self.recipe.size,
@@ -208,11 +208,11 @@ def _place(
     card_name: str, card: Card, listing: Listing, wanted: PhotoOptions
 ) -> tuple[dict[str, list[Placed]], Skipped]:
     """Return photos by split, and the files that are none of this data set's."""
-    layout, skipped = LAYOUTS[card.layout], list(listing.skipped)
+    skipped = list(listing.skipped)
     identities = read_identities(wanted.identities) if wanted.identities else {}
     splits: dict[str, list[Placed]] = {}
     for entry in listing.photos:
-        placed = layout(entry, wanted.split)
+        placed = card.layout.place(entry, wanted.split)
         if isinstance(placed, str):
             skipped.append((entry.where, placed))
         else:

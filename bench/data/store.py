@@ -13,7 +13,7 @@ import math
 import os
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +22,8 @@ import numpy as np
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.files import read_csv, read_json, write_csv, write_json
-from bench.data.cards import card_names
+from bench.core.schema import from_dict
+from bench.data.cards import card_names, is_generated
 
 LAYOUT = 2
 SIZE = 128
@@ -52,28 +53,50 @@ COLUMNS = tuple(field.name for field in dataclasses.fields(FaceRow))
 
 
 @dataclass(frozen=True)
+class StoreCard:
+    """card.json: what a store holds and how it was made.
+
+    `card` names the data card ("" for generated faces: the data set's), `recipe` decides the faces' bytes, `counts`
+    says what became of the photos. `sources` are the archives and folders that were read.
+    """
+
+    layout: int
+    dataset: str
+    split: str
+    faces: int
+    size: int
+    fingerprint: str
+    card: str = ""
+    kind: str = REFERENCE
+    recipe: Mapping[str, Any] = field(default_factory=dict)
+    counts: Mapping[str, Any] = field(default_factory=dict)
+    sources: tuple[str, ...] = ()
+    versions: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FaceStore:
     """The faces of one split of a data set: `faces` is uint8 [N, size, size, 3], memory-mapped."""
 
     path: Path
     faces: np.ndarray
     rows: list[FaceRow]
-    card: Mapping[str, Any]
+    card: StoreCard
 
     @property
     def dataset(self) -> str:
         """The data set's name."""
-        return str(self.card["dataset"])
+        return self.card.dataset
 
     @property
     def split(self) -> str:
         """train, val or test."""
-        return str(self.card["split"])
+        return self.card.split
 
     @property
     def fingerprint(self) -> str:
         """SHA-256 over names and pixels, in hexadecimal, as the card says."""
-        return str(self.card["fingerprint"])
+        return self.card.fingerprint
 
     @property
     def size(self) -> int:
@@ -83,7 +106,7 @@ class FaceStore:
     @property
     def has_truth(self) -> bool:
         """Whether the faces are ground truth to be degraded, rather than low resolution as found."""
-        return str(self.card.get("kind", REFERENCE)) == REFERENCE
+        return self.card.kind != REAL_WORLD
 
     @property
     def names(self) -> list[str]:
@@ -105,16 +128,16 @@ class FaceStore:
         dataset, split = path.parts[-2:]
         if not (path / "card.json").exists():
             raise UserError(f"{path} is not there: no {split} faces of '{dataset}' are prepared; {_how(dataset)}")
-        card = read_json(path / "card.json")
-        if not isinstance(card, dict) or card.get("layout") != LAYOUT:
+        given = read_json(path / "card.json")
+        if not isinstance(given, dict) or given.get("layout") != LAYOUT:
             raise UserError(f"{path}: not a face store of layout {LAYOUT}; delete the folder and {_how(dataset)}")
+        card = from_dict(StoreCard, given, str(path / "card.json"))
         try:
             faces = np.load(path / "faces.npy", mmap_mode="r", allow_pickle=False)
             rows = [FaceRow(**row) for row in read_csv(path / "faces.csv", COLUMNS)]
         except (OSError, ValueError) as error:
             raise UserError(f"{path}: damaged ({error}); delete the folder and {_how(dataset)}") from None
-        size = card.get("size")
-        if faces.shape != (len(rows), size, size, 3) or faces.dtype != np.uint8:
+        if faces.shape != (len(rows), card.size, card.size, 3) or faces.dtype != np.uint8:
             raise UserError(
                 f"{path}: faces.npy holds {faces.dtype} {list(faces.shape)}, faces.csv {len(rows)} rows; "
                 f"delete the folder and {_how(dataset)}"
@@ -178,8 +201,8 @@ def write_store(
         _write_faces(new / "faces.npy", len(rows), faces, size)
         digest = fingerprint_of((row.name for row in rows), read_faces(new / "faces.npy"))
         write_csv(new / "faces.csv", COLUMNS, (dataclasses.asdict(row) for row in rows))
-        head = {"layout": LAYOUT, "dataset": path.parent.name, "split": path.name, "faces": len(rows), "size": size}
-        write_json(new / "card.json", {**head, "fingerprint": digest, **card})
+        made = StoreCard(LAYOUT, path.parent.name, path.name, len(rows), size, digest, **card)
+        write_json(new / "card.json", dataclasses.asdict(made))
         for name, write in (extra or {}).items():
             write(new / name)
         shutil.rmtree(path, ignore_errors=True)
@@ -244,4 +267,4 @@ def _add(digest: Any, name: str, face: np.ndarray) -> None:
 
 
 def _how(dataset: str) -> str:
-    return f"run `fsr prepare {dataset}" + ("`" if dataset == "synthfaces" else " --source TAR|DIR`")
+    return f"run `fsr prepare {dataset}" + ("`" if is_generated(dataset) else " --source TAR|DIR`")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
+from bench.core import paths
+from bench.core.files import read_json, write_text
 from bench.report.markdown import escape
 from bench.report.table import DASH
 
@@ -16,6 +19,13 @@ _SHOWN = 10  # leaks a pair of sets that the page shows
 def audit_page(found: Mapping[str, Any]) -> str:
     """Return audit.md of one data set."""
     return f"# Audit of {escape(found['title'])}\n\n" + audit_section(found) + "\n"
+
+
+def write_page(dataset: str) -> Path:
+    """Write audit.md beside the audit.json of a prepared data set, and return its path."""
+    folder = paths.prepared() / dataset
+    write_text(folder / "audit.md", audit_page(read_json(folder / "audit.json")))
+    return folder / "audit.md"
 
 
 def audit_section(found: Mapping[str, Any]) -> str:

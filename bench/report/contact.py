@@ -56,7 +56,7 @@ def _strips(store: FaceStore, rows: Sequence[FaceRow], faces: np.ndarray, lr: np
 def _photos(store: FaceStore, rows: Sequence[FaceRow]) -> list[np.ndarray | None]:
     """Return the photos of some rows, uint8 [H, W, 3]; None where one is no longer in the sources."""
     entries: dict[str, Entry] = {}
-    for source in map(Path, store.card.get("sources", ())):
+    for source in map(Path, store.card.sources):
         try:
             entries |= {entry.where: entry for entry in list_sources([source]).photos}
         except UserError as error:  # gone, emptied or damaged since

@@ -12,7 +12,7 @@ from tabulate import tabulate
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.files import read_json, write_bytes
-from bench.data.cards import published_audit
+from bench.data.cards import default_dataset, published_audit
 from bench.data.store import FaceStore, prepared_datasets
 from bench.runs.audit import open_splits
 
@@ -31,7 +31,9 @@ def stores_of(name: str | None) -> list[FaceStore]:
     """Return the stores of a data set, or of all; raise UserError when there are none."""
     stores = [store for dataset in datasets_of(name) for store in open_splits(dataset)]
     if not stores:
-        raise UserError(f"nothing is prepared in {paths.prepared()}: `fsr prepare synthfaces` makes the default faces")
+        raise UserError(
+            f"nothing is prepared in {paths.prepared()}: `fsr prepare {default_dataset()}` makes the default faces"
+        )
     return stores
 
 
@@ -114,8 +116,8 @@ def _when(path: Path) -> str:
 
 
 def _from(store: FaceStore) -> str:
-    recipe = store.card.get("recipe", {})
+    recipe = store.card.recipe
     if "generator" in recipe:
         return str(recipe["generator"])
-    names = ", ".join(Path(source).name for source in store.card.get("sources", ()))
+    names = ", ".join(Path(source).name for source in store.card.sources)
     return f"{names} ({recipe.get('detector')}, margin {recipe.get('margin')}, {recipe.get('border')})"

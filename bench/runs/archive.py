@@ -102,7 +102,8 @@ def archive(name: str, keep_weights: Sequence[str] = ()) -> list[Path]:
     has finished since. Raises UserError for an unknown experiment or method.
     """
     from bench.analysis.results import read_results
-    from bench.runs.prepare import GENERATED, prepare
+    from bench.data.cards import default_dataset
+    from bench.runs.prepare import prepare
 
     source, target = paths.results() / name, reference() / name
     results = read_results(source)
@@ -110,7 +111,7 @@ def archive(name: str, keep_weights: Sequence[str] = ()) -> list[Path]:
     for method in keep_weights:
         if method not in methods:
             raise UserError(f"--weights {method}: no row of that method: {suggest(method, methods)}")
-    *_, test = prepare(GENERATED, sizes={"train": 1, "val": 1, "test": FACES}, quiet=True)
+    *_, test = prepare(default_dataset(), sizes={"train": 1, "val": 1, "test": FACES}, quiet=True)
     record = dataclasses.replace(
         read_experiment_record(source),
         samples=tuple(test.names[:PICTURED]),

@@ -13,7 +13,7 @@ import numpy as np
 from bench.core import paths
 from bench.core.files import read_json, write_bytes
 from bench.core.progress import Bar
-from bench.data.cards import Card, card_names, read_card
+from bench.data.cards import ANY_FOLDER, Card, card_names, read_card
 from bench.data.degrade import degrade, upsample
 from bench.data.leaks import MOVES, WORDS, Prints, find_leaks, perceptual_hashes
 from bench.data.store import SPLITS, FaceRow, FaceStore, prepared_datasets, read_faces
@@ -44,7 +44,7 @@ def audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
         "title": card.title,
         "kind": card.kind,
         "stands_for": card.stands_for,
-        "paper": {name: card.bicubic[f"paper_{name}"] for name in ("psnr", "ssim") if f"paper_{name}" in card.bicubic},
+        "paper": {"psnr": card.bicubic.paper_psnr, "ssim": card.bicubic.paper_ssim} if card.bicubic else {},
         "splits": splits,
         "sets": sets,
         "leakage": known if known is not None else [_leakage(train, test) for train, test in _pairs(dataset)],
@@ -59,8 +59,8 @@ def open_splits(dataset: str) -> list[FaceStore]:
 
 def card_of(store: FaceStore) -> Card:
     """Return the card that a store was made by; a data set of one's own has that of `folder`."""
-    name = str(store.card.get("card", store.dataset))
-    return read_card(name if name in card_names() else "folder")
+    name = store.card.card or store.dataset
+    return read_card(name if name in card_names() else ANY_FOLDER)
 
 
 def leaked_names(store: FaceStore) -> dict[str, str]:
@@ -130,8 +130,8 @@ def _audit_split(store: FaceStore, earlier: Mapping[str, Any]) -> dict[str, Any]
         "faces": len(store),
         "size": store.size,
         "fingerprint": store.fingerprint,
-        "recipe": store.card.get("recipe", {}),
-        "counts": store.card.get("counts", {}),
+        "recipe": store.card.recipe,
+        "counts": store.card.counts,
         "side": _sides(store),
         "bicubic": known["bicubic"] if same else bicubic_row(store) if store.has_truth else None,
     }

@@ -9,16 +9,14 @@ from typing import Any
 
 from bench.core import paths
 from bench.core.errors import UserError, suggest
-from bench.core.files import read_json, write_bytes, write_json, write_text
-from bench.data.cards import ANY_FOLDER, card_names
+from bench.core.files import read_json, write_bytes, write_json
+from bench.data.cards import ANY_FOLDER, card_names, is_generated
+from bench.data.generated import prepare_generated
 from bench.data.photoset import PhotoOptions, alone, prepare_photos
 from bench.data.store import FaceStore, read_faces, write_store
-from bench.data.synthfaces import prepare_synthfaces
 from bench.runs import audit
 
 log = logging.getLogger("fsr")
-GENERATED = "synthfaces"
-DEFAULT_SIZES = {"train": 2000, "val": 100, "test": 200}
 
 
 def prepare(
@@ -28,14 +26,14 @@ def prepare(
     sizes: Mapping[str, int | None] | None = None,
     quiet: bool = False,
 ) -> list[FaceStore]:
-    """Prepare a data set and audit it: photographs need `wanted`, the default faces take `sizes`.
+    """Prepare a data set and audit it (audit.json): photographs need `wanted`, generated faces take `sizes`.
 
     Returns its stores; raises UserError for an unknown name and for arguments that the set has no use for.
     """
     given = {split: size for split, size in (sizes or {}).items() if size is not None}
-    if dataset == GENERATED:
-        _check_unused(wanted or PhotoOptions(()))
-        stores = prepare_synthfaces(given or DEFAULT_SIZES, quiet=quiet)
+    if is_generated(dataset):
+        _check_unused(dataset, wanted or PhotoOptions(()))
+        stores = prepare_generated(dataset, given, quiet=quiet)
     else:
         known = [*card_names(), ANY_FOLDER]
         if dataset not in known:
@@ -55,23 +53,20 @@ def prepare(
     return stores
 
 
-def _check_unused(wanted: PhotoOptions) -> None:
+def _check_unused(dataset: str, wanted: PhotoOptions) -> None:
     """Raise UserError for what was asked of photographs where there are none."""
     plain = PhotoOptions((), how=wanted.how)
     for one in dataclasses.fields(PhotoOptions):
         value = getattr(wanted, one.name)
         if value and value != getattr(plain, one.name):
             option = "source" if one.name == "sources" else one.name.replace("_", "-")
-            raise UserError(f"--{option}: {GENERATED} is made from seeds and reads no photographs")
+            raise UserError(f"--{option}: {dataset} is made from seeds and reads no photographs")
 
 
 def write_audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
-    """Audit a data set (see bench.runs.audit), write audit.json and audit.md beside its faces, and return the audit."""
-    from bench.report.audit import audit_page
-
+    """Audit a data set (see bench.runs.audit), write audit.json beside its faces, and return the audit."""
     found = audit.audit(dataset, fresh=fresh)
     write_json(paths.prepared() / dataset / "audit.json", found)
-    write_text(paths.prepared() / dataset / "audit.md", audit_page(found))
     return found
 
 
@@ -83,7 +78,7 @@ def _without_leaks(store: FaceStore) -> FaceStore:
     log.info("%s: %d of %d faces are in another set too and left out", store.path, len(leaked), len(store))
     kept = [index for index, row in enumerate(store.rows) if row.name not in leaked]
     places = {index: place for place, index in enumerate(kept)}
-    counts = dict(store.card["counts"])
+    counts = dict(store.card.counts)
     left_out = dict(counts["left out"])
     for name, what in leaked.items():
         one = left_out.setdefault(f"a leak: the same as {what.rpartition('/')[0]}", {"count": 0, "files": []})
@@ -96,7 +91,8 @@ def _without_leaks(store: FaceStore) -> FaceStore:
         store.path,
         [store.rows[index] for index in kept],
         ((places[index], face) for index, face in faces if index in places),
-        {name: store.card[name] for name in ("card", "kind", "recipe", "sources", "versions")} | {"counts": counts},
+        {name: getattr(store.card, name) for name in ("card", "kind", "recipe", "sources", "versions")}
+        | {"counts": counts},
         size=store.size,
         extra={
             "manifest.csv": lambda path: write_bytes(path, manifest),

@@ -11,7 +11,7 @@ from bench.data.store import FaceStore
 from bench.runs.experiment import Faces, Sizes, TestSet
 
 if TYPE_CHECKING:
-    from bench.data.store import FaceRow
+    from bench.data.store import FaceRow, StoreCard
 
 
 @dataclass(frozen=True)
@@ -20,7 +20,7 @@ class _Split:
 
     path: Path
     rows: list[FaceRow]
-    card: dict[str, Any]
+    card: StoreCard
     pixels: Any
 
     def open(self) -> FaceStore:
@@ -33,7 +33,7 @@ class _Split:
 
     def _is_here(self) -> bool:
         with contextlib.suppress(Exception):  # whatever is wrong with what lies there, it is not ours
-            return bool(FaceStore.open(self.path).fingerprint == self.card["fingerprint"])
+            return bool(FaceStore.open(self.path).fingerprint == self.card.fingerprint)
         return False
 
 
@@ -60,7 +60,7 @@ def pack(faces: Faces, ray: Any) -> Parcel:
     several = sum(node["Alive"] for node in ray.nodes()) > 1
     stores = {str(store.path.resolve()): store for store in _stores(faces)}
     splits = {
-        path: _Split(Path(path), store.rows, dict(store.card), ray.put(_pixels(store)) if several else None)
+        path: _Split(Path(path), store.rows, store.card, ray.put(_pixels(store)) if several else None)
         for path, store in stores.items()
     }
     tests = tuple((str(test.store.path.resolve()), test.count) for test in faces.tests)

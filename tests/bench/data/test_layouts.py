@@ -5,17 +5,19 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UserError
-from bench.data.layouts import LAYOUTS, read_identities
+from bench.core.schema import from_dict
+from bench.data.cards import read_card
+from bench.data.layouts import Layout, read_identities
 from bench.data.sources import Entry
 
 
-def place(layout: str, path: str, split: str = "test") -> tuple[str, str, str] | str:
-    placed = LAYOUTS[layout](Entry(path, Path("photos"), 1, 0), split)
+def place(card: str, path: str, split: str = "test") -> tuple[str, str, str] | str:
+    placed = read_card(card).layout.place(Entry(path, Path("photos"), 1, 0), split)
     return placed if isinstance(placed, str) else (placed.split, placed.file, placed.identity)
 
 
 @pytest.mark.parametrize(
-    ("layout", "path", "expected"),
+    ("card", "path", "expected"),
     [
         ("celeba", "img_align_celeba/000001.jpg", ("train", "000001.jpg", "")),
         ("celeba", "162770.jpg", ("train", "162770.jpg", "")),
@@ -27,12 +29,12 @@ def place(layout: str, path: str, split: str = "test") -> tuple[str, str, str] |
         ("helen", "helen/trainset/10_1.jpg", ("train", "10_1.jpg", "")),
         ("helen", "helen/testset/11_1.jpg", ("test", "11_1.jpg", "")),
         ("helen", "11_1.jpg", ("test", "11_1.jpg", "")),
-        ("flat", "WIDER_val/images/0--Parade/0_Parade_1.jpg", ("test", "0_Parade_1.jpg", "")),
+        ("widerface", "WIDER_val/images/0--Parade/0_Parade_1.jpg", ("test", "0_Parade_1.jpg", "")),
         ("folder", "a/1.jpg", ("test", "a/1.jpg", "")),
     ],
 )
-def test_split_file_and_identity(layout: str, path: str, expected: tuple[str, str, str]) -> None:
-    assert place(layout, path) == expected
+def test_split_file_and_identity(card: str, path: str, expected: tuple[str, str, str]) -> None:
+    assert place(card, path) == expected
 
 
 def test_the_split_asked_for_holds_where_the_layout_does_not_tell() -> None:
@@ -42,21 +44,26 @@ def test_the_split_asked_for_holds_where_the_layout_does_not_tell() -> None:
 
 
 @pytest.mark.parametrize(
-    ("layout", "path", "reason"),
+    ("card", "path", "reason"),
     [
-        ("celeba", "000000.jpg", "not a CelebA photo"),
-        ("celeba", "202600.jpg", "not a CelebA photo"),
-        ("celeba", "1.jpg", "not a CelebA photo"),
-        ("lfw", "lfw/group.jpg", "not an LFW photo"),
+        ("celeba", "000000.jpg", "not one of its photos: expected 000001.jpg to 202599.jpg"),
+        ("celeba", "202600.jpg", "not one of its photos: expected 000001.jpg to 202599.jpg"),
+        ("celeba", "1.jpg", "not one of its photos: expected 000001.jpg to 202599.jpg"),
+        ("lfw", "lfw/group.jpg", "not one of its photos: expected Name_0001.jpg"),
     ],
 )
-def test_files_of_another_kind_are_told(layout: str, path: str, reason: str) -> None:
-    told = place(layout, path)
+def test_files_of_another_kind_are_told(card: str, path: str, reason: str) -> None:
+    told = place(card, path)
     assert isinstance(told, str) and reason in told
 
 
+def test_a_pattern_that_is_none_is_told() -> None:
+    with pytest.raises(UserError, match=r"layout: name: '\(' is no regular expression"):
+        from_dict(Layout, {"name": "("}, "layout")
+
+
 def test_identities_as_celeba_and_as_csv(tmp_path: Path) -> None:
-    (tmp_path / "a.txt").write_text("000001.jpg 2880\n000002.jpg 2937\n\n")
+    (tmp_path / "a.txt").write_bytes(b"\xef\xbb\xbf000001.jpg 2880\r\n\r\n000002.jpg 2937\r\n\r\n")
     (tmp_path / "b.csv").write_text("file,identity,partition\n000001.jpg,2880,train\n")
     assert read_identities(tmp_path / "a.txt") == {"000001.jpg": "2880", "000002.jpg": "2937"}
     assert read_identities(tmp_path / "b.csv") == {"000001.jpg": "2880"}

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 from PIL import Image
 
+from bench.cli.faces import prepare
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
@@ -18,7 +19,6 @@ from bench.data.photoset import PhotoOptions
 from bench.data.scan import ScanOptions
 from bench.data.store import FaceRow, FaceStore, open_split, write_store
 from bench.report import datasets as table
-from bench.runs.prepare import prepare
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack, picture
 

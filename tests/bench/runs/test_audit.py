@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
+from bench.cli.faces import prepare
 from bench.core import paths
 from bench.core.files import read_json, write_json
 from bench.data.cards import card_names, manifest_paths, read_card
-from bench.data.layouts import LAYOUTS
 from bench.data.manifest import read_manifest
 from bench.data.photoset import PhotoOptions, _recipe
 from bench.data.scan import ScanOptions
@@ -25,7 +25,7 @@ from bench.data.store import FaceRow, FaceStore, open_split, prepared_datasets, 
 from bench.papers.published import ledger
 from bench.runs import audit as audits
 from bench.runs.audit import audit, bicubic_row, card_of, leaked_names, open_splits
-from bench.runs.prepare import prepare, write_audit
+from bench.runs.prepare import write_audit
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack, picture, save
 
@@ -98,7 +98,7 @@ def test_counts_sides_and_what_the_card_says(root: Path) -> None:
         "faces": 6,
     }
     assert {reason: one["files"] for reason, one in counts["left out"].items()} == {
-        "not a CelebA photo: expected 000001.jpg to 202599.jpg": ["a.tar:me.jpg"],
+        "not one of its photos: expected 000001.jpg to 202599.jpg": ["a.tar:me.jpg"],
         "not a picture": ["000007.jpg"],
         "too small: under 64 pixels": ["000006.jpg"],
     }
@@ -349,13 +349,12 @@ def test_the_papers_row_of_each_card_is_that_of_the_ledger() -> None:
     for name in ("celeba", "helen", "lfw"):
         for metric in ("psnr", "ssim"):
             printed = ledger().find("bicubic", metric, name, ["Table 2"])
-            assert printed is not None and read_card(name).bicubic[f"paper_{metric}"] == printed.value
+            assert printed is not None and getattr(read_card(name).bicubic, f"paper_{metric}") == printed.value
 
 
 @pytest.mark.parametrize("name", sorted({*card_names(), "folder"} - {"synthfaces"}))
 def test_every_card_of_photos_can_be_used(name: str) -> None:
     card = read_card(name)
-    assert card.layout in LAYOUTS
     assert card.kind == ("real-world" if name in ("widerface", "webface") else "reference")
     recipe = _recipe(card, PhotoOptions([]))
     assert {key: getattr(recipe, key) for key in card.recipe} == dict(card.recipe)
@@ -364,7 +363,6 @@ def test_every_card_of_photos_can_be_used(name: str) -> None:
     for detector, margin in card.margins.items():
         assert _recipe(card, PhotoOptions([], detector=detector)).margin == margin
     assert card.title and card.people and card.licence and card.get
-    assert set(card.bicubic) <= {"faces", "psnr", "ssim", "paper_psnr", "paper_ssim"}
 
 
 def test_the_manifests_beside_the_cards_are_their_recipes() -> None:

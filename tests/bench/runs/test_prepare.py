@@ -12,18 +12,20 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from bench.cli.faces import prepare
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json
-from bench.data import scan, synthfaces
+from bench.data import generated, scan
 from bench.data import store as stores
 from bench.data.detect import Face
 from bench.data.photoset import PhotoOptions
 from bench.data.scan import ScanOptions
 from bench.data.store import FaceStore, check_disjoint, open_split
+from bench.report.audit import write_page
 from bench.runs.audit import audit
-from bench.runs.prepare import prepare, write_audit
+from bench.runs.prepare import write_audit
 from tests.bench.cli.test_cli import error_of, run_json
 from tests.bench.data.pictures import pack, picture, save
 
@@ -62,7 +64,7 @@ def names(dataset: str, *splits: str) -> dict[str, list[str]]:
 
 
 def left_out(store: FaceStore) -> Mapping[str, Any]:
-    return dict(store.card["counts"]["left out"])
+    return dict(store.card.counts["left out"])
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -83,7 +85,7 @@ def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
         "val": ["170000"],
         "test": ["200000", "200001"],  # never for its own training set's sake
     }
-    counts = made["train"].card["counts"]
+    counts = made["train"].card.counts
     assert (counts["photos"], counts["faces"]) == (5, 1) and len(made["train"]) == 1
     assert left_out(made["train"]) == {
         "a leak: the same as celeba/test": {"count": 1, "files": ["000001"]},
@@ -96,8 +98,8 @@ def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
         assert (store.path / "manifest.csv").read_bytes() == manifests[split], "the manifest says what was found"
         for row, face in zip(store.rows, store.faces, strict=True):
             assert row == rows[row.name] and np.array_equal(face, pixels[split][row.name])
-    assert made["train"].card["recipe"] == whole["train"].card["recipe"]
-    assert made["train"].card["card"] == "celeba" and made["train"].card["sources"] == [str(root / "a.tar")]
+    assert made["train"].card.recipe == whole["train"].card.recipe
+    assert made["train"].card.card == "celeba" and made["train"].card.sources == (str(root / "a.tar"),)
     check_disjoint(made["train"], made["test"])
     found = audit("celeba")
     assert [(one["exact"], one["near"]) for one in found["leakage"]] == [(0, 0)] * 3
@@ -260,12 +262,12 @@ def test_arguments_that_do_not_fit(
 
 def test_the_default_faces_take_sizes_and_are_audited(monkeypatch: pytest.MonkeyPatch) -> None:
     class Made:
-        def __init__(self, recipe: object) -> None: ...
+        def __init__(self, recipe: object, install: str) -> None: ...
 
         def face(self, seed: int) -> np.ndarray:
             return np.random.default_rng(seed).integers(0, 256, (128, 128, 3), np.uint8)
 
-    monkeypatch.setattr(synthfaces, "Generator", Made)
+    monkeypatch.setattr(generated, "Generator", Made)
     made = prepare("synthfaces", sizes={"train": 3, "test": 2, "val": None}, quiet=True)
     assert {store.split: len(store) for store in made} == {"train": 3, "test": 2}
     page = (paths.prepared() / "synthfaces" / "audit.md").read_text(encoding="utf-8")
@@ -279,6 +281,7 @@ def test_an_audit_is_written_again_when_asked(root: Path) -> None:
     for name in ("audit.json", "audit.md"):
         (folder / name).unlink()
     found = write_audit("celeba", fresh=True)
+    write_page("celeba")
     assert contents(folder) == before and read_json(folder / "audit.json") == found
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from bench.core.errors import UserError
-from bench.data import synthfaces
+from bench.data import generated
 from bench.data.store import open_split
 from bench.runs.prepare import prepare
 
@@ -25,7 +25,7 @@ class FakeGenerator:
 
     made: list[int] = []  # noqa: RUF012 - shared on purpose
 
-    def __init__(self, recipe: dict[str, object]) -> None:
+    def __init__(self, recipe: dict[str, object], install: str) -> None:
         type(self).made = []
 
     def face(self, seed: int) -> np.ndarray:
@@ -35,7 +35,7 @@ class FakeGenerator:
 
 @pytest.fixture
 def fake(monkeypatch: pytest.MonkeyPatch) -> type[FakeGenerator]:
-    monkeypatch.setattr(synthfaces, "Generator", FakeGenerator)
+    monkeypatch.setattr(generated, "Generator", FakeGenerator)
     return FakeGenerator
 
 
@@ -101,17 +101,18 @@ def test_bad_sizes(root: Path, sizes: dict[str, int], message: str) -> None:
 @pytest.mark.parametrize("missing", ["random_face", "openvino"])
 def test_a_missing_package_is_named_with_its_command(root: Path, missing: str, monkeypatch: pytest.MonkeyPatch) -> None:
     if missing == "random_face":
-        monkeypatch.setattr(synthfaces.importlib.util, "find_spec", lambda _: None)
+        monkeypatch.setattr(generated.importlib.util, "find_spec", lambda _: None)
     else:
         monkeypatch.setitem(sys.modules, "openvino", None)
     with pytest.raises(UserError, match=f"{missing.replace('_', '-')}.* not installed: .*pip install --no-deps"):
         prepare("synthfaces", sizes={"train": 1}, quiet=True)
 
 
+@pytest.mark.slow
 def test_real_faces_are_the_same_each_time_and_survive_sigkill(root: Path) -> None:
     code = "from bench.runs.prepare import prepare; prepare('synthfaces', sizes={'train': 2}, quiet=True)"
     killed = (
-        "import os, signal; from bench.data import synthfaces as s; face = s.Generator.face\n"
+        "import os, signal; from bench.data import generated as s; face = s.Generator.face\n"
         "s.Generator.face = lambda self, seed: os.kill(os.getpid(), signal.SIGKILL) if seed else face(self, seed)\n"
     )
     died = subprocess.run([sys.executable, "-c", killed + code], check=False)

@@ -1,11 +1,13 @@
-"""The default faces: photorealistic, nobody's, from the generator that the package random-face carries.
+"""Generated faces: photorealistic, nobody's, from the generator that the package random-face carries.
 
 Face i of a split depends on its seed alone, so a set can grow, and a run that was killed goes on where it was.
 """
 
 from __future__ import annotations
 
+import functools
 import importlib.util
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,34 +20,36 @@ from bench.core.progress import Bar
 from bench.data.cards import read_card
 from bench.data.store import SIZE, FaceRow, FaceStore, write_store
 
-INSTALL = "`make install`, or pip install 'openvino>=2025.0' && pip install --no-deps random-face==2021.7.21.1"
 _FACE_BYTES = SIZE * SIZE * 3
+Make = Callable[[], "Generator"]
 
 
-def prepare_synthfaces(sizes: dict[str, int], *, quiet: bool = False) -> list[FaceStore]:
+def prepare_generated(dataset: str, sizes: Mapping[str, int], *, quiet: bool = False) -> list[FaceStore]:
     """Have at least `sizes[split]` faces of each split named; only those that are missing are made.
 
     Raises UserError for a size below 1, a store of another recipe, or when the generator is not installed.
     """
-    recipe = dict(read_card("synthfaces").recipe)
-    for split, size in sizes.items():
+    card = read_card(dataset)
+    recipe = dict(card.recipe)
+    for split, size in (sizes or card.sizes).items():
         if size < 1:
             raise UserError(f"--{split} {size}: expected at least 1 face")
         if size > _room(recipe, split):
             raise UserError(f"--{split} {size}: there are {_room(recipe, split)} seeds for this split")
-    generator: list[Generator] = []  # made once, and only when a face is missing
-    return [_prepare_split(split, size, recipe, generator, quiet) for split, size in sizes.items()]
+    folder = paths.prepared() / dataset
+    make = functools.cache(lambda: Generator(recipe, f"`make install`, or {card.get}"))  # only when a face is missing
+    return [_prepare_split(folder / split, size, recipe, make, quiet) for split, size in (sizes or card.sizes).items()]
 
 
 class Generator:
     """Make faces from seeds with the two networks of random-face, run by OpenVINO on the CPU in float32."""
 
-    def __init__(self, recipe: dict[str, Any]) -> None:
-        folder = _find_networks()
+    def __init__(self, recipe: Mapping[str, Any], install: str) -> None:
+        folder = _find_networks(install)
         try:
             import openvino
         except ImportError:
-            raise UserError(f"the default faces need openvino, which is not installed: {INSTALL}") from None
+            raise UserError(f"the default faces need openvino, which is not installed: {install}") from None
         core = openvino.Core()
         # Processors with short floats would round on their own otherwise.
         settings = {"INFERENCE_PRECISION_HINT": "f32", "PERFORMANCE_HINT": "LATENCY"}
@@ -70,16 +74,16 @@ class Generator:
         return np.array(self._mapping({"var": noise})[0])
 
 
-def _prepare_split(split: str, size: int, recipe: dict[str, Any], generator: list[Generator], quiet: bool) -> FaceStore:
-    path = paths.prepared() / "synthfaces" / split
+def _prepare_split(path: Path, size: int, recipe: dict[str, Any], make: Make, quiet: bool) -> FaceStore:
+    split = path.name
     old = FaceStore.open(path) if (path / "card.json").exists() else None
-    if old is not None and old.card["recipe"] != recipe:
+    if old is not None and old.card.recipe != recipe:
         raise UserError(f"{path}: made by another recipe; delete the folder and prepare again")
     if old is not None and len(old) >= size:
         return old
     have = len(old) if old is not None else 0
     partial = path.with_name(f"{split}-from-{have}.partial")
-    _make_missing(partial, size - have, int(recipe["first_seed"][split]) + have, recipe, generator, quiet, split)
+    _make_missing(partial, size - have, int(recipe["first_seed"][split]) + have, make, quiet)
 
     made = np.memmap(partial, np.uint8, "r", shape=(size - have, SIZE, SIZE, 3))
     seeds = [int(recipe["first_seed"][split]) + i for i in range(size)]
@@ -90,32 +94,28 @@ def _prepare_split(split: str, size: int, recipe: dict[str, Any], generator: lis
     return store
 
 
-def _make_missing(
-    partial: Path, count: int, first: int, recipe: dict[str, Any], generator: list[Generator], quiet: bool, split: str
-) -> None:
+def _make_missing(partial: Path, count: int, first: int, make: Make, quiet: bool) -> None:
     """Append faces to `partial` until it holds `count`; what a killed run left in it is kept, whole faces only."""
     partial.parent.mkdir(parents=True, exist_ok=True)
     partial.touch()
     done = min(partial.stat().st_size // _FACE_BYTES, count)
-    with partial.open("r+b") as file, Bar(f"synthfaces {split}", count, start=done, quiet=quiet) as bar:
+    with partial.open("r+b") as file, Bar(f"generate {partial.stem}", count, start=done, quiet=quiet) as bar:
         file.truncate(done * _FACE_BYTES)
         file.seek(0, 2)
         for i in range(done, count):
-            if not generator:
-                generator.append(Generator(recipe))
-            file.write(generator[0].face(first + i).tobytes())
+            file.write(make().face(first + i).tobytes())
             file.flush()
             bar.update(i + 1)
 
 
-def _find_networks() -> Path:
+def _find_networks(install: str) -> Path:
     """Return the folder of random-face's networks without importing its code, which needs an OpenVINO of 2021."""
     found = importlib.util.find_spec("random_face")
     folders = [Path(place) / "data" for place in (found.submodule_search_locations or ())] if found else []
     for folder in folders:
         if (folder / "SynthesisNetwork.xml").exists():
             return folder
-    raise UserError(f"the default faces need the package random-face, which is not installed: {INSTALL}")
+    raise UserError(f"the default faces need the package random-face, which is not installed: {install}")
 
 
 def _room(recipe: dict[str, Any], split: str) -> int:
