@@ -41,6 +41,13 @@ class Command(TyperCommand):
 class Group(TyperGroup):
     """A group of commands that names the nearest one for a name that it does not know."""
 
+    def get_params(self, ctx: Context) -> list[Any]:
+        """Return the options; flags are off, not None, which typer would import pydantic to convert."""
+        params: list[Any] = super().get_params(ctx)
+        for param in params:
+            param.default = bool(param.default) if getattr(param, "is_flag", False) else param.default
+        return params
+
     def get_command(self, ctx: Context, cmd_name: str) -> AnyCommand | None:
         """Return a command; raise UserError where there is none."""
         command = super().get_command(ctx, cmd_name)
