@@ -86,13 +86,13 @@ def data(
     what: Annotated[
         Literal["list", "show", "verify", "audit"],
         typer.Argument(
-            metavar="[list|show|verify|audit]",
-            help="show: write contact sheets; verify: hash the faces again; audit: make audits anew",
+            metavar="WHAT",
+            help="list; show: write contact sheets; verify: hash the faces again; audit: make audits anew",
         ),
     ] = "list",
     name: Annotated[
         str | None,
-        typer.Argument(metavar="[NAME]", help="a data set (default: all)", autocompletion=complete.data_sets),
+        typer.Argument(metavar="NAME", help="a data set (default: all)", autocompletion=complete.data_sets),
     ] = None,
     *,
     faces: Annotated[int, typer.Option(metavar="N", help="faces on a contact sheet")] = 6,

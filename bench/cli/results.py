@@ -18,7 +18,7 @@ log = logging.getLogger("fsr")
 Names = Annotated[
     list[str],
     typer.Argument(
-        metavar="[EXPERIMENT]...",
+        metavar="EXPERIMENT",
         help="folders under results/ (default: all but reference/)",
         default_factory=list,
         show_default=False,

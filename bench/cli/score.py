@@ -23,7 +23,7 @@ def metrics(*, json: Json = False, plugin: Plugins) -> int:
 def score(
     method: Annotated[
         str | None,
-        typer.Argument(metavar="[METHOD]", help="its id, see `fsr methods`", autocompletion=complete.methods),
+        typer.Argument(metavar="METHOD", help="its id, see `fsr methods`", autocompletion=complete.methods),
     ] = None,
     *,
     weights: Annotated[

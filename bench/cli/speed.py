@@ -48,7 +48,7 @@ def cost(
     method: Annotated[
         list[str],
         typer.Argument(
-            metavar="[METHOD]...",
+            metavar="METHOD",
             help="ids, see `fsr methods` (default: all)",
             default_factory=list,
             show_default=False,

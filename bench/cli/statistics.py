@@ -87,7 +87,7 @@ def power(
 def rank(
     experiment: Annotated[
         list[str],
-        typer.Argument(metavar="EXPERIMENT...", help="folders under results/", autocompletion=complete.results),
+        typer.Argument(metavar="EXPERIMENT", help="folders under results/", autocompletion=complete.results),
     ],
     *,
     over: Annotated[

@@ -15,7 +15,7 @@ log = logging.getLogger("fsr")
 
 
 def upscale(
-    photo: Annotated[list[Path], typer.Argument(metavar="PHOTO...", help="photos, or folders of photos")],
+    photo: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="photos, or folders of photos")],
     *,
     out: Annotated[Path, typer.Option(metavar="DIR", help="where the faces are written")] = Path("upscaled"),
     run: Annotated[

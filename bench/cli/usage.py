@@ -12,7 +12,7 @@ from bench.core.errors import UserError, suggest
 
 if TYPE_CHECKING:
     from typer._click import Command as AnyCommand
-    from typer._click import Context
+    from typer._click import Context, HelpFormatter
 
 
 class Command(TyperCommand):
@@ -36,6 +36,17 @@ class Command(TyperCommand):
                 values += 1
             spread.append(word)
         return super().parse_args(ctx, spread)
+
+    def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
+        """Write arguments and options; an argument by its name alone, not with its type in Python."""
+        for title, kind in (("Arguments", "argument"), ("Options", "option")):
+            params: list[Any] = [param for param in self.get_params(ctx) if param.param_type_name == kind]
+            rows = [row for row in (param.get_help_record(ctx) for param in params) if row is not None]
+            if kind == "argument":
+                rows = [(name.partition(" <")[0], about) for name, about in rows]
+            if rows:
+                with formatter.section(title):
+                    formatter.write_dl(rows)
 
 
 class Group(TyperGroup):
