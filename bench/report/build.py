@@ -1,126 +1,81 @@
-"""Put a report together: tables, figures and the page, from results alone."""
+"""Build an experiment's report where it is not up to date already.
+
+Importing this and finding a report up to date takes neither pandas nor matplotlib.
+"""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+import functools
+import hashlib
+import importlib.metadata
+import json
 from pathlib import Path
 
-from bench.analysis.results import Results, read_results
-from bench.core.errors import UserError, suggest
-from bench.core.files import held, write_bytes
-from bench.report import csv_file, html, latex, markdown
-from bench.report.ablation import ablation_table
-from bench.report.capacity import capacity_page
-from bench.report.comparison import comparison_table, realworld_table
-from bench.report.factorial import factorial_page
-from bench.report.gains import metrics_page
-from bench.report.images import images_page
-from bench.report.page import render_page, render_subpage
-from bench.report.sensitivity import sensitivity_page
-from bench.report.subpage import Page
-from bench.report.table import Table
+from bench.core.files import write_json
 
-
-@dataclass(frozen=True)
-class Kind:
-    """A kind of experiment: its tables, by the published table that stands beside each, and its further pages."""
-
-    tables: Mapping[str, Callable[[Results], Table | None]]
-    pages: tuple[Callable[[Results], Page | None], ...]
-
-
-KINDS = {
-    "ablation": Kind(
-        {"Table 1": ablation_table, "Table 2": comparison_table, "Table 3": realworld_table},
-        (metrics_page, images_page, factorial_page, capacity_page, sensitivity_page),
-    ),
-}
-# What further tables and pages are made of, with the test set at the end of the name where there are several.
-_OWN = re.compile(
-    r"(table[23]|metrics|means|gains|image-by-image|images|factorial|effects|capacity|sensitivity)(-.+)?"
-    r"\.(md|tex|csv|html|png|pdf)|faces\.png"  # the face grid was a PNG once
-)
-RENDERERS: dict[str, Callable[[Table], str]] = {
-    "md": markdown.render,
-    "tex": latex.render,
-    "csv": csv_file.render,
-    "html": html.render,
-}
+STAMP = ".drawn.json"  # beside a report: what it was drawn from, and the files that were written
+_READ = ("experiment.json", "*/run.json", "*/curve.*", "*/scores*", "samples/*", "*/samples/*")
+_CODE = ("report", "papers", "analysis", "metrics", "runs")  # rooms that decide what a report says
+_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "tabulate", "jinja2", "pillow")
 
 
 def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
-    """Write table1.md/.tex/.csv, fig6.png/.pdf, faces.webp, index.md and further pages; return the files written.
+    """Draw the report of the experiment in `results_dir` into `out_dir`; return its files.
 
-    With several test sets, or one without a truth, there are table2 and table3, too.
-    The pages (all metrics, image by image, factorial effects, capacity, protocol sensitivity) have tables and pictures
-    of their own. Reads `results_dir` only, so it can be repeated at any time: the same results give the same bytes.
-    Rows without results are shown as such; a picture with nothing to show is not written. Raises UserError for results
-    that are missing, damaged or of another layout, and OSError when a file cannot be written.
+    Reads `results_dir` only. A report of the same results, by the same code, whose files nobody has touched since, is
+    left as it is. Raises what `bench.report.draw.draw_report` does, and UserError for results that are missing, damaged
+    or of another layout.
     """
-    return draw_report(read_results(results_dir), out_dir)
+    digest = _digest(results_dir)
+    if (files := _drawn(out_dir, digest)) is not None:
+        return files
+    from bench.analysis.results import read_results
+    from bench.report.draw import draw_report
+
+    files = draw_report(read_results(results_dir), out_dir)
+    write_json(out_dir / STAMP, {"digest": digest, "files": {file.name: _state(file) for file in files}})
+    return files
 
 
-def draw_report(results: Results, out_dir: Path) -> list[Path]:
-    """Do what `build_report` does, with results that have been read."""
-    if results.kind not in KINDS:
-        raise UserError(
-            f"{results.folder / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
-        )
-    kind = KINDS[results.kind]
-    tables = {name: table for name, draw in kind.tables.items() if (table := draw(results)) is not None}
-    contents: dict[str, bytes | None] = {}
-    for table in tables.values():
-        contents |= _rendered(table)
-    contents |= _pictures(results)
-    pages = [page for build in kind.pages if (page := build(results)) is not None]
-    drawn = [name for name, content in contents.items() if content is not None]
-    contents["index.md"] = render_page(results, tables, drawn, pages).encode()
-    for page in pages:
-        contents |= _page(results, page)
-    return _write(out_dir, contents)
+def _drawn(out_dir: Path, digest: str) -> list[Path] | None:
+    """Return the files of a report that was drawn from what has this digest; None where it has to be drawn."""
+    try:
+        stamp = json.loads((out_dir / STAMP).read_text(encoding="utf-8"))
+        files = {out_dir / name: state for name, state in stamp["files"].items()}
+        same = stamp["digest"] == digest and all(_state(file) == state for file, state in files.items())
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return list(files) if same and files else None
 
 
-def _rendered(table: Table) -> dict[str, bytes | None]:
-    return {f"{table.name}.{ending}": render(table).encode() for ending, render in RENDERERS.items()}
+def _digest(results_dir: Path) -> str:
+    """Return a hash of what a report is drawn from: records by their content, other files by size and time."""
+    digest = hashlib.sha256(_code().encode())
+    for path in sorted({path for pattern in _READ for path in results_dir.glob(pattern)}):
+        content = path.read_bytes() if path.suffix == ".json" else repr(_state(path)).encode()
+        digest.update(f"{path.relative_to(results_dir)} {len(content)} ".encode() + content)
+    return digest.hexdigest()
 
 
-def _page(results: Results, page: Page) -> dict[str, bytes | None]:
-    """Return file name -> content of a page, its tables and its pictures."""
-    from bench.report.curves import figure_bytes
-
-    contents: dict[str, bytes | None] = {f"{page.name}.md": render_subpage(results, page).encode()}
-    for table in page.tables:
-        contents |= _rendered(table)
-    for name, picture in page.pictures.items():
-        figure = picture.draw()
-        contents |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in ("png", "pdf")}
-    return contents
+@functools.cache
+def _code() -> str:
+    """Return a hash of the code and data of the rooms that decide what a report says, with the libraries' versions."""
+    versions = [f"{name} {_version(name)}" for name in _LIBRARIES]
+    digest = hashlib.sha256(" ".join(versions).encode())
+    rooms = [Path(__file__).parents[1] / room for room in _CODE]
+    for path in sorted(path for room in rooms for path in room.rglob("*") if path.suffix in (".py", ".toml")):
+        digest.update(path.read_bytes())
+    return digest.hexdigest()
 
 
-def _pictures(results: Results) -> dict[str, bytes | None]:
-    """Return file name -> content of every picture; None for one with nothing to show."""
-    from bench.report.curves import draw_curves, figure_bytes
-    from bench.report.faces import draw_faces, grid_bytes
-
-    curves, faces = draw_curves(results), draw_faces(results)
-    return {
-        "fig6.png": figure_bytes(curves, "png") if curves else None,
-        "fig6.pdf": figure_bytes(curves, "pdf") if curves else None,
-        "faces.webp": grid_bytes(faces) if faces else None,
-    }
+def _version(name: str) -> str:
+    try:
+        return importlib.metadata.version(name)
+    except importlib.metadata.PackageNotFoundError:
+        return "missing"
 
 
-def _write(folder: Path, contents: dict[str, bytes | None]) -> list[Path]:
-    """Write what there is and remove what an earlier report left of what there is not."""
-    with held(folder):
-        for path in folder.iterdir():
-            if _OWN.fullmatch(path.name) and path.name not in contents:
-                path.unlink()
-        for name, content in contents.items():
-            if content is None:
-                (folder / name).unlink(missing_ok=True)
-            else:
-                write_bytes(folder / name, content)
-    return [folder / name for name, content in contents.items() if content is not None]
+def _state(path: Path) -> list[int]:
+    """Return a file's size and the time of its last change; raise OSError where there is none."""
+    status = path.stat()
+    return [status.st_size, status.st_mtime_ns]

@@ -29,7 +29,7 @@ from bench.papers.judge import (
 )
 from bench.papers.published import ledger
 from bench.report.ablation import caption, listed
-from bench.report.build import draw_report
+from bench.report.draw import draw_report
 from bench.report.markdown import escape
 from bench.report.table import DASH
 

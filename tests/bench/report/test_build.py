@@ -13,7 +13,7 @@ import pytest
 
 from bench.core.errors import UserError
 from bench.core.files import LOCK, read_json
-from bench.report.build import build_report
+from bench.report.build import STAMP, build_report
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
 FIRST = {"table1.md", "table1.tex", "table1.csv", "table1.html", "fig6.png", "fig6.pdf", "faces.webp"}
@@ -26,7 +26,7 @@ RUN = run_name("msfnet-8")
 
 
 def contents(folder: Path) -> dict[str, bytes]:
-    files = [path for path in folder.rglob("*") if path.is_file() and path.name != LOCK]
+    files = [path for path in folder.rglob("*") if path.is_file() and path.name not in (LOCK, STAMP)]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
@@ -53,6 +53,25 @@ def test_the_same_results_give_the_same_bytes_without_torch(tmp_path: Path) -> N
     )
     assert contents(tmp_path / "first") == contents(tmp_path / "second")
     assert contents(folder) == before, "the results are only read"
+
+
+def test_a_report_that_is_up_to_date_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, out = fabricate(tmp_path / "results", rows=few_rows(), images=("a",)), tmp_path / "report"
+    first = build_report(folder, out)
+    times = {path: path.stat().st_mtime_ns for path in first}
+    monkeypatch.setattr("bench.report.draw.draw_report", lambda *_: pytest.fail("it was drawn again"))
+    change(folder / "experiment.json")  # written anew, with the same content
+    assert build_report(folder, out) == first
+    assert {path: path.stat().st_mtime_ns for path in first} == times
+    monkeypatch.undo()
+    (out / "table1.md").write_text("touched")
+    build_report(folder, out)
+    assert "touched" not in (out / "table1.md").read_text(encoding="utf-8")
+    change(folder / "experiment.json", title="Another title")
+    build_report(folder, out)
+    assert "Another title" in (out / "table1.md").read_text(encoding="utf-8")
+    (out / "fig6.pdf").unlink()
+    assert all(path.exists() for path in build_report(folder, out))
 
 
 def test_the_page_names_every_run_and_links_what_is_there(tmp_path: Path) -> None:

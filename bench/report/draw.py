@@ -1,0 +1,120 @@
+"""Draw a report: tables, figures and pages, from results alone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from bench.analysis.results import Results
+from bench.core.errors import UserError, suggest
+from bench.core.files import held, write_bytes
+from bench.report import csv_file, html, latex, markdown
+from bench.report.ablation import ablation_table
+from bench.report.capacity import capacity_page
+from bench.report.comparison import comparison_table, realworld_table
+from bench.report.factorial import factorial_page
+from bench.report.gains import metrics_page
+from bench.report.images import images_page
+from bench.report.page import render_page, render_subpage
+from bench.report.sensitivity import sensitivity_page
+from bench.report.subpage import Page
+from bench.report.table import Table
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of experiment: its tables, by the published table that stands beside each, and its further pages."""
+
+    tables: Mapping[str, Callable[[Results], Table | None]]
+    pages: tuple[Callable[[Results], Page | None], ...]
+
+
+KINDS = {
+    "ablation": Kind(
+        {"Table 1": ablation_table, "Table 2": comparison_table, "Table 3": realworld_table},
+        (metrics_page, images_page, factorial_page, capacity_page, sensitivity_page),
+    ),
+}
+# What further tables and pages are made of, with the test set at the end of the name where there are several.
+_OWN = re.compile(
+    r"(table[23]|metrics|means|gains|image-by-image|images|factorial|effects|capacity|sensitivity)(-.+)?"
+    r"\.(md|tex|csv|html|png|pdf)|faces\.png"  # the face grid was a PNG once
+)
+RENDERERS: dict[str, Callable[[Table], str]] = {
+    "md": markdown.render,
+    "tex": latex.render,
+    "csv": csv_file.render,
+    "html": html.render,
+}
+
+
+def draw_report(results: Results, out_dir: Path) -> list[Path]:
+    """Write the tables (table1 and, with several test sets, table2 and table3), figures, faces.webp and pages.
+
+    The pages (all metrics, image by image, factorial effects, capacity, protocol sensitivity) have tables and pictures
+    of their own. The same results give the same bytes. Rows without results are shown as such; a picture with nothing
+    to show is not written. Returns the files written; raises UserError for results of an unknown kind and for pictures
+    that cannot be read, and OSError when a file cannot be written.
+    """
+    if results.kind not in KINDS:
+        raise UserError(
+            f"{results.folder / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
+        )
+    kind = KINDS[results.kind]
+    tables = {name: table for name, draw in kind.tables.items() if (table := draw(results)) is not None}
+    contents: dict[str, bytes | None] = {}
+    for table in tables.values():
+        contents |= _rendered(table)
+    contents |= _pictures(results)
+    pages = [page for build in kind.pages if (page := build(results)) is not None]
+    drawn = [name for name, content in contents.items() if content is not None]
+    contents["index.md"] = render_page(results, tables, drawn, pages).encode()
+    for page in pages:
+        contents |= _page(results, page)
+    return _write(out_dir, contents)
+
+
+def _rendered(table: Table) -> dict[str, bytes | None]:
+    return {f"{table.name}.{ending}": render(table).encode() for ending, render in RENDERERS.items()}
+
+
+def _page(results: Results, page: Page) -> dict[str, bytes | None]:
+    """Return file name -> content of a page, its tables and its pictures."""
+    from bench.report.curves import figure_bytes
+
+    contents: dict[str, bytes | None] = {f"{page.name}.md": render_subpage(results, page).encode()}
+    for table in page.tables:
+        contents |= _rendered(table)
+    for name, picture in page.pictures.items():
+        figure = picture.draw()
+        contents |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in ("png", "pdf")}
+    return contents
+
+
+def _pictures(results: Results) -> dict[str, bytes | None]:
+    """Return file name -> content of every picture; None for one with nothing to show."""
+    from bench.report.curves import draw_curves, figure_bytes
+    from bench.report.faces import draw_faces, grid_bytes
+
+    curves, faces = draw_curves(results), draw_faces(results)
+    return {
+        "fig6.png": figure_bytes(curves, "png") if curves else None,
+        "fig6.pdf": figure_bytes(curves, "pdf") if curves else None,
+        "faces.webp": grid_bytes(faces) if faces else None,
+    }
+
+
+def _write(folder: Path, contents: dict[str, bytes | None]) -> list[Path]:
+    """Write what there is and remove what an earlier report left of what there is not."""
+    with held(folder):
+        for path in folder.iterdir():
+            if _OWN.fullmatch(path.name) and path.name not in contents:
+                path.unlink()
+        for name, content in contents.items():
+            if content is None:
+                (folder / name).unlink(missing_ok=True)
+            else:
+                write_bytes(folder / name, content)
+    return [folder / name for name, content in contents.items() if content is not None]
