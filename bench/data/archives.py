@@ -1,24 +1,25 @@
-"""Walk and read tar (.tar, .tar.gz, .tgz) and zip archives without unpacking them, whatever state they are in."""
+"""Walk and read tar and zip archives without unpacking them, by tarfile and zipfile.
+
+Those two stop silently where an archive is damaged; that its end and the number of its members are as they should be
+is checked here, since photos would be lost otherwise.
+"""
 
 from __future__ import annotations
 
-import bz2
-import gzip
-import lzma
 import os
 import stat
 import struct
 import tarfile
+import unicodedata
 import zipfile
-import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
-from typing import BinaryIO, NamedTuple, cast
+from typing import IO, NamedTuple, cast
 
 from bench.core.errors import UserError, reason
 
-_OPENERS: dict[bytes, Callable[[Path], object]] = {b"\x1f\x8b": gzip.open, b"BZh": bz2.open, b"\xfd7zXZ": lzma.open}
 _ZIP = b"PK"
+_METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
 class Found(NamedTuple):
@@ -34,23 +35,53 @@ class Archive:
     """An open archive; its kind is told by its first bytes, not by its name."""
 
     def __init__(self, path: Path) -> None:
-        self.file: BinaryIO = path.open("rb")
-        head = self.file.read(8)
-        self.is_zip = head.startswith(_ZIP)
-        for magic, opener in _OPENERS.items():
-            if head.startswith(magic):
-                self.file.close()
-                self.file = cast(BinaryIO, opener(path))
-        self.file.seek(0)
+        self._raw = path.open("rb")
+        try:
+            self.is_zip = self._raw.read(2) == _ZIP
+            self._raw.seek(0)
+            if self.is_zip:
+                self.zip = _open_zip(self._raw)
+                self._members = {member.header_offset: member for member in self.zip.infolist()}
+            else:
+                self.tar = _open_tar(self._raw)
+        except BaseException:
+            self._raw.close()
+            raise
+
+    @property
+    def file(self) -> IO[bytes]:
+        """The archive's bytes, those of a compressed tar unpacked."""
+        return self._raw if self.is_zip else cast(IO[bytes], self.tar.fileobj)
 
     def read(self, place: int, size: int) -> bytes:
         """Return the bytes of a file that was found at `place`; anything may be raised where an archive is damaged."""
+        if self.is_zip:
+            if place not in self._members:
+                raise ValueError("no zip member where one was")
+            with self.zip.open(self._members[place]) as file:
+                return file.read(size + 1)
         self.file.seek(place)
-        return _read_zipped(self.file, size) if self.is_zip else self.file.read(size)
+        return self.file.read(size)
 
     def close(self) -> None:
         """Close the archive."""
-        self.file.close()
+        (self.zip if self.is_zip else self.tar).close()
+        self._raw.close()
+
+
+def _open_tar(file: IO[bytes]) -> tarfile.TarFile:
+    try:
+        return tarfile.open(fileobj=file, mode="r:*", encoding="utf-8", errors="surrogateescape")
+    except tarfile.ReadError:
+        raise tarfile.ReadError("tarfile cannot open it") from None
+
+
+def _open_zip(file: IO[bytes]) -> zipfile.ZipFile:
+    """Open a zip; names are UTF-8, which macOS writes without saying so, else code page 437."""
+    try:
+        return zipfile.ZipFile(file, metadata_encoding="utf-8")
+    except UnicodeDecodeError:
+        return zipfile.ZipFile(file)
 
 
 def walk_archive(path: Path) -> Iterator[Found]:
@@ -58,29 +89,36 @@ def walk_archive(path: Path) -> Iterator[Found]:
 
     Raises UserError when the archive is truncated or damaged or none.
     """
-    archive = Archive(path)
+    with path.open("rb") as file:
+        kind = "zip" if file.read(2) == _ZIP else "tar"
     try:
-        yield from _walk_zip(archive.file) if archive.is_zip else _walk_tar(archive.file)
+        archive = Archive(path)
+        try:
+            yield from _walk_zip(archive) if archive.is_zip else _walk_tar(archive)
+        finally:
+            archive.close()
     except Exception as error:  # damaged archives make the libraries raise anything
         raise UserError(
-            f"{path}: not a whole {'zip' if archive.is_zip else 'tar'} archive ({reason(error)}); fetch it again, or, "
-            "if it is an archive of another kind, unpack it and give the folder"
+            f"{path}: not a whole {kind} archive ({reason(error)}); fetch it again, or, if it is an archive of another "
+            "kind, unpack it and give the folder"
         ) from None
-    finally:
-        archive.close()
 
 
-def _walk_tar(file: BinaryIO) -> Iterator[Found]:
-    with tarfile.open(fileobj=file, mode="r:", encoding="utf-8", errors="surrogateescape") as archive:
-        last = -1
-        while (member := archive.next()) is not None:
-            if member.size < 0 or archive.offset <= last:
-                raise tarfile.ReadError("a negative size")  # Python before 3.11.14 would go round in a circle
-            last = archive.offset
-            archive.members = []  # type: ignore[attr-defined] # it would keep every member: a kilobyte each
-            if not member.isdir():
-                yield Found(_tar_name(member), member.size, member.offset_data, _tar_problem(member))
-        _check_end(file, archive.offset)
+def _path(name: str) -> str:
+    """Return a member's path as POSIX writes it: Windows writes backslashes, and macOS takes letters apart."""
+    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+
+
+def _walk_tar(archive: Archive) -> Iterator[Found]:
+    last, tar = -1, archive.tar
+    while (member := tar.next()) is not None:
+        if member.size < 0 or tar.offset <= last:
+            raise tarfile.ReadError("a negative size")  # Python before 3.11.14 would go round in a circle
+        last = tar.offset
+        tar.members = []  # type: ignore[attr-defined] # it would keep every member: a kilobyte each
+        if not member.isdir():
+            yield Found(_path(_tar_name(member)), member.size, member.offset_data, _tar_problem(member))
+    _check_end(archive.file, tar.offset)
 
 
 def _tar_name(member: tarfile.TarInfo) -> str:
@@ -100,7 +138,7 @@ def _tar_problem(member: tarfile.TarInfo) -> str:
     return "" if member.isfile() else "unsafe: not a plain file"
 
 
-def _check_end(file: BinaryIO, offset: int) -> None:
+def _check_end(file: IO[bytes], offset: int) -> None:
     """Raise tarfile.ReadError unless a tar's members end at `offset` with a block of zeros, and zeros alone follow.
 
     tarfile takes whatever is no header for the end. Reading on also has a compressed file's checksum checked.
@@ -116,35 +154,12 @@ def _check_end(file: BinaryIO, offset: int) -> None:
             raise tarfile.ReadError("more follows after its end")
 
 
-def _walk_zip(file: BinaryIO) -> Iterator[Found]:
-    with zipfile.ZipFile(file) as archive:
-        for member in archive.infolist():
-            if not member.is_dir():
-                yield Found(_zip_name(member), member.file_size, member.header_offset, _zip_problem(member))
-        _check_count(file, len(archive.infolist()))
-
-
-def _check_count(file: BinaryIO, found: int) -> None:
-    """Raise zipfile.BadZipFile unless a zip's end record counts as many members as were found (APPNOTE.TXT, 4.3.16).
-
-    zipfile takes a damaged length in the directory for one that swallows the next members.
-    """
-    file.seek(0, os.SEEK_END)
-    file.seek(max(0, file.tell() - (1 << 16) - 22))  # a comment may follow the record
-    tail = file.read()
-    (count,) = struct.unpack_from("<H", tail, tail.rindex(b"PK\5\6") + 10)
-    if count not in (found & 0xFFFF, 0xFFFF):  # the latter where there are more than the field can hold
-        raise zipfile.BadZipFile(f"{found} of {count} members found")
-
-
-def _zip_name(member: zipfile.ZipInfo) -> str:
-    """Return a zip member's name; macOS writes UTF-8 without saying so, which was read as code page 437."""
-    if member.flag_bits & 0x800:
-        return member.filename
-    try:
-        return member.filename.encode("cp437").decode("utf-8")
-    except UnicodeError:
-        return member.filename
+def _walk_zip(archive: Archive) -> Iterator[Found]:
+    members = archive.zip.infolist()
+    for member in members:
+        if not member.is_dir():
+            yield Found(_path(member.filename), member.file_size, member.header_offset, _zip_problem(member))
+    _check_count(archive.file, len(members))
 
 
 def _zip_problem(member: zipfile.ZipInfo) -> str:
@@ -152,40 +167,18 @@ def _zip_problem(member: zipfile.ZipInfo) -> str:
         return "unsafe: a link"
     if member.flag_bits & 1:
         return "encrypted"
-    known = member.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    known = member.compress_type in _METHODS
     return "" if known else f"packed by zip's method {member.compress_type}, expected deflate: pack it again"
 
 
-def _read_zipped(file: BinaryIO, size: int) -> bytes:
-    """Read the zip member of `size` unpacked bytes whose local header is next in `file` (APPNOTE.TXT, 4.3.7-4.3.9).
+def _check_count(file: IO[bytes], count: int) -> None:
+    """Raise zipfile.BadZipFile unless a zip's end record counts as many members as were found (APPNOTE.TXT, 4.3.16).
 
-    zipfile would keep the whole directory in memory, 120 MB for CelebA. Raises ValueError, EOFError, zlib.error or
-    struct.error when the member is damaged or holds more than `size` bytes, of which no more than one is unpacked.
+    zipfile takes a damaged length in the directory for one that swallows the next members.
     """
-    signature, method, checksum, name, extra = struct.unpack("<4s4xH4xI8xHH", file.read(30))
-    if signature != b"PK\3\4":
-        raise ValueError("no zip member where one was")
-    file.seek(name + extra, os.SEEK_CUR)
-    if method == zipfile.ZIP_STORED:
-        content, rest = file.read(size), file.read(8)
-    else:
-        content, rest = _inflate(file, size)
-    # What was packed in one pass has its checksum after the data, with or without a signature before it.
-    after = rest.removeprefix(b"PK\7\x08")[:4]
-    if zlib.crc32(content) not in (checksum, int.from_bytes(after, "little")):
-        raise ValueError("wrong checksum")
-    return content
-
-
-def _inflate(file: BinaryIO, size: int) -> tuple[bytes, bytes]:
-    """Unpack a deflate stream of `size` bytes; return also the eight packed bytes that follow it."""
-    inflater, parts, left = zlib.decompressobj(-zlib.MAX_WBITS), [b""], size
-    while not inflater.eof:
-        block = file.read(1 << 14)
-        if not block:
-            raise EOFError("cut off")
-        parts.append(inflater.decompress(block, left + 1))
-        left -= len(parts[-1])
-        if left < 0:
-            raise ValueError(f"more than the {size} bytes it declares")
-    return b"".join(parts), (inflater.unused_data + file.read(8))[:8]
+    file.seek(0, os.SEEK_END)
+    file.seek(max(0, file.tell() - (1 << 16) - 22))  # a comment may follow the record
+    tail = file.read()
+    (expected,) = struct.unpack_from("<H", tail, tail.rindex(b"PK\5\6") + 10)
+    if expected not in (count & 0xFFFF, 0xFFFF):  # the latter where there are more than the field can hold
+        raise zipfile.BadZipFile(f"{count} of {expected} members found")

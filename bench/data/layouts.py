@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import functools
 import re
+import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -58,7 +59,8 @@ class Layout:
             split = splits[0]
         folders = [part.lower() for part in PurePosixPath(entry.path).parts[:-1]]
         split = next((name for folder, name in self.folders.items() if folder in folders), split)
-        return Placed(entry, split, entry.path if self.by_path else entry.name, groups.get("identity") or "")
+        file = unicodedata.normalize("NFC", entry.path if self.by_path else entry.name)
+        return Placed(entry, split, file, groups.get("identity") or "")
 
 
 @functools.cache

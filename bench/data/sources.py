@@ -1,12 +1,14 @@
 """Find and read photos in folders, tar and zip archives, one at a time; nothing is ever unpacked to disk.
 
 What can't be used is named and skipped with its reason. A source that may have lost photos (missing, truncated,
-damaged, unreadable) is an error. Memory stays flat: a file listed costs some 200 bytes, a file read its own size.
+damaged, unreadable) is an error. Memory stays flat: a file listed costs some 200 bytes, three times that while a zip is
+read, and a file read its own size.
 """
 
 from __future__ import annotations
 
 import os
+import posixpath
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -144,7 +146,8 @@ def _list_one(source: Path, listing: Listing) -> None:
         if not source.exists():
             raise UserError(f"{source}: no such file or folder")
         walk = _walk_folder(source) if source.is_dir() else walk_archive(source)
-        useful = sum(_sort_in(found, source, listing) for found in walk)
+        members = {member.path: member for member in walk}  # of one that is there twice the last, as unpacking gives
+        useful = sum(_sort_in(member, source, listing) for member in members.values())
     except PermissionError as error:
         raise UserError(f"{error.filename or source}: may not be read; change its permissions") from None
     except OSError as error:
@@ -159,35 +162,35 @@ def _list_one(source: Path, listing: Listing) -> None:
     raise UserError(f"{source}: no files in it{first}; expected photos")
 
 
-def _sort_in(found: Found, source: Path, listing: Listing) -> bool:
+def _sort_in(member: Found, source: Path, listing: Listing) -> bool:
     """Put a file where it belongs in a listing; return whether it is of use."""
-    path = PurePosixPath(found.path)
-    if _is_no_photo(path):
+    parts = [part for part in member.path.split("/") if part not in ("", ".")]
+    if _is_no_photo(parts):
         return False
-    entry = Entry(path.as_posix(), source, found.size, found.place)
-    problem = found.problem or _problem(path, found.size)
+    absolute = "/" * member.path.startswith("/")
+    entry = Entry(absolute + "/".join(parts), source, member.size, member.place)
+    stem, suffix = posixpath.splitext(entry.path)
+    problem = member.problem
+    if not problem and (absolute or ".." in parts or "\\" in entry.path):
+        problem = "unsafe: a path out of its source"
+    elif not problem and suffix.lower() in _ARCHIVES:
+        problem = _NESTED
+    elif not problem and member.size > MAX_BYTES:
+        problem = "too large for a photo"
     if problem:
         listing.skipped.append((entry.where, problem))
-    elif path.suffix.lower() == _SIDECAR:
-        listing.sidecars.setdefault(path.with_suffix("").as_posix(), entry)
+    elif suffix.lower() == _SIDECAR:
+        listing.sidecars.setdefault(stem, entry)
     else:
         listing.photos.append(entry)
     return not problem
 
 
-def _is_no_photo(path: PurePosixPath) -> bool:
-    if path.suffix.lower() in _NO_PHOTO or path.name.lower() in _NO_PHOTO_NAMES:
+def _is_no_photo(parts: Sequence[str]) -> bool:
+    name = parts[-1].lower() if parts else ""
+    if posixpath.splitext(name)[1] in _NO_PHOTO or name in _NO_PHOTO_NAMES:
         return True
-    return any((part[0] == "." and part != "..") or part in _NO_PHOTO_FOLDERS for part in path.parts)
-
-
-def _problem(path: PurePosixPath, size: int) -> str:
-    """Return why a file whose content can be read is not used all the same, "" if it is."""
-    if path.is_absolute() or ".." in path.parts or "\\" in path.as_posix():
-        return "unsafe: a path out of its source"
-    if path.suffix.lower() in _ARCHIVES:
-        return _NESTED
-    return "too large for a photo" if size > MAX_BYTES else ""
+    return any((part[0] == "." and part != "..") or part in _NO_PHOTO_FOLDERS for part in parts)
 
 
 def _walk_folder(folder: Path) -> Iterator[Found]:
@@ -199,7 +202,7 @@ def _walk_folder(folder: Path) -> Iterator[Found]:
             ordered = sorted(children, key=lambda child: child.name)
         for child in ordered:
             if child.is_dir(follow_symlinks=False):
-                if not _is_no_photo(PurePosixPath(child.name, "photo")):
+                if not _is_no_photo([child.name, "photo"]):
                     waiting.append(f"{prefix}{child.name}/")
                 continue
             size, problem = _look_at(child, root)
