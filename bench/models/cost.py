@@ -1,18 +1,20 @@
-"""What a network costs: parameters, multiply-adds, seconds an image."""
+"""What a network costs in numbers that no machine changes: parameters and multiply-adds."""
 
 from __future__ import annotations
 
-import os
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import torch
-from torch.utils.flop_counter import FlopCounterMode
+from torch import Tensor, nn
+from torch.utils.flop_counter import flop_registry
 
-from bench.models.latency import latency
+from bench.core.errors import UserError
+from bench.models import registry
+from bench.models.meta import Mode, meta_device
 
-if TYPE_CHECKING:
-    from torch import Tensor, nn
+HR_SIZE = 128  # networks are counted for one picture of this size
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ def count_parameters(model: nn.Module) -> int:
 def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
     """Count the multiply-adds of convolutions and matrix products for the input `lr` [1, 3, h, w].
 
-    A layer that computes its published formula in a cheaper exact way tells the difference by a method
+    A layer that computes its published formula in a cheaper exact way gives the difference by a method
     `saved_multiply_adds(shape of its input)`; the published count adds it, so that it compares with the literature.
     """
     saved: list[int] = []
@@ -44,21 +46,45 @@ def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
     training = model.training
     model.eval()
     try:
-        with FlopCounterMode(display=False) as counter:
+        with _Counter() as counter:
             model(lr)
     finally:
         model.train(training)
         for hook in hooks:
             hook.remove()
-    executed = counter.get_total_flops() // 2
+    executed = counter.operations // 2
     return MultiplyAdds(published=executed + sum(saved), executed=executed)
 
 
-def seconds_per_image(model: nn.Module, lr: Tensor, least_seconds: float | None = None) -> float:
-    """Return the median wall time of a forward pass of one image [1, 3, h, w]; `latency` measures it.
+def count_method(method: str, options: Mapping[str, Any]) -> tuple[int, MultiplyAdds]:
+    """Return the parameters of a method with these options, and the multiply-adds of one 128x128 output image.
 
-    Measured for `least_seconds`, by default `$FSR_TIMING_SECONDS` or 1.
+    Counted on the meta device, or on the CPU where a method cannot run there.
     """
-    if least_seconds is None:
-        least_seconds = float(os.environ.get("FSR_TIMING_SECONDS", "1"))
-    return latency(model, lr, least_seconds=least_seconds).median
+    size = HR_SIZE // int(options.get("scale", 8))
+
+    def count() -> tuple[int, MultiplyAdds]:
+        model = registry.build(method, options)
+        return count_parameters(model), count_multiply_adds(model, torch.rand(1, 3, size, size))
+
+    try:
+        with meta_device():
+            return count()
+    except UserError:
+        raise
+    except Exception:
+        return count()
+
+
+class _Counter(Mode):
+    """Add up floating-point operations by torch's own formulas, without its report by module."""
+
+    operations = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if formula := flop_registry.get(func._overloadpacket):
+            self.operations += formula(*args, **(kwargs or {}), out_val=out)
+        return out

@@ -1,0 +1,137 @@
+"""Networks without weights: torch's meta device, on which a tensor has a shape and no values."""
+
+from __future__ import annotations
+
+import contextlib
+import itertools
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch.utils._python_dispatch import TorchDispatchMode
+
+_aten = torch.ops.aten
+
+
+class Mode(TorchDispatchMode):
+    """A mode of torch that does without its compiler, whose import takes a second."""
+
+    @classmethod
+    def _should_skip_dynamo(cls) -> bool:
+        return False
+
+
+@contextlib.contextmanager
+def meta_device() -> Iterator[None]:
+    """Build and run networks for their shapes alone: no memory, no arithmetic, no gradients.
+
+    What reads values raises NotImplementedError. torch infers many shapes with its compiler's Python code: the import
+    and a millisecond an operation are more than `fsr methods` may take, so common operations have a rule here.
+    """
+    with torch.device("meta"), torch.no_grad(), _Shapes():
+        yield
+
+
+class _Shapes(Mode):
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        rule = _RULES.get(func)
+        if rule is None or not getattr(args[0], "is_meta", True):
+            return func(*args, **(kwargs or {}))
+        return rule(*args, **(kwargs or {}))
+
+
+def _in_place(x: Tensor, *_: Any, **__: Any) -> Tensor:
+    return x
+
+
+def _into(*_: Any, out: Tensor) -> Tensor:
+    return out
+
+
+def _same(x: Tensor, *_: Any) -> Tensor:
+    return x.new_empty(x.shape)
+
+
+def _broadcast(x: Tensor, other: Any, *_: Any, **__: Any) -> Tensor:
+    if not isinstance(other, Tensor) or other.shape == x.shape:
+        return x.new_empty(x.shape)
+    sides = itertools.zip_longest(reversed(x.shape), reversed(other.shape), fillvalue=1)
+    return x.new_empty([b if a == 1 else a for a, b in sides][::-1])
+
+
+def _reduce(x: Tensor, dims: list[int], keep: bool = False, *_: Any, **__: Any) -> Tensor:
+    gone = {dim % x.dim() for dim in dims or range(x.dim())}
+    return x.new_empty([1 if dim in gone else n for dim, n in enumerate(x.shape) if keep or dim not in gone])
+
+
+def _concatenate(parts: list[Tensor], dim: int = 0) -> Tensor:
+    size = list(parts[0].shape)
+    size[dim] = sum(part.shape[dim] for part in parts)
+    return parts[0].new_empty(size)
+
+
+def _multiply(x: Tensor, other: Tensor) -> Tensor:
+    return x.new_empty([*x.shape[:-1], other.shape[-1]])
+
+
+def _multiply_and_add(_: Tensor, x: Tensor, other: Tensor, **__: Any) -> Tensor:
+    return _multiply(x, other)
+
+
+def _convolve(
+    x: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, extra: Any, groups: int
+) -> Tensor:
+    sides = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, extra, strict=True)
+    if transposed:
+        size = [(n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in sides]
+        return x.new_empty([len(x), weight.shape[1] * groups, *size])
+    return x.new_empty([len(x), len(weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in sides)])
+
+
+def _pool(x: Tensor, kernel: list[int], stride: Any = (), padding: Any = (0, 0), ceil: bool = False, *_: Any) -> Tensor:
+    sides = zip(x.shape[-2:], kernel, stride or kernel, padding, strict=True)
+    size = [(n + 2 * p - k + (s - 1 if ceil else 0)) // s + 1 for n, k, s, p in sides]
+    return x.new_empty([*x.shape[:-2], *size])
+
+
+def _normalise(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
+    return x.new_empty(x.shape), x.new_empty(0), x.new_empty(0)
+
+
+def _pad(x: Tensor, padding: list[int]) -> Tensor:
+    left, right, top, bottom = padding
+    return x.new_empty([*x.shape[:-2], x.shape[-2] + top + bottom, x.shape[-1] + left + right])
+
+
+def _resize(x: Tensor, size: list[int], *_: Any) -> Tensor:
+    return x.new_empty([*x.shape[:2], *size])
+
+
+def _rules() -> dict[Any, Callable[..., Any]]:
+    names = {
+        _in_place: "normal_ uniform_ zero_ fill_.Scalar add_.Tensor leaky_relu_ relu_",
+        _into: "mul.out",
+        _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar",
+        _broadcast: "add.Tensor sub.Tensor mul.Tensor div.Tensor",
+        _reduce: "mean.dim sum.dim_IntList",
+        _concatenate: "cat",
+        _multiply: "mm bmm",
+        _multiply_and_add: "addmm baddbmm",
+        _convolve: "convolution",
+        _normalise: "native_batch_norm",
+        _pool: "avg_pool2d",
+        _pad: "reflection_pad2d",
+        _resize: "upsample_nearest2d upsample_bicubic2d _upsample_bicubic2d_aa",
+    }
+    found: dict[Any, Callable[..., Any]] = {}
+    for rule, operations in names.items():
+        for operation in operations.split():
+            name, _, overload = operation.partition(".")
+            found[getattr(getattr(_aten, name), overload or "default")] = rule
+    return found
+
+
+_RULES = _rules()
