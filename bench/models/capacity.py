@@ -9,14 +9,16 @@ from typing import Any
 
 from bench.core.errors import UserError
 from bench.models import registry
+from bench.models.cost import count_parameters
+from bench.models.meta import on_meta
 
 _STEPS = 100  # widths that are tried lie 1/100 apart
 _WIDEST = 8
 
 
-def count_parameters(method: str, options: Mapping[str, Any]) -> int:
+def method_size(method: str, options: Mapping[str, Any]) -> int:
     """Return how many parameters a method has with these options."""
-    return sum(parameter.numel() for parameter in registry.build(method, options).parameters())
+    return on_meta(lambda: count_parameters(registry.build(method, options)))
 
 
 def match_width(method: str, options: Mapping[str, Any], size: int) -> float:
@@ -30,7 +32,7 @@ def match_width(method: str, options: Mapping[str, Any], size: int) -> float:
 
     @functools.cache
     def count(step: int) -> int:
-        return count_parameters(method, {**options, "width": step / _STEPS})
+        return method_size(method, {**options, "width": step / _STEPS})
 
     # Parameters grow about as the square of the width: begin there and walk.
     given = max(1, round(options["width"] * _STEPS))
@@ -41,5 +43,5 @@ def match_width(method: str, options: Mapping[str, Any], size: int) -> float:
         step += 1
         if step > _WIDEST * _STEPS:
             raise UserError(f"method '{method}': no width up to {_WIDEST} gives {size:,} parameters")
-    nearest = min((step - 1 or step, step), key=lambda one: abs(count(one) - size))
+    nearest = min((step - 1 or step, step), key=lambda tried: abs(count(tried) - size))
     return float(nearest / _STEPS)

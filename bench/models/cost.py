@@ -1,20 +1,27 @@
-"""What a network costs in numbers that no machine changes: parameters and multiply-adds."""
+"""What a network costs: parameters, multiply-adds, seconds."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import contextlib
+import os
+import statistics
+import time
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import Tensor, nn
 from torch.utils.flop_counter import flop_registry
 
-from bench.core.errors import UserError
+from bench.core.provenance import describe_device
 from bench.models import registry
-from bench.models.meta import Mode, meta_device
+from bench.models.meta import Mode, on_meta
 
-HR_SIZE = 128  # networks are counted for one picture of this size
+HR_SIZE = 128  # networks are measured for pictures of this size
+Dtype = Literal["float32", "bfloat16"]
+DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
+_LEAST_PASSES = 5
 
 
 @dataclass(frozen=True)
@@ -25,12 +32,29 @@ class MultiplyAdds:
     executed: int
 
 
+@dataclass(frozen=True)
+class Latency:
+    """Seconds of a forward pass of `batch` images: the median and interquartile range of so many `passes`."""
+
+    median: float
+    iqr: float
+    passes: int
+    batch: int
+    threads: int
+    device: str
+    dtype: Dtype
+
+    @property
+    def images_per_second(self) -> float:
+        """The throughput: images of a batch over the median."""
+        return self.batch / self.median
+
+
 def count_parameters(model: nn.Module) -> int:
     """Return the number of parameters, frozen ones included."""
     return sum(parameter.numel() for parameter in model.parameters())
 
 
-@torch.no_grad()
 def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
     """Count the multiply-adds of convolutions and matrix products for the input `lr` [1, 3, h, w].
 
@@ -43,13 +67,10 @@ def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
         saved.append(layer.saved_multiply_adds(inputs[0].shape))
 
     hooks = [part.register_forward_hook(note) for part in model.modules() if hasattr(part, "saved_multiply_adds")]
-    training = model.training
-    model.eval()
     try:
-        with _Counter() as counter:
-            model(lr)
+        with forward(model, lr) as run, _Counter() as counter:
+            run()
     finally:
-        model.train(training)
         for hook in hooks:
             hook.remove()
     executed = counter.operations // 2
@@ -57,27 +78,75 @@ def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
 
 
 def count_method(method: str, options: Mapping[str, Any]) -> tuple[int, MultiplyAdds]:
-    """Return the parameters of a method with these options, and the multiply-adds of one 128x128 output image.
-
-    Counted on the meta device, or on the CPU where a method cannot run there.
-    """
+    """Return the parameters of a method with these options, and the multiply-adds of one 128x128 output image."""
     size = HR_SIZE // int(options.get("scale", 8))
 
     def count() -> tuple[int, MultiplyAdds]:
         model = registry.build(method, options)
         return count_parameters(model), count_multiply_adds(model, torch.rand(1, 3, size, size))
 
+    return on_meta(count)
+
+
+def latency(model: nn.Module, lr: Tensor, dtype: Dtype = "float32", least_seconds: float = 1.0) -> Latency:
+    """Time forward passes of the batch `lr` [B, 3, h, w] in evaluation mode, on the device of `lr`.
+
+    After two passes to warm up (kernels are chosen, memory is fetched) passes are repeated for `least_seconds`, at
+    least five times, with as many threads as torch is set to. See `forward` for `dtype`.
+    """
+    with forward(model, lr, dtype) as run:
+
+        def seconds() -> float:
+            start = time.perf_counter()
+            run()
+            if lr.device.type == "cuda":
+                torch.cuda.synchronize(lr.device)
+            return time.perf_counter() - start
+
+        for _ in range(2):
+            seconds()
+        times = [seconds() for _ in range(_LEAST_PASSES)]
+        while sum(times) < least_seconds:
+            times.append(seconds())
+    first, median, third = statistics.quantiles(times, n=4)
+    device = describe_device(lr.device)
+    return Latency(median, third - first, len(times), len(lr), torch.get_num_threads(), device, dtype)
+
+
+def seconds_per_image(model: nn.Module, lr: Tensor, least_seconds: float | None = None) -> float:
+    """Return the median wall time of a forward pass of one image [1, 3, h, w]; see `latency`.
+
+    Measured for `least_seconds`, by default `$FSR_TIMING_SECONDS` or 1.
+    """
+    if least_seconds is None:
+        least_seconds = float(os.environ.get("FSR_TIMING_SECONDS", "1"))
+    return latency(model, lr, least_seconds=least_seconds).median
+
+
+@contextlib.contextmanager
+def forward(model: nn.Module, lr: Tensor, dtype: Dtype = "float32") -> Iterator[Callable[[], Any]]:
+    """Give a function that runs `model` on `lr` as scoring does: evaluation mode, no gradients.
+
+    "bfloat16" is torch's autocast, as in training: weights stay float32, and so does what a method keeps in float32.
+    """
+
+    @torch.no_grad()
+    def run() -> Any:
+        if dtype == "float32":
+            return model(lr)
+        with torch.autocast(lr.device.type, torch.bfloat16):
+            return model(lr)
+
+    training = model.training
+    model.eval()
     try:
-        with meta_device():
-            return count()
-    except UserError:
-        raise
-    except Exception:
-        return count()
+        yield run
+    finally:
+        model.train(training)
 
 
-class _Counter(Mode):
-    """Add up floating-point operations by torch's own formulas, without its report by module."""
+class _Counter(Mode):  # type: ignore[no-untyped-call]
+    """Add up floating-point operations by torch's own formulas, without its slow report by module."""
 
     operations = 0
 

@@ -1,4 +1,4 @@
-"""How much memory a forward pass or a training step needs at its peak.
+"""How much memory a forward pass needs at its peak, how much a process has had, and how much there is.
 
 What is counted are the bytes that torch's allocator has given out at one moment: weights, buffers, input, output,
 everything in between and, in training, gradients and the optimiser's state. On CUDA that is `max_memory_allocated`, on
@@ -11,13 +11,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.models.latency import Dtype, forward
+from bench.models.cost import Dtype, forward
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -26,37 +26,11 @@ MIB = 2**20
 
 
 def peak_memory(model: nn.Module, lr: Tensor, dtype: Dtype = "float32") -> float:
-    """Return the peak memory in MiB of a forward pass of `lr` [B, 3, h, w] as scoring runs it (see `forward`)."""
+    """Return the peak memory in MiB of a forward pass of `lr` [B, 3, h, w] as scoring runs it (see `cost.forward`)."""
     held = size_of([*model.parameters(), *model.buffers(), lr])
     with forward(model, lr, dtype) as run:
         run()  # what a first pass makes and keeps is not the second's
         return (held + extra_memory(run, lr.device)) / MIB
-
-
-def training_memory(
-    method: str, options: Mapping[str, Any], batch: int, device: torch.device, dtype: Dtype = "float32"
-) -> float:
-    """Return the peak memory in MiB of a training step with `batch` faces, by Adam and the method's own objective.
-
-    The second step is measured, when the optimiser has its state.
-    """
-    import numpy as np
-
-    from bench.runs.config import RunConfig, Training
-    from bench.runs.train import Trainee, batches_of
-
-    training = Training(iterations=2, batch=batch, precision="bf16" if dtype == "bfloat16" else "fp32")
-    config = RunConfig(method, options, int(options.get("scale", 8)), 0, "sparnet", training)
-    faces = np.random.default_rng(0).integers(0, 256, (batch, 128, 128, 3), np.uint8)
-    trainee, batches = Trainee(config, device), batches_of(config, faces, device)
-    trainee.step(*batches[0])
-    trainee.optimiser.zero_grad(
-        set_to_none=True
-    )  # a step begins with it; the profiler misses what is older than itself
-    given = batches[1]
-    states = [value for state in trainee.optimiser.state.values() for value in state.values()]
-    held = size_of([*trainee.model.parameters(), *trainee.model.buffers(), *_tensors([*states, *given])])
-    return (held + extra_memory(lambda: trainee.step(*given), device)) / MIB
 
 
 def reset_peak_memory(device: torch.device) -> None:
@@ -96,7 +70,7 @@ def memory_there_is(device: torch.device) -> float:
 
 def size_of(tensors: Iterable[Tensor]) -> int:
     """Return how many bytes tensors hold, memory that they share once."""
-    storages = {one.untyped_storage().data_ptr(): one.untyped_storage().nbytes() for one in tensors}
+    storages = {tensor.untyped_storage().data_ptr(): tensor.untyped_storage().nbytes() for tensor in tensors}
     return sum(storages.values())
 
 
@@ -120,14 +94,10 @@ def _extra_on_cpu(run: Callable[[], Any]) -> int:
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
         run()
     assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [one for one in recorded.profiler.kineto_results.events() if one.name() == "[memory]"]
-    own = [one for one in events if one.device_type().name == "CPU"]
+    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    own = [event for event in events if event.device_type().name == "CPU"]
     total = peak = 0
-    for event in sorted(own, key=lambda one: one.start_ns()):
+    for event in sorted(own, key=lambda event: event.start_ns()):
         total += event.nbytes()
         peak = max(peak, total)
     return peak
-
-
-def _tensors(values: Iterable[Any]) -> list[Tensor]:
-    return [one for one in values if isinstance(one, torch.Tensor)]

@@ -5,17 +5,23 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
+from bench.core.errors import UserError
+
+_T = TypeVar("_T")
 _aten = torch.ops.aten
 
 
-class Mode(TorchDispatchMode):
+class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
     """A mode of torch that does without its compiler, whose import takes a second."""
+
+    def __init__(self) -> None:
+        super().__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def _should_skip_dynamo(cls) -> bool:
@@ -33,7 +39,18 @@ def meta_device() -> Iterator[None]:
         yield
 
 
-class _Shapes(Mode):
+def on_meta(call: Callable[[], _T]) -> _T:
+    """Return `call()` on the meta device, or on the CPU where what it builds and runs reads values."""
+    try:
+        with meta_device():
+            return call()
+    except UserError:
+        raise
+    except Exception:
+        return call()
+
+
+class _Shapes(Mode):  # type: ignore[no-untyped-call]
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
@@ -82,10 +99,10 @@ def _multiply_and_add(_: Tensor, x: Tensor, other: Tensor, **__: Any) -> Tensor:
 
 
 def _convolve(
-    x: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, dilation: Any, transposed: bool, extra: Any, groups: int
+    x: Tensor, weight: Tensor, _: Any, stride: Any, padding: Any, dilation: Any, turned: bool, extra: Any, groups: int
 ) -> Tensor:
     sides = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, extra, strict=True)
-    if transposed:
+    if turned:  # a transposed convolution
         size = [(n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in sides]
         return x.new_empty([len(x), weight.shape[1] * groups, *size])
     return x.new_empty([len(x), len(weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in sides)])
@@ -111,7 +128,7 @@ def _resize(x: Tensor, size: list[int], *_: Any) -> Tensor:
 
 
 def _rules() -> dict[Any, Callable[..., Any]]:
-    names = {
+    names: dict[Callable[..., Any], str] = {
         _in_place: "normal_ uniform_ zero_ fill_.Scalar add_.Tensor leaky_relu_ relu_",
         _into: "mul.out",
         _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar",
@@ -126,12 +143,12 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _pad: "reflection_pad2d",
         _resize: "upsample_nearest2d upsample_bicubic2d _upsample_bicubic2d_aa",
     }
-    found: dict[Any, Callable[..., Any]] = {}
+    rules: dict[Any, Callable[..., Any]] = {}
     for rule, operations in names.items():
         for operation in operations.split():
             name, _, overload = operation.partition(".")
-            found[getattr(getattr(_aten, name), overload or "default")] = rule
-    return found
+            rules[getattr(getattr(_aten, name), overload or "default")] = rule
+    return rules
 
 
 _RULES = _rules()

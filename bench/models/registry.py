@@ -8,81 +8,23 @@ that listing and completion import no torch, and a method whose import is broken
 
 from __future__ import annotations
 
-import ast
 import dataclasses
-import importlib
-import importlib.metadata
-import importlib.util
-import re
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bench.core.errors import UserError, reason, suggest
 from bench.core.schema import resolve_options
+from bench.models.sources import ImportFailedError, Source, find_sources
+from bench.models.spec import MethodSpec, make_specs
 
 if TYPE_CHECKING:
     from torch import nn
 
-GROUP = "fsrbench.methods"
-_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")  # also a folder's name
 _Class = TypeVar("_Class", bound=type)
-
-
-@dataclass(frozen=True)
-class MethodSpec:
-    """What is known of a method before it is built.
-
-    `options` are constructor arguments that differ from the class's defaults (how a variant differs from its
-    method); `needs` names priors beyond the image pair ("landmarks", "parsing"); `licence` is that of the reference
-    code, which this project does not copy; `published_parameters` is the count its authors state.
-    """
-
-    id: str
-    title: str
-    year: int
-    paper: str = ""
-    venue: str = ""
-    licence: str = ""
-    published_parameters: int | None = None
-    tags: tuple[str, ...] = ()
-    needs: tuple[str, ...] = ()
-    scales: tuple[int, ...] = (8,)
-    trainable: bool = True
-    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
-    source: str = ""
-
-
-@dataclass(frozen=True)
-class Source:
-    """A place methods come from: a module name or a file."""
-
-    name: str
-    path: Path | None
-    module: str | None
-
-    def load(self) -> None:
-        """Import it, which runs its `@register` lines."""
-        if self.module is not None:
-            importlib.import_module(self.module)
-            return
-        assert self.path is not None
-        name = f"fsrbench_plugin_{self.path.stem}"
-        if name in sys.modules and sys.modules[name].__file__ == str(self.path):
-            return
-        spec = importlib.util.spec_from_file_location(name, self.path)
-        if spec is None or spec.loader is None:
-            raise UserError(f"{self.path}: not a Python file")
-        module = importlib.util.module_from_spec(spec)
-        sys.modules[name] = module
-        try:
-            spec.loader.exec_module(module)
-        except BaseException:
-            del sys.modules[name]
-            raise
 
 
 @dataclass(frozen=True)
@@ -94,8 +36,16 @@ class Catalogue:
     broken: Mapping[str, str]
 
 
-_classes: dict[str, type] = {}
-_specs: dict[str, MethodSpec] = {}
+class _Entry(NamedTuple):
+    """A registered class; `origin` is its file and name: a plug-in that has changed comes as another module."""
+
+    cls: type
+    spec: MethodSpec
+    origin: tuple[str, str]
+
+
+_entries: dict[str, _Entry] = {}
+_computed: dict[str, list[str]] = {}  # the ids of modules that had to be imported to be read
 _plugins: list[Path] = []
 _catalogue: Catalogue | None = None
 
@@ -104,16 +54,18 @@ def register(method: str, **about: Any) -> Callable[[_Class], _Class]:
     """Register a class as method `method`.
 
     `about` holds the fields of `MethodSpec`, plus `variants`: a mapping from further ids to the fields in which they
-    differ, e.g. `variants={"sparnet-3d": {"title": "SPARNet-3D", "options": {"attention": "3d"}}}`.
+    differ, e.g. `variants={"mine-wide": {"title": "Mine, wide", "options": {"width": 2.0}}}`.
     Raises UserError when an id is taken or a field is unknown.
     """
 
     def add(cls: _Class) -> _Class:
-        for spec in _expand(method, about, cls.__module__):
-            known = _classes.get(spec.id)
-            if known is not None and (known.__module__, known.__qualname__) != (cls.__module__, cls.__qualname__):
-                raise UserError(f"method '{spec.id}' is registered twice: by {known.__module__} and {cls.__module__}")
-            _classes[spec.id], _specs[spec.id] = cls, spec
+        file = getattr(sys.modules.get(cls.__module__), "__file__", None) or cls.__module__
+        for spec in make_specs(method, about, cls.__module__):
+            entry = _Entry(cls, spec, (file, cls.__qualname__))
+            known = _entries.setdefault(spec.id, entry)
+            if known.origin != entry.origin:
+                raise UserError(f"method '{spec.id}' is registered twice: by {known.origin[0]} and {file}")
+            _entries[spec.id] = entry
         return cls
 
     return add
@@ -149,26 +101,22 @@ def names() -> list[str]:
 
 def get(method: str) -> MethodSpec:
     """Return the spec of `method`; raise UserError with the nearest name when there is none."""
-    found = catalogue()
-    if method not in found.specs:
-        raise UserError(f"unknown method '{method}': {suggest(method, found.specs)}")
-    return found.specs[method]
+    known = catalogue()
+    if method not in known.specs:
+        broken = "".join(f"; {line}" for line in known.broken.values())
+        raise UserError(f"unknown method '{method}': {suggest(method, known.specs)}{broken}")
+    return known.specs[method]
 
 
 def load(method: str) -> type[nn.Module]:
     """Import and return the class of `method`; raise UserError when its import fails."""
     get(method)
-    if method not in _classes:
-        source = catalogue().sources[method]
-        try:
-            source.load()
-        except UserError:
-            raise
-        except Exception as error:
-            raise UserError(f"method '{method}' ({source.name}) cannot be imported: {reason(error)}") from error
-    if method not in _classes:
-        raise UserError(f"method '{method}': importing {catalogue().sources[method].name} did not register it")
-    return _classes[method]
+    source = catalogue().sources[method]
+    if method not in _entries or (source.plugin and _entries[method].cls.__module__ != source.module):
+        source.load()
+    if method not in _entries:
+        raise UserError(f"method '{method}': importing {source.name} did not register it")
+    return _entries[method].cls
 
 
 def options(method: str, given: Mapping[str, Any] | None = None) -> dict[str, Any]:
@@ -203,89 +151,22 @@ def _build_catalogue() -> Catalogue:
     specs: dict[str, MethodSpec] = {}
     sources: dict[str, Source] = {}
     broken: dict[str, str] = {}
-    for source in _find_sources():
+    for source in find_sources(_plugins):
         try:
-            found = _read(source)
-        except UserError:
-            raise
-        except Exception as error:
-            broken[source.name] = reason(error)
+            own = source.read() or _read_by_import(source)
+        except (ImportFailedError, OSError, SyntaxError, ValueError) as error:
+            broken[source.name] = str(error) if isinstance(error, UserError) else f"{source.name}: {reason(error)}"
             continue
-        for spec in found:
+        for spec in own:
             if spec.id in specs:
                 raise UserError(f"method '{spec.id}' is registered twice: by {specs[spec.id].source} and {source.name}")
             specs[spec.id], sources[spec.id] = spec, source
     return Catalogue(MappingProxyType(specs), MappingProxyType(sources), MappingProxyType(broken))
 
 
-def _find_sources() -> list[Source]:
-    package = importlib.util.find_spec("methods")
-    roots = list(package.submodule_search_locations or ()) if package else []
-    files = sorted(path for root in roots for path in Path(root).glob("[!_]*.py"))
-    found = [Source(f"methods.{path.stem}", path, f"methods.{path.stem}") for path in files]
-    for entry in importlib.metadata.entry_points(group=GROUP):
-        found.append(Source(entry.name, _file_of(entry.module), entry.module))
-    return found + [Source(path.name, path, None) for path in _plugins]
-
-
-def _file_of(module: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(module)
-    except ImportError:
-        return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
-
-
-def _read(source: Source) -> list[MethodSpec]:
-    """Read a source's specs from its text, or, where they are computed, by importing it."""
-    if source.path is not None:
-        tree = ast.parse(source.path.read_bytes(), filename=str(source.path))
-        calls = [call for node in ast.walk(tree) if isinstance(node, ast.ClassDef) for call in _register_calls(node)]
-        try:
-            literal = [_literal_arguments(call) for call in calls]
-        except ValueError:
-            literal = []
-        if literal:
-            return [spec for method, about in literal for spec in _expand(method, about, source.name)]
-    before = set(_specs)
+def _read_by_import(source: Source) -> list[MethodSpec]:
+    before = set(_entries)
     source.load()
-    return [dataclasses.replace(spec, source=source.name) for key, spec in _specs.items() if key not in before]
-
-
-def _register_calls(node: ast.ClassDef) -> list[ast.Call]:
-    def is_register(call: ast.expr) -> bool:
-        if not isinstance(call, ast.Call):
-            return False
-        name = call.func
-        return (isinstance(name, ast.Name) and name.id == "register") or (
-            isinstance(name, ast.Attribute) and name.attr == "register"
-        )
-
-    return [call for call in node.decorator_list if isinstance(call, ast.Call) and is_register(call)]
-
-
-def _literal_arguments(call: ast.Call) -> tuple[str, dict[str, Any]]:
-    (method,) = (ast.literal_eval(argument) for argument in call.args)
-    return method, {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in call.keywords}
-
-
-def _expand(method: str, about: Mapping[str, Any], source: str) -> list[MethodSpec]:
-    """Return the spec of a method and of its variants."""
-    common = {key: value for key, value in about.items() if key != "variants"}
-    variants: Mapping[str, Mapping[str, Any]] = about.get("variants", {})
-    return [_spec(key, {**common, **own}, source) for key, own in {method: {}, **variants}.items()]
-
-
-def _spec(method: str, about: Mapping[str, Any], source: str) -> MethodSpec:
-    fields = {field.name for field in dataclasses.fields(MethodSpec)} - {"id", "source"}
-    for key in about:
-        if key not in fields:
-            raise UserError(f"@register('{method}') in {source}: unknown field '{key}': {suggest(key, fields)}")
-    for key in ("title", "year"):
-        if key not in about:
-            raise UserError(f"@register('{method}') in {source}: '{key}' is missing")
-    if not _ID.fullmatch(method):
-        raise UserError(f"@register('{method}') in {source}: expected small letters, digits, '.', '_' and '-'")
-    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
-    values["options"] = MappingProxyType(dict(values.get("options", {})))
-    return MethodSpec(id=method, source=source, **values)
+    own = [key for key, entry in _entries.items() if key not in before or entry.cls.__module__ == source.module]
+    ids = _computed.setdefault(source.module, own)
+    return [dataclasses.replace(_entries[key].spec, source=source.name) for key in ids]

@@ -1,54 +1,33 @@
-"""Read and write weights in the safetensors format.
-
-The format is eight bytes of header length (little endian), a JSON header, then raw tensor bytes: short enough to write
-here, so that a borrowed machine with torch, numpy and pillow alone can train and score. The tests hold both directions
-to the safetensors library. No pickle is involved.
-"""
+"""Weights as safetensors files, written in one step and in parts where a file would be too large for a repository."""
 
 from __future__ import annotations
 
-import json
-import math
-import struct
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PART = 15_000_000  # bytes
-_NAMES = {
-    "float64": "F64",
-    "float32": "F32",
-    "float16": "F16",
-    "bfloat16": "BF16",
-    "int64": "I64",
-    "int32": "I32",
-    "uint8": "U8",
-    "bool": "BOOL",
-}
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
-    """Write `tensors` to `path` in one step, in name order, with text `metadata`."""
+    """Write `tensors` to `path` in one step, with at most one text of `metadata`: equal weights are equal bytes.
+
+    Raises ValueError for more than one text, which the library writes in an order that changes from call to call.
+    """
+    import safetensors.torch
     import torch
 
-    header: dict[str, Any] = {"__metadata__": dict(metadata)} if metadata else {}
-    blobs, end = [], 0
-    for name in sorted(tensors):
-        tensor = tensors[name].detach().cpu().contiguous()
-        blob = tensor.reshape(-1).view(torch.uint8).numpy().tobytes()
-        dtype = _NAMES[str(tensor.dtype).removeprefix("torch.")]
-        header[name] = {"dtype": dtype, "shape": list(tensor.shape), "data_offsets": [end, end + len(blob)]}
-        blobs.append(blob)
-        end += len(blob)
-    text = json.dumps(header, separators=(",", ":")).encode()
-    text += b" " * (-len(text) % 8)
-    write_bytes(path, b"".join([struct.pack("<Q", len(text)), text, *blobs]))
+    if metadata and len(metadata) > 1:
+        raise ValueError(f"one text of metadata at most, {sorted(metadata)} given")
+    # Copies: the library refuses tensors that share memory or lie otherwise than row by row.
+    own = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in tensors.items()}
+    write_bytes(path, safetensors.torch.save(own, dict(metadata) if metadata else None))
 
 
 def save_parts(
@@ -56,14 +35,14 @@ def save_parts(
 ) -> list[Path]:
     """Write `tensors` into `folder` as files of at most about `most` bytes of data each; return them.
 
-    One is weights.safetensors, several are weights-1of3.safetensors and so on. Raises UserError for a tensor that is
-    larger than a part.
+    A single file is weights.safetensors, several are weights-1of3.safetensors and so on. Raises UserError for a tensor
+    that is larger than a part.
     """
     parts: list[dict[str, Tensor]] = [{}]
     for name in sorted(tensors):
         if (size := tensors[name].nbytes) > most:
             raise UserError(f"{folder}: tensor '{name}' has {size:,} bytes, a part {most:,} at most")
-        if sum(one.nbytes for one in parts[-1].values()) + size > most:
+        if sum(tensor.nbytes for tensor in parts[-1].values()) + size > most:
             parts.append({})
         parts[-1][name] = tensors[name]
     for path in find(folder):
@@ -82,14 +61,15 @@ def find(folder: Path) -> list[Path]:
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     """Read the tensors and the metadata of `path`; raise UserError when it is missing, truncated or something else."""
+    from safetensors import SafetensorError, safe_open
+
     try:
-        content = path.read_bytes()
+        with safe_open(path, "pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    try:
-        return _parse(content)
-    except (ValueError, KeyError, TypeError, AttributeError, RuntimeError, struct.error) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({error}); restore it or train again") from None
+    except (SafetensorError, OSError, RuntimeError, ValueError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({reason(error)}); restore it or train again") from None
 
 
 def load_into(model: nn.Module, path: Path, *parts: Path) -> None:
@@ -105,25 +85,3 @@ def load_into(model: nn.Module, path: Path, *parts: Path) -> None:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
             raise UserError(f"{path}: weights of another network: {what} '{names[0]}'{more}")
     model.load_state_dict(tensors)
-
-
-def _parse(content: bytes) -> tuple[dict[str, Tensor], dict[str, str]]:
-    import torch
-
-    types = {short: getattr(torch, name) for name, short in _NAMES.items()}
-    (length,) = struct.unpack_from("<Q", content)
-    if length > len(content) - 8:
-        raise ValueError(f"header of {length} bytes in a file of {len(content)}")
-    header = json.loads(content[8 : 8 + length])
-    metadata = header.pop("__metadata__", {})
-    data, tensors = bytearray(content[8 + length :]), {}
-    for name, entry in header.items():
-        start, end = entry["data_offsets"]
-        dtype, shape = types[entry["dtype"]], entry["shape"]
-        size = math.prod(shape) * dtype.itemsize
-        if not 0 <= start <= end <= len(data) or end - start != size:
-            raise ValueError(f"tensor '{name}' is cut off")
-        count = math.prod(shape)
-        flat = torch.frombuffer(data, dtype=dtype, count=count, offset=start) if count else torch.empty(0, dtype=dtype)
-        tensors[name] = flat.reshape(shape).clone()
-    return tensors, metadata

@@ -240,11 +240,11 @@ def load_job(
 
 def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
     """Return the row with the width at which its size matches that of `row.match`, if it asks for one."""
-    from bench.models.capacity import count_parameters, match_width
+    from bench.models.capacity import match_width, method_size
 
     if not row.match:
         return row
-    size = count_parameters(row.match, resolve_row(experiment, profile, Row(row.match)))
+    size = method_size(row.match, resolve_row(experiment, profile, Row(row.match)))
     width = match_width(row.method, resolve_row(experiment, profile, row), size)
     return dataclasses.replace(row, options={**row.options, "width": width})
 

@@ -15,10 +15,9 @@ from bench.core.errors import UserError, reason, suggest
 from bench.core.machine import busy_cores, cores
 from bench.core.provenance import describe_device, environment
 from bench.models import registry
-from bench.models.cost import count_multiply_adds, count_parameters
-from bench.models.latency import DTYPES, Dtype, latency
-from bench.models.listing import HR_SIZE
-from bench.models.memory import peak_memory, training_memory
+from bench.models.cost import DTYPES, HR_SIZE, Dtype, count_multiply_adds, count_parameters, latency
+from bench.models.memory import peak_memory
+from bench.speed.memory import training_memory
 
 log = logging.getLogger("fsr")
 BATCHES = (1, 16)
@@ -116,7 +115,7 @@ def _check(methods: Sequence[str], options: Mapping[str, Any]) -> None:
 def _options_of(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return all options of a method: those `given` that it has, a scale of 8 where it has that, its own."""
     spec, own = registry.get(method), registry.options(method)
-    scale = 8 if 8 in spec.scales else spec.scales[0]
+    scale = spec.usual_scale
     found = registry.options(method, {name: value for name, value in {"scale": scale, **given}.items() if name in own})
     if found.get("scale", scale) not in spec.scales:
         raise UserError(f"--option scale={found['scale']}: method '{method}' supports {list(spec.scales)}")
@@ -174,8 +173,7 @@ def _measure(
                 "batch": one.batch,
                 "median_ms": one.median * 1e3,
                 "iqr_ms": one.iqr * 1e3,
-                "runs": one.runs,
-                "passes_a_run": one.passes,
+                "passes": one.passes,
                 "images_per_second": one.images_per_second,
             }
             for one in times

@@ -6,7 +6,7 @@ import gc
 import statistics
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +16,8 @@ from tabulate import tabulate
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.core.errors import UserError
-from bench.models.memory import MIB, extra_memory, size_of
 from bench.speed.contenders import Contender, Ours, Precision, Published, native_precisions, variants
+from bench.speed.memory import step_memory
 from bench.speed.reference_loader import write_files
 from bench.speed.timing import Split, alternate, machine, made_up_faces, note_of, wait
 
@@ -182,8 +182,4 @@ def _memory(one: Contender, device: torch.device) -> float:
     """Return the peak memory in MiB of a step: weights, optimiser, batch, gradients and all in between."""
     ((lr, hr),) = one.batches(1)
     lr, hr = lr.to(device), hr.to(device)
-    one.optimiser.zero_grad(set_to_none=True)  # a step begins with it
-    states = [value for state in one.optimiser.state.values() for value in state.values()]
-    tensors: Sequence[Any] = [*one.network.parameters(), *one.network.buffers(), *states, lr, hr]
-    held = size_of(value for value in tensors if isinstance(value, torch.Tensor))
-    return (held + extra_memory(lambda: one.step(lr, hr), device)) / MIB
+    return step_memory(one.network, one.optimiser, (lr, hr), lambda: one.step(lr, hr), device)

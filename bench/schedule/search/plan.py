@@ -14,7 +14,7 @@ from typing import Any
 from bench.core.errors import UserError, reason, suggest
 from bench.core.schema import find_file, from_dict, override_setting, read_toml
 from bench.models import registry
-from bench.models.capacity import count_parameters
+from bench.models.capacity import method_size
 from bench.runs.experiment import (
     DEFAULT_DATA,
     DEFAULT_PROFILE,
@@ -167,7 +167,7 @@ def _size(job: Job, profile: Profile, where: str) -> int:
     """Return the number of parameters; raise UserError for a network that cannot be built."""
     row = job.experiment.rows[0]
     try:
-        return count_parameters(row.method, resolve_row(job.experiment, profile, row))
+        return method_size(row.method, resolve_row(job.experiment, profile, row))
     except UserError as error:
         raise UserError(f"{where}: {error}") from None
     except Exception as error:

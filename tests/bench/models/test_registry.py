@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 import textwrap
@@ -7,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
+from bench.cli.main import main
 from bench.core.errors import UserError
 from bench.models import registry
-from bench.models.listing import describe_methods, methods_text
+from bench.models.listing import methods_text
+from bench.models.sources import find_sources
 
 TINY = Path(__file__).parents[2] / "tiny_method.py"
 
@@ -20,6 +23,12 @@ def fresh(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(registry, "_catalogue", None)
 
 
+@pytest.fixture
+def plugins_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave out the methods of this repository, whose counts take seconds."""
+    monkeypatch.setattr(registry, "find_sources", lambda files: [one for one in find_sources(files) if one.plugin])
+
+
 def plugin(folder: Path, text: str, name: str = "mine.py") -> Path:
     path = folder / name
     path.write_text(textwrap.dedent(text))
@@ -28,7 +37,7 @@ def plugin(folder: Path, text: str, name: str = "mine.py") -> Path:
 
 def test_listing_reads_specs_without_torch() -> None:
     code = (
-        "import sys; from bench import registry; from pathlib import Path;"
+        "import sys; from bench.models import registry; from pathlib import Path;"
         f"registry.add_plugin(Path({str(TINY)!r})); names = registry.names();"
         "assert {'bicubic', 'sparnet', 'msfnet-8', 'tiny'} <= set(names), names;"
         "assert registry.get('msfnet-8').title == 'Model 8';"
@@ -80,26 +89,76 @@ def test_computed_arguments_are_read_by_importing(tmp_path: Path) -> None:
     assert registry.get("computed-2").title == "Computed title 2"
 
 
-def test_a_broken_method_is_listed_with_its_error_beside_the_others(tmp_path: Path) -> None:
-    registry.add_plugin(TINY)
-    registry.add_plugin(
-        plugin(
-            tmp_path,
-            """
-            import no_such_package
-            from bench import register
-            @register("broken", title="Broken", year=2020)
-            class Broken: ...
-            """,
-            "broken.py",
-        )
+OLD = """
+import torch
+{line}
+@{name}("older", title={title}, year=2020)
+class Older(torch.nn.Module):
+    def __init__(self, scale: int = 8) -> None:
+        super().__init__()
+"""
+NEW = "write `from bench import register`"
+
+
+@pytest.mark.parametrize(
+    ("line", "name"),
+    [("from bench.registry import register", "register"), ("from bench import registry", "registry.register")],
+)
+@pytest.mark.parametrize("title", ["'Older'", "'Old' + 'er'"], ids=["literal", "computed"])
+def test_a_plugin_of_an_older_version_is_told_the_new_import(line: str, name: str, title: str, tmp_path: Path) -> None:
+    registry.add_plugin(plugin(tmp_path, OLD.format(line=line, name=name, title=title), "old.py"))
+    with pytest.raises(UserError, match=f"^[^\\n]*old.py: bench.registry is no more: {NEW}$"):
+        registry.build("older")
+
+
+def test_broken_methods_are_listed_with_their_errors_beside_the_others(
+    plugins_alone: None, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    broken = (
+        "import no_such_package\nfrom bench import register\n@register('broken', title='B', year=2020)\nclass B: ...\n"
     )
-    registry.add_plugin(plugin(tmp_path, "def f(:\n", "syntax.py"))
-    found = {one["id"]: one for one in describe_methods()}
-    assert "No module named 'no_such_package'" in found["broken"]["error"]
-    assert "SyntaxError" in found["syntax.py"]["error"]
-    assert found["tiny"]["error"] is None and found["tiny"]["parameters"] > 0
-    assert "no_such_package" in methods_text(list(found.values()))
+    old = [
+        OLD.format(line="from bench.registry import register", name="register", title=title)
+        for title in ("'O'", "1 * 'O'")
+    ]
+    texts = {"broken.py": broken, "syntax.py": "def f(:\n", "old.py": old[0], "computed.py": old[1]}
+    paths = [TINY, *(plugin(tmp_path, text, name) for name, text in texts.items())]
+    assert main(["methods", "--json", *(part for path in paths for part in ("--plugin", str(path)))]) == 0
+    records = json.loads(capsys.readouterr().out)
+    errors = {record["id"]: record["error"] for record in records}
+    assert errors.keys() == {"tiny", "broken", "syntax.py", "older", "computed.py"}
+    assert errors["tiny"] is None and [record.get("parameters", 0) for record in records if record["id"] == "tiny"] > [
+        0
+    ]
+    assert "No module named 'no_such_package'" in errors["broken"] and "SyntaxError" in errors["syntax.py"]
+    assert errors["older"] == f"old.py: bench.registry is no more: {NEW}"
+    assert errors["computed.py"] == f"computed.py: bench.registry is no more: {NEW}"
+    text = methods_text(records)
+    assert all(str(error) in text for error in errors.values() if error)
+
+
+def test_plugins_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
+    text = TINY.read_text()
+    for name in ("first", "second"):
+        (tmp_path / name).mkdir()
+        registry.add_plugin(plugin(tmp_path / name, text.replace('"tiny"', f'"{name}"'), "net.py"))
+    first, second = registry.load("first"), registry.load("second")
+    assert first is not second and first.__module__ != second.__module__
+    assert registry.get("second").source == str(tmp_path / "second" / "net.py")
+    broken = [plugin(tmp_path / name, "import no_such_package\n", "bad.py") for name in ("first", "second")]
+    for path in broken:
+        registry.add_plugin(path)
+    assert registry.catalogue().broken.keys() == {str(path) for path in broken}
+
+
+@pytest.mark.parametrize(("method", "title"), [("literal", '"Tiny"'), ("computed-title", '"Ti" + "ny"')])
+def test_a_plugin_that_has_changed_is_read_anew(method: str, title: str, tmp_path: Path) -> None:
+    text = TINY.read_text().replace('"tiny", title="Tiny"', f'"{method}", title={title}')
+    registry.add_plugin(plugin(tmp_path, text))
+    before = registry.load(method)
+    registry.add_plugin(plugin(tmp_path, text.replace("width: float = 1.0", "width: float = 2.0")))
+    assert registry.options(method)["width"] == 2.0
+    assert registry.load(method) is not before and registry.names().count(method) == 1
 
 
 def test_an_id_taken_twice_is_refused(tmp_path: Path) -> None:
@@ -126,11 +185,14 @@ def test_a_missing_plugin_is_named(tmp_path: Path) -> None:
         registry.add_plugin(tmp_path / "none.py")
 
 
-def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> None:
-    """Install a small package with pip and build its method."""
+def test_installed_packages_are_found_by_their_entry_points(tmp_path: Path) -> None:
+    """Install a small package with pip, one module for today and one of an older version, and build their methods."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "my_fsr_method.py").write_text(TINY.read_text().replace('"tiny"', '"packaged"'))
+    (project / "my_old_method.py").write_text(
+        OLD.format(line="from bench.registry import register", name="register", title="'O'")
+    )
     (project / "pyproject.toml").write_text(
         textwrap.dedent(
             """
@@ -142,17 +204,23 @@ def test_an_installed_package_is_found_by_its_entry_point(tmp_path: Path) -> Non
             version = "1.0"
             [project.entry-points."fsrbench.methods"]
             packaged = "my_fsr_method"
+            older = "my_old_method"
             [tool.hatch.build.targets.wheel]
-            include = ["my_fsr_method.py"]
+            include = ["my_*.py"]
             """
         )
     )
     site = tmp_path / "site"
     pip = [sys.executable, "-m", "pip", "install", "-q", "--no-deps", "--no-build-isolation", "--no-index"]
     subprocess.run([*pip, "--target", str(site), str(project)], check=True)
-    code = (
-        f"import sys; sys.path.insert(0, {str(site)!r}); from bench import registry;"
-        "assert registry.catalogue().sources['packaged'].module == 'my_fsr_method';"
-        "assert sum(p.numel() for p in registry.build('packaged').parameters()) > 0"
-    )
-    subprocess.run([sys.executable, "-c", code], check=True)
+    code = f"""
+import sys; sys.path.insert(0, {str(site)!r})
+from bench.core.errors import UserError
+from bench.models import registry
+assert registry.catalogue().sources["packaged"].module == "my_fsr_method"
+assert sum(p.numel() for p in registry.build("packaged").parameters()) > 0
+try: registry.build("older")
+except UserError as error: print(error)
+"""
+    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    assert done.stdout == f"older: bench.registry is no more: {NEW}\n"

@@ -9,7 +9,7 @@ from torch import nn
 from bench.core.errors import UserError
 from bench.models import weights
 
-safetensors = pytest.importorskip("safetensors.torch")
+REFERENCE = Path(__file__).parents[3] / "results" / "reference"
 
 
 def tensors() -> dict[str, torch.Tensor]:
@@ -24,24 +24,33 @@ def tensors() -> dict[str, torch.Tensor]:
     }
 
 
-def assert_same(one: dict[str, torch.Tensor], other: dict[str, torch.Tensor]) -> None:
-    assert one.keys() == other.keys()
-    for name, tensor in one.items():
-        assert tensor.dtype == other[name].dtype, name
-        assert torch.equal(tensor, other[name]), name
+def test_tensors_come_back_as_they_were(tmp_path: Path) -> None:
+    given = tensors()
+    given["tied"] = given["b"]
+    weights.save(tmp_path / "w.safetensors", given, {"run": "x"})
+    loaded, metadata = weights.load(tmp_path / "w.safetensors")
+    assert metadata == {"run": "x"} and loaded.keys() == given.keys()
+    for name, tensor in given.items():
+        assert tensor.dtype == loaded[name].dtype and torch.equal(tensor, loaded[name]), name
 
 
-def test_the_library_reads_what_we_write(tmp_path: Path) -> None:
-    weights.save(tmp_path / "w.safetensors", tensors(), {"run": "x"})
-    assert_same(safetensors.load_file(tmp_path / "w.safetensors"), tensors())
+def test_equal_weights_are_equal_bytes(tmp_path: Path) -> None:
+    """A run that was killed and resumed writes the file of one that was not, whatever order its tensors came in."""
+    given = tensors()
+    weights.save(tmp_path / "w.safetensors", given, {"run": "x"})
+    weights.save(tmp_path / "v.safetensors", dict(reversed(given.items())), {"run": "x"})
+    assert (tmp_path / "w.safetensors").read_bytes() == (tmp_path / "v.safetensors").read_bytes()
+    with pytest.raises(ValueError, match="one text of metadata"):
+        weights.save(tmp_path / "w.safetensors", given, {"run": "x", "seed": "0"})
 
 
-def test_we_read_what_the_library_writes(tmp_path: Path) -> None:
-    given = {name: tensor.contiguous() for name, tensor in tensors().items()}
-    safetensors.save_file(given, tmp_path / "w.safetensors", {"run": "x"})
-    found, metadata = weights.load(tmp_path / "w.safetensors")
-    assert_same(found, given)
-    assert metadata == {"run": "x"}
+def test_committed_weights_load() -> None:
+    """They were written by hand, in the order of names."""
+    paths = sorted(REFERENCE.rglob("weights*.safetensors"))
+    assert paths
+    for path in paths:
+        tensors, metadata = weights.load(path)
+        assert metadata["run"] == path.parent.name and "head.conv.weight" in tensors
 
 
 def test_every_truncation_is_refused(tmp_path: Path) -> None:
@@ -54,10 +63,14 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
             weights.load(path)
 
 
-def test_a_pickle_is_refused(tmp_path: Path) -> None:
+def test_other_files_are_refused(tmp_path: Path) -> None:
     torch.save({"a": 1}, tmp_path / "w.safetensors")
-    with pytest.raises(UserError, match="not a whole safetensors file"):
-        weights.load(tmp_path / "w.safetensors")
+    for path, message in (
+        (tmp_path / "w.safetensors", "not a whole safetensors file"),
+        (tmp_path / "no", "no such file"),
+    ):
+        with pytest.raises(UserError, match=message):
+            weights.load(path)
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,68 @@
+"""What is known of a method before it is built."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+from bench.core.errors import UserError, suggest
+
+_ID = re.compile(r"[a-z0-9][a-z0-9._-]*")  # also a folder's name
+
+
+@dataclass(frozen=True)
+class MethodSpec:
+    """The arguments of `@register`, for a method or one of its variants.
+
+    `options` are constructor arguments that differ from the class's defaults (how a variant differs from its
+    method); `needs` names priors beyond the image pair ("landmarks", "parsing"); `licence` is that of the reference
+    code, which this project does not copy; `published_parameters` is the count its authors state.
+    """
+
+    id: str
+    title: str
+    year: int
+    paper: str = ""
+    venue: str = ""
+    licence: str = ""
+    published_parameters: int | None = None
+    tags: tuple[str, ...] = ()
+    needs: tuple[str, ...] = ()
+    scales: tuple[int, ...] = (8,)
+    trainable: bool = True
+    options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))
+    source: str = ""
+
+    @property
+    def usual_scale(self) -> int:
+        """The scale at which methods are compared: 8, or the first that this one supports."""
+        return 8 if 8 in self.scales else self.scales[0]
+
+
+_FIELDS = {f.name for f in dataclasses.fields(MethodSpec)} - {"id", "source"}
+
+
+def make_specs(method: str, about: Mapping[str, Any], source: str) -> list[MethodSpec]:
+    """Return the specs of a method and of its `variants`; raise UserError for a field that is unknown or missing."""
+    common = {key: value for key, value in about.items() if key != "variants"}
+    variants: Mapping[str, Mapping[str, Any]] = about.get("variants", {})
+    return [_make_spec(key, {**common, **own}, source) for key, own in {method: {}, **variants}.items()]
+
+
+def _make_spec(method: str, about: Mapping[str, Any], source: str) -> MethodSpec:
+    where = f"@register('{method}') in {source}"
+    for key in about:
+        if key not in _FIELDS:
+            raise UserError(f"{where}: unknown field '{key}': {suggest(key, _FIELDS)}")
+    for key in ("title", "year"):
+        if key not in about:
+            raise UserError(f"{where}: '{key}' is missing")
+    if not _ID.fullmatch(method):
+        raise UserError(f"{where}: expected small letters, digits, '.', '_' and '-'")
+    values: dict[str, Any] = {key: tuple(v) if isinstance(v, list) else v for key, v in about.items()}
+    values["options"] = MappingProxyType(dict(values.get("options", {})))
+    return MethodSpec(id=method, source=source, **values)
