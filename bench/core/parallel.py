@@ -1,4 +1,8 @@
-"""Map a function over a stream in several processes or threads: in order, few items in flight, so memory stays flat."""
+"""Map a function over a stream in several processes or threads: in order, few items in flight, so memory stays flat.
+
+By concurrent.futures and not by joblib, whose workers outlive a killed parent and whose generator reads on while nobody
+takes its results.
+"""
 
 from __future__ import annotations
 

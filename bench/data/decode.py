@@ -2,28 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import io
 import warnings
 from dataclasses import dataclass
 
 import numpy as np
-from PIL import Image, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
 
 from bench.core.errors import UserError
 
 _LEAST_SIDE = 8  # pixels
 _GREY = 2  # levels by which a grey picture's channels may differ: JPEG rounds
-_ORIENTATION = 0x0112
-_UPRIGHT = {  # EXIF 2.32, section 4.6.4: how to undo each orientation
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
 
 
@@ -81,24 +72,23 @@ def _decode(image: Image.Image) -> Decoded:
         kinds.append("several frames")
     if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
         kinds.append("16-bit")  # of which Pillow keeps the upper eight where there is more than one channel
-    turned = image.format == "TIFF" and _turn(image) is not None  # Pillow turns these itself
+    turned = image.format == "TIFF" and _is_turned(image)  # which Pillow turns upright itself
     image.load()
-    turn = _turn(image)
-    if turned or turn is not None:
+    if turned or _is_turned(image):
         kinds.append("rotated by EXIF")
-    rgb = _to_rgb(image if turn is None else image.transpose(turn), kinds)
+    with contextlib.suppress(Exception):  # notes that can't be read do not spoil the picture
+        ImageOps.exif_transpose(image, in_place=True)
+    rgb = _to_rgb(image, kinds)
     pixels = np.asarray(rgb)
     if image.mode in ("L", "1") or _is_grey(pixels):
         kinds.append("grey")
     return Decoded(pixels, tuple(dict.fromkeys(kinds)))
 
 
-def _turn(image: Image.Image) -> Image.Transpose | None:
-    """Return what turns a picture upright; notes that can't be read do not spoil the picture."""
-    try:
-        return _UPRIGHT.get(image.getexif().get(_ORIENTATION, 1))
-    except Exception:  # see decode
-        return None
+def _is_turned(image: Image.Image) -> bool:
+    with contextlib.suppress(Exception):  # Pillow raises anything on garbage
+        return image.getexif().get(ExifTags.Base.Orientation, 1) in range(2, 9)
+    return False
 
 
 def _to_rgb(image: Image.Image, kinds: list[str]) -> Image.Image:

@@ -220,7 +220,7 @@ def test_garbage_is_decoded_or_refused(kind: str) -> None:
     draw = np.random.default_rng(0)
     whole = picture(kind=kind, size=(40, 30))
     refused = 0
-    for case in range(50):
+    for case in range(30):
         garbled = np.frombuffer(whole, np.uint8).copy()
         places = draw.integers(0, len(garbled) if case % 2 else 60, draw.integers(1, 8))  # headers break most
         garbled[places] = draw.integers(0, 256, len(places))
@@ -231,7 +231,7 @@ def test_garbage_is_decoded_or_refused(kind: str) -> None:
             refused += 1
         else:
             assert photo.pixels.ndim == 3 and photo.pixels.shape[2] == 3 and photo.pixels.dtype == np.uint8
-    assert refused >= 5
+    assert refused >= 3
 
 
 @pytest.mark.parametrize(

@@ -23,6 +23,7 @@ from bench.data.scan import ScanOptions
 from bench.runs.audit import audit, bicubic_row
 from tests.bench.conftest import REAL, needs_photos
 
+pytestmark = pytest.mark.photos
 EXPERIMENT = """
 title = "Tiny"
 kind = "ablation"
@@ -83,7 +84,7 @@ def wanted(*names: str, folder: Path = REAL, **more: object) -> PhotoOptions:
 
 
 @needs_photos
-@pytest.mark.parametrize("name", list(SETS))
+@pytest.mark.parametrize("name", [pytest.param("celeba", marks=pytest.mark.slow), *list(SETS)[1:]])
 def test_the_committed_manifests_rebuild_the_audited_faces(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
