@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Literal
 
 import numpy as np
 
@@ -10,7 +11,8 @@ from bench.analysis.intervals import Estimate, difference
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.analysis.significance import leaders
 from bench.metrics.catalogue import get_metric
-from bench.report.table import Emphasis
+
+Mark = Literal["best", "tie"]
 
 
 def scores_of(
@@ -42,7 +44,7 @@ def gain(
     return None if a is None or b is None else difference(a, b)
 
 
-def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Emphasis]:
+def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
     """Return the place of each row that stands out: "best", or "tie" where no difference to the best can be claimed.
 
     "best" takes a claim against every other row that would hold for other trainings too, so every trained row must

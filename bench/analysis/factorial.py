@@ -9,11 +9,14 @@ from typing import Any
 
 import numpy as np
 
+from bench.analysis.claims import scores_of
 from bench.analysis.intervals import Estimate, interval
+from bench.analysis.results import FaceSet, Results, RowResult
 from bench.core.errors import UserError
 
 Cell = tuple[bool, ...]  # which of the factors a row has
 Effect = tuple[int, ...]  # the factors of an effect: (0,) is the first's main effect, (0, 2) an interaction
+Rows = Mapping[Cell, RowResult]
 
 
 def effects(cells: Mapping[Cell, float]) -> dict[Effect, float]:
@@ -34,6 +37,20 @@ def effect_estimates(cells: Mapping[Cell, np.ndarray], level: float = 0.95) -> d
         effect: interval([cells[cell] for cell in signs], list(signs.values()), level)
         for effect, signs in _contrasts(cells).items()
     }
+
+
+def factorial_rows(results: Results) -> Rows:
+    """Return which row has which of the experiment's modules; nothing when a combination of them has no row."""
+    names = results.modules
+    found = {tuple(row.modules[name] for name in names): row for row in results.rows if row.modules.keys() == {*names}}
+    return found if names and len(found) == 2 ** len(names) else {}
+
+
+def measured_effects(results: Results, test: FaceSet, metric: str) -> dict[Effect, Estimate]:
+    """Return the effects of an experiment's modules; nothing without a row for each combination, and its scores."""
+    scores = {cell: scores_of(results, row, test, metric) for cell, row in factorial_rows(results).items()}
+    found = {cell: values for cell, values in scores.items() if values is not None}
+    return effect_estimates(found) if found and len(found) == len(scores) else {}
 
 
 def additivity(cells: Mapping[Cell, float]) -> tuple[float, float]:

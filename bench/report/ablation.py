@@ -11,32 +11,39 @@ from bench.analysis.results import FaceSet, Results, RowResult
 from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
-from bench.papers.published import ledger
+from bench.papers.paper import NO_PAPER, Beside, Paper, paper_of
 from bench.report.means import measured_cell, problems, row_status
 from bench.report.table import Cell, Column, Row, Table, check_cell, emphasise, gain_cell, number_cell
 
-PUBLISHED = ("Table 1", "Table 2")  # Models 1-8 stand in Table 1, SPARNet and Bicubic in Table 2
-PUBLISHED_ON = "helen"
 SHORT = 8  # digits of a fingerprint that a caption shows
 METRICS = ("psnr", "ssim", "niqe-pooled")  # the columns of Table 1; all others are in the table of gains
-_PUBLISHED_METRICS = ("psnr", "ssim")
 
 
 def ablation_table(results: Results) -> Table:
     """Build Table 1 (paper, section 4.3) from an experiment's results, of one test set: `shown_in_table_1`."""
+    paper, beside = beside_of(results, "table1")
     results = dataclasses.replace(results, test=(shown_in_table_1(results),))
     footnotes: list[str] = []
-    columns = tuple(_columns(results))
-    rows: tuple[Row, ...] = tuple(_row(results, row, footnotes) for row in results.rows)
+    columns = tuple(_columns(results, paper, beside))
+    rows: tuple[Row, ...] = tuple(_row(results, row, paper, beside, footnotes) for row in results.rows)
     places = [place for place, column in enumerate(columns) if column.dataset and column.key in METRICS]
     for place, (test, metric) in zip(places, _measured(results), strict=True):
         rows = emphasise(rows, place, emphasis(results, test, metric))
-    return Table("table1", results.title, caption(results), columns, rows, notes(results), tuple(footnotes))
+    return Table(
+        "table1", results.title, caption(results), columns, rows, notes(results, paper, beside), tuple(footnotes)
+    )
 
 
 def shown_in_table_1(results: Results) -> FaceSet:
-    """Return the test set on which the paper prints Table 1 if it is among the experiment's, else the first."""
-    return next((test for test in results.test if test.dataset == PUBLISHED_ON), results.test[0])
+    """Return the paper's reference test set if it is among the experiment's, else the first."""
+    reference = beside_of(results, "table1")[0].reference
+    return next((test for test in results.test if test.dataset == reference), results.test[0])
+
+
+def beside_of(results: Results, table: str) -> tuple[Paper, Beside]:
+    """Return the paper of an experiment's methods and what it has to stand beside a table, which may be nothing."""
+    paper = paper_of(row.method for row in results.rows)
+    return paper, paper.beside.get(table, Beside())
 
 
 def _measured(results: Results) -> list[tuple[FaceSet, str]]:
@@ -49,7 +56,7 @@ def _measured(results: Results) -> list[tuple[FaceSet, str]]:
     ]
 
 
-def _columns(results: Results) -> Iterator[Column]:
+def _columns(results: Results, paper: Paper, beside: Beside) -> Iterator[Column]:
     # Left, so that the points stand in line whether or not a standard deviation follows.
     align: Literal["left", "right"] = "left" if len(results.seeds) > 1 else "right"
     yield Column("model", "Model", align="left")
@@ -60,19 +67,19 @@ def _columns(results: Results) -> Iterator[Column]:
         yield Column(metric, spec.title, spec.unit, "Measured", align, test.dataset)
         if metric == "psnr" and results.base:
             yield Column("psnr_gain", f"Gain over {results.base.label}", spec.unit, "Measured", align, test.dataset)
-    for metric in _PUBLISHED_METRICS:
+    for metric in beside.metrics:
         spec = get_metric(metric)
-        yield Column(f"published_{metric}", spec.title, spec.unit, f"Published, {ledger().datasets[PUBLISHED_ON]}")
+        yield Column(f"published_{metric}", spec.title, spec.unit, f"Published, {paper.datasets[paper.reference]}")
     yield Column("parameters", "Params", "M")
     yield Column("multiply_adds", "Mult-adds", "G")
     yield Column("seconds_per_image", "Time", "s/image")
 
 
-def _row(results: Results, row: RowResult, footnotes: list[str]) -> Row:
+def _row(results: Results, row: RowResult, paper: Paper, beside: Beside, footnotes: list[str]) -> Row:
     cells = (
         *(check_cell(row.modules.get(name)) for name in results.modules),
         *(cell for test, metric in _measured(results) for cell in _scores(results, row, test, metric)),
-        *(_published(results, row, metric) for metric in _PUBLISHED_METRICS),
+        *(published_cell(results, row, paper, beside, metric, paper.reference) for metric in beside.metrics),
         *_cost(row),
     )
     return labelled(results, row, cells, footnotes)
@@ -95,9 +102,10 @@ def _scores(results: Results, row: RowResult, test: FaceSet, metric: str) -> Ite
         yield Cell(text="") if row is results.base else gain_cell(found, get_metric(metric).decimals)
 
 
-def _published(results: Results, row: RowResult, metric: str) -> Cell:
+def published_cell(results: Results, row: RowResult, paper: Paper, beside: Beside, metric: str, dataset: str) -> Cell:
+    """Return what is printed of a row's method; nothing is of a row that changes it."""
     plain = row is results.plain(row.method)
-    found = ledger().find(row.method, metric, PUBLISHED_ON, PUBLISHED) if plain else None
+    found = paper.find(row.method, metric, dataset, beside.tables) if plain else None
     return number_cell(found.value, found.decimals) if found else Cell()
 
 
@@ -134,23 +142,15 @@ def caption(results: Results) -> str:
     )
 
 
-def notes(results: Results) -> tuple[str, ...]:
+def notes(results: Results, paper: Paper = NO_PAPER, beside: Beside | None = None) -> tuple[str, ...]:
     """Return what a reader must know to compare the numbers."""
-    on = ledger().datasets[PUBLISHED_ON]
     methods = {row.method for row in results.rows if row_status(row, results) in ("finished", "partial")}
     lines = [
         measured_note(results),
         claim_note(results),
-        f"Published: on {on} with the authors' training, so not comparable cell by cell. "
-        "Models 1-8 are from the paper's Table 1, SPARNet and Bicubic from its Table 2.",
+        *(paper.notes(beside, methods) if beside else ()),
+        *own_notes(results),
     ]
-    for erratum in ledger().errata_of("Table 1"):
-        if erratum.id == "same-network" and methods.issuperset(erratum.methods):
-            lines.append(
-                f"{erratum.text} Our two rows are two trainings of that network from different first weights: "
-                "their difference shows run-to-run noise."
-            )
-    lines += own_notes(results)
     lines += [
         f"{get_metric(m).title}: {get_metric(m).caution}."
         for m in METRICS

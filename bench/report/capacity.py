@@ -7,8 +7,7 @@ from functools import partial
 from bench.analysis.claims import gain
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.metrics.catalogue import get_metric
-from bench.papers.published import ledger
-from bench.report.ablation import PUBLISHED, PUBLISHED_ON
+from bench.report.ablation import beside_of
 from bench.report.dots import Marked, draw_sizes
 from bench.report.means import measured_cell
 from bench.report.subpage import Page, Picture, on, suffix
@@ -65,7 +64,7 @@ def _table(results: Results, base: RowResult, control: RowResult | None, test: F
             cells.append(
                 Cell(text="") if row is other else gain_cell(gain(results, row, other, test, "psnr"), decimals)
             )
-        published = Cell() if row is not results.plain(row.method) else _published_gain(row, base)
+        published = Cell() if row is not results.plain(row.method) else _published_gain(results, row, base)
         body.append(Row((*cells, published), row.method))
     gains = [
         Column(f"over_{other.label}", f"Over {other.label}", "dB", align="left", dataset=test.dataset)
@@ -87,11 +86,12 @@ def _table(results: Results, base: RowResult, control: RowResult | None, test: F
     )
 
 
-def _published_gain(row: RowResult, base: RowResult) -> Cell:
+def _published_gain(results: Results, row: RowResult, base: RowResult) -> Cell:
     """Return the published difference in PSNR."""
     if row is base:
         return Cell()
-    ours, theirs = (ledger().find(one.method, "psnr", PUBLISHED_ON, PUBLISHED) for one in (row, base))
+    paper, beside = beside_of(results, "table1")
+    ours, theirs = (paper.find(one.method, "psnr", paper.reference, beside.tables) for one in (row, base))
     if ours is None or theirs is None:
         return Cell()
     value = ours.value - theirs.value

@@ -5,34 +5,29 @@ from __future__ import annotations
 from collections.abc import Mapping
 from functools import partial
 
-import numpy as np
-
 from bench.analysis.claims import scores_of
-from bench.analysis.factorial import Effect, additivity, effect_estimates, effects
+from bench.analysis.factorial import Effect, Rows, additivity, effects, factorial_rows, measured_effects
 from bench.analysis.intervals import Estimate
-from bench.analysis.results import FaceSet, Results, RowResult
+from bench.analysis.results import FaceSet, Results
 from bench.metrics.catalogue import get_metric
-from bench.papers.published import ledger
-from bench.report.ablation import PUBLISHED, PUBLISHED_ON
+from bench.report.ablation import beside_of
 from bench.report.dots import Dots, draw_dots
 from bench.report.gains import scored_metrics
 from bench.report.subpage import Page, Picture, on, suffix
 from bench.report.table import Cell, Column, Row, Table, gain_cell
 
-_Cells = Mapping[tuple[bool, ...], RowResult]
-
 
 def factorial_page(results: Results) -> Page | None:
     """Build the page; None without modules, without a row for each of their combinations, or without its scores."""
-    rows = _cells(results)
+    rows = factorial_rows(results)
     if not rows:
         return None
     tables, pictures, text = [], {}, []
     for test in results.test:
-        metrics = [name for name in scored_metrics(results, test) if _whole(results, rows, test, name)]
-        if not metrics:
+        every = {metric: measured_effects(results, test, metric) for metric in scored_metrics(results, test)}
+        found = {metric: estimates for metric, estimates in every.items() if estimates}
+        if not found:
             continue
-        found = {metric: _measured(results, rows, test, metric) for metric in metrics}
         tables.append(_table(results, rows, test, found))
         if "psnr" in found:
             text.append(_in_words(results, rows, test))
@@ -55,36 +50,19 @@ def factorial_page(results: Results) -> Page | None:
     return Page("factorial", "Factorial effects", head, tuple(tables), pictures)
 
 
-def _cells(results: Results) -> _Cells:
-    """Return which row has which modules, or nothing when a combination is missing."""
-    names = results.modules
-    found = {tuple(row.modules[name] for name in names): row for row in results.rows if row.modules.keys() == {*names}}
-    return found if names and len(found) == 2 ** len(names) else {}
-
-
-def _whole(results: Results, rows: _Cells, test: FaceSet, metric: str) -> bool:
-    return all(scores_of(results, row, test, metric) is not None for row in rows.values())
-
-
-def _measured(results: Results, rows: _Cells, test: FaceSet, metric: str) -> dict[Effect, Estimate]:
-    scores: dict[tuple[bool, ...], np.ndarray] = {}
-    for cell, row in rows.items():
-        found = scores_of(results, row, test, metric)
-        assert found is not None  # see _whole
-        scores[cell] = found
-    return effect_estimates(scores)
-
-
-def _published(rows: _Cells, metric: str) -> dict[tuple[bool, ...], float]:
+def _published(results: Results, rows: Rows, metric: str) -> dict[tuple[bool, ...], float]:
     """Return the published numbers of the same rows, or nothing when one is missing."""
-    printed = {cell: ledger().find(row.method, metric, PUBLISHED_ON, PUBLISHED) for cell, row in rows.items()}
+    paper, beside = beside_of(results, "table1")
+    printed = {cell: paper.find(row.method, metric, paper.reference, beside.tables) for cell, row in rows.items()}
     found = {cell: one.value for cell, one in printed.items() if one is not None}
     return found if len(found) == len(rows) else {}
 
 
-def _table(results: Results, rows: _Cells, test: FaceSet, found: Mapping[str, Mapping[Effect, Estimate]]) -> Table:
+def _table(results: Results, rows: Rows, test: FaceSet, found: Mapping[str, Mapping[Effect, Estimate]]) -> Table:
     printed = {
-        metric: effects(cells) for metric in ("psnr", "ssim") if metric in found and (cells := _published(rows, metric))
+        metric: effects(cells)
+        for metric in ("psnr", "ssim")
+        if metric in found and (cells := _published(results, rows, metric))
     }
     decimals = {metric: get_metric(metric).decimals for metric in printed}
     body = []
@@ -94,7 +72,8 @@ def _table(results: Results, rows: _Cells, test: FaceSet, found: Mapping[str, Ma
         theirs = [Cell(one[effect], f"{one[effect]:+.{decimals[metric]}f}") for metric, one in printed.items()]
         body.append(Row((Cell(name, name), *measured, *theirs), ""))
     specs = [get_metric(metric) for metric in found]
-    published_on = f"Published, {ledger().datasets[PUBLISHED_ON]}"
+    paper = beside_of(results, "table1")[0]
+    published_on = f"Published, {paper.datasets.get(paper.reference, paper.reference)}"
     return Table(
         f"effects{suffix(results, test)}",
         f"Effects of {_join(results.modules)}",
@@ -114,14 +93,14 @@ def _table(results: Results, rows: _Cells, test: FaceSet, found: Mapping[str, Ma
     )
 
 
-def _dots(results: Results, rows: _Cells, found: Mapping[Effect, Estimate]) -> list[Dots]:
+def _dots(results: Results, rows: Rows, found: Mapping[Effect, Estimate]) -> list[Dots]:
     names = [_name(results, effect) for effect in found]
     ours = Dots("measured", names, [(one.mean, one.low, one.high) for one in found.values()])
-    cells = _published(rows, "psnr")
+    cells = _published(results, rows, "psnr")
     return [ours, *([Dots("published", names, [(one, one, one) for one in effects(cells).values()])] if cells else [])]
 
 
-def _in_words(results: Results, rows: _Cells, test: FaceSet) -> str:
+def _in_words(results: Results, rows: Rows, test: FaceSet) -> str:
     """Say whether single gains add up."""
     means = {cell: scores_of(results, row, test, "psnr") for cell, row in rows.items()}
     single, together = additivity({cell: float(one.mean()) for cell, one in means.items() if one is not None})
@@ -129,7 +108,7 @@ def _in_words(results: Results, rows: _Cells, test: FaceSet) -> str:
         f"On {test.dataset} the PSNR gains of single modules add up to {single:+.3f} dB; all together gain "
         f"{together:+.3f} dB."
     )
-    cells = _published(rows, "psnr")
+    cells = _published(results, rows, "psnr")
     if cells:
         single, together = additivity(cells)
         text += f" Published: {single:+.3f} and {together:+.3f} dB."

@@ -15,30 +15,20 @@ from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_text
 from bench.metrics.catalogue import get_metric
-from bench.papers.judge import (
-    DIRECTION,
-    GAIN,
-    HOLDS,
-    LOSS,
-    NOT_RUN,
-    REVERSED,
-    RULES,
-    UNKNOWN,
-    Finding,
-    findings_on,
-)
-from bench.papers.published import ledger
+from bench.papers.judge import RULES, Finding, Verdict, findings_on
+from bench.papers.paper import paper_of, papers
 from bench.report.ablation import caption, listed
 from bench.report.draw import draw_report
 from bench.report.markdown import escape
-from bench.report.table import DASH
+from bench.report.subpage import suffix
+from bench.report.table import DASH, gain_cell
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more
 _MIXED = "not the same on all test sets"
 _CAUTION = (
     "Each interval stands for itself: about one in twenty misses the true value by chance, and more may "
-    "where a row has two or three trainings that differ by more than images make uncertain. No experiment repeats the "
+    "where a row has two or three seeds that differ by more than images make uncertain. No experiment repeats a "
     "paper's training: the budget of each is said with it, and a smaller one may well shrink or turn differences."
 )
 
@@ -66,14 +56,9 @@ def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection
     Smoke runs come last. The same results give the same text.
     """
     order = sorted(experiments, key=lambda one: (_is_smoke(one), one.folder.name))
-    about = (
-        "What the experiments in [results/reference](../../results/reference) say about the claims of "
-        f"[{escape(ledger().source('Table 1').citation)}]({ledger().source('Table 1').url}). `fsr report --reference` "
-        "writes this page: each number is computed from the scores of single images. A claim leads to the table that "
-        "shows its numbers, and the last table of an experiment leads to every run."
-    )
     full = [one for one in order if not _is_smoke(one)]
-    parts = ["# Findings", about]
+    found = {one.folder.name: _found(one, full) for one in full}
+    parts = ["# Findings", _about(found)]
     parts.append("\n".join(f"- [{escape(one.folder.name)}](#{_anchor(one)}): {_progress(one)}" for one in order))
     if full:
         parts += ["## How verdicts are found", "\n".join(f"- {rule}" for rule in RULES), _CAUTION]
@@ -82,10 +67,27 @@ def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection
         if _is_smoke(results):
             parts += _smoke(results)
         else:
-            alike = [results, *(one for one in full if one is not results and _budget_of(one) == _budget_of(results))]
-            found = {test: findings_on(results, test, alike) for test in results.test}
-            parts += _experiment(results, found, files)
+            parts += _experiment(results, found[results.folder.name], files)
     return "\n\n".join(parts) + "\n"
+
+
+def _found(results: Results, full: Sequence[Results]) -> dict[FaceSet, list[Finding]]:
+    """Judge the claims of every paper, those of the experiment's own first; experiments alike tell how seeds vary."""
+    own = paper_of(row.method for row in results.rows)
+    order = sorted(papers(), key=lambda paper: paper != own)
+    alike = [results, *(one for one in full if one is not results and _budget_of(one) == _budget_of(results))]
+    return {test: findings_on(results, test, order, alike) for test in results.test}
+
+
+def _about(found: Mapping[str, Mapping[FaceSet, Sequence[Finding]]]) -> str:
+    """Say whose claims are judged."""
+    judged = dict.fromkeys(one.paper.name for tests in found.values() for some in tests.values() for one in some)
+    cited = [f"[{escape(paper.citation)}]({paper.url})" for paper in papers() if paper.name in judged or not judged]
+    return (
+        "What the experiments in [results/reference](../../results/reference) say about the claims of "
+        f"{listed(cited)}. `fsr report --reference` writes this page: each number is computed from the scores of single images. A claim "
+        "leads to the table that shows its numbers, and the last table of an experiment leads to every run."
+    )
 
 
 def _is_smoke(results: Results) -> bool:
@@ -116,9 +118,10 @@ def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], fi
     yield "### In short"
     yield from _in_short(found)
     for test, some in found.items():
-        yield f"### {escape(name)}: {escape(ledger().datasets.get(test.dataset, test.dataset))}"
+        yield f"### {escape(name)}: {escape(_set_name(test))}"
         yield from _leading(results, test)
-        yield _claims(results, some, files)
+        for paper in dict.fromkeys(one.paper.name for one in some):
+            yield _claims(results, test, [one for one in some if one.paper.name == paper], files)
     yield f"### Runs of {escape(name)}"
     yield _runs(results)
 
@@ -130,7 +133,7 @@ def _progress(results: Results) -> str:
 
 
 def _budget(results: Results) -> str:
-    """Say what the caption does not: the networks' options, the learning rate, trainings a row, devices of training."""
+    """Say what the caption does not: the networks' options, the learning rate, seeds a row, devices of training."""
     record = read_json(results.folder / "experiment.json")
     told = [f"{name} {value:g}" for name, value in record.get("options", {}).items() if isinstance(value, int | float)]
     rate = record.get("training", {}).get("learning_rate")
@@ -148,7 +151,7 @@ def _budget(results: Results) -> str:
     where = listed([one for one in devices if one])
     return escape(
         (f"Set for all rows: {', '.join(told)}. " if told else "")
-        + f"Trainings planned: {trained}."
+        + f"Seeds planned: {trained}."
         + (f" Trained on {where}." if where else "")
     )
 
@@ -157,85 +160,130 @@ def _in_short(found: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
     """Yield the headline claims by what was found on all test sets, and a table of their numbers."""
     claims: dict[str, dict[FaceSet, Finding]] = {}
     for test, some in found.items():
-        for one in some:
-            if one.claim.headline:
-                claims.setdefault(one.claim.text, {})[test] = one
-    told: dict[str, list[str]] = {}
-    for text, ones in claims.items():
-        verdicts = dict.fromkeys(one.verdict for one in ones.values())
-        each = "; ".join(f"{test.dataset} {one.verdict}" for test, one in ones.items())
+        for finding in some:
+            if finding.claim.headline:
+                named = "" if finding.paper == some[0].paper else f" ({finding.paper.name})"
+                claims.setdefault(finding.text + named, {})[test] = finding
+    by_verdict: dict[str, list[str]] = {}
+    for text, judged in claims.items():
+        verdicts = dict.fromkeys(finding.verdict for finding in judged.values())
+        each = "; ".join(f"{test.dataset} {finding.verdict}" for test, finding in judged.items())
         kind, claim = (next(iter(verdicts)), text) if len(verdicts) == 1 else (_MIXED, f"{text} ({each})")
-        told.setdefault(kind, []).append(claim)
-    order = (HOLDS, DIRECTION, REVERSED, GAIN, LOSS, UNKNOWN, _MIXED, NOT_RUN)
+        by_verdict.setdefault(kind, []).append(claim)
+    order = [*(one for one in Verdict if one != Verdict.NOT_RUN), _MIXED, Verdict.NOT_RUN]
     yield "\n".join(
-        f"- **{kind.capitalize()}**: {'; '.join(map(escape, told[kind]))}." for kind in order if kind in told
+        f"- **{kind.capitalize()}**: {'; '.join(map(escape, by_verdict[kind]))}."
+        for kind in order
+        if kind in by_verdict
     )
-    head = ["Claim", *(escape(ledger().datasets.get(test.dataset, test.dataset)) for test in found)]
-    body = [[escape(text), *(_short(ones.get(test)) for test in found)] for text, ones in claims.items()]
+    head = ["Claim", *(escape(_set_name(test)) for test in found)]
+    body = [[escape(text), *(_short(judged.get(test), test) for test in found)] for text, judged in claims.items()]
     yield tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
 
 
-def _short(found: Finding | None) -> str:
+def _set_name(test: FaceSet) -> str:
+    """Return a test set's name as papers print it."""
+    return next((paper.datasets[test.dataset] for paper in papers() if test.dataset in paper.datasets), test.dataset)
+
+
+def _short(finding: Finding | None, test: FaceSet) -> str:
     """Return a cell of the table in short: what was measured, what the paper says, the verdict."""
-    if found is None:
+    if finding is None:
         return DASH
-    if found.verdict == NOT_RUN:
-        return NOT_RUN
-    paper = [f"paper {escape(found.claim.paper)}"] if found.claim.rule != "asked" else []
-    return "<br>".join([escape(found.measured), *paper, _verdict(found)])
+    if finding.verdict == Verdict.NOT_RUN:
+        return finding.verdict
+    paper = [f"paper {escape(_paper_text(finding, test))}"] if finding.claim.rule != "asked" else []
+    return "<br>".join([escape(_measured(finding)), *paper, _verdict(finding)])
 
 
 def _leading(results: Results, test: FaceSet) -> Iterator[str]:
-    """Yield in words which rows lead, and by how much trainings of one row differ."""
+    """Yield in words which rows lead, and by how much the seeds of one row differ."""
     metric, lines = "psnr" if test.truth else "niqe-pooled", []
     groups = groups_of(results, test, metric)
     marks = emphasis(results, test, metric)
     if marks:
         labels = [results.rows[place].label for place in sorted(marks)]
-        told = ", which cannot be told apart" if len(labels) > 1 else ""
-        told += "" if covers_training(results, test) else ", of these trainings alone"
+        told = ", between which no difference can be claimed" if len(labels) > 1 else ""
+        told += "" if covers_training(results, test) else ", for these seeds alone"
         lines.append(f"Best {get_metric(metric).title} of the {len(groups)} rows with scores: {listed(labels)}{told}.")
     spread = seed_range(*groups) if test.truth else None
     if spread:
         lines.append(
-            f"The {get_metric(metric).title} of one row's trainings has a standard deviation between {spread[0]:.3f} "
-            f"and {spread[1]:.3f} dB (95% interval, all rows of several trainings together)."
+            f"The {get_metric(metric).title} of one row's seeds has a standard deviation between {spread[0]:.3f} "
+            f"and {spread[1]:.3f} dB (95% interval, all rows of several seeds together)."
         )
     if lines:
         yield escape(" ".join(lines))
 
 
 def _budget_of(results: Results) -> tuple[str, int, int, FaceSet, str]:
-    """Return what experiments must have in common for their trainings to vary alike."""
+    """Return what experiments must have in common for their seeds to vary alike."""
     return results.profile, results.iterations, results.batch, results.train, results.protocol
 
 
-def _claims(results: Results, found: Sequence[Finding], files: Collection[str]) -> str:
-    head = ["Claim of the paper", "Paper", "Measured [95% interval]", "Verdict", "Trainings"]
+def _claims(results: Results, test: FaceSet, found: Sequence[Finding], files: Collection[str]) -> str:
+    head = [f"Claim of {found[0].paper.name}", "Paper", "Measured [95% interval]", "Verdict", "Seeds"]
     body = [
         [
-            _linked(results, one, files),
-            escape(one.claim.paper),
-            escape(one.measured),
-            _verdict(one),
-            escape(one.trainings),
+            _linked(results, test, finding, files),
+            escape(_paper_text(finding, test)),
+            escape(_measured(finding)),
+            _verdict(finding),
+            escape(_seeds(finding)),
         ]
-        for one in found
+        for finding in found
     ]
     return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
 
 
-def _linked(results: Results, found: Finding, files: Collection[str]) -> str:
+def _linked(results: Results, test: FaceSet, finding: Finding, files: Collection[str]) -> str:
     """Return the claim, leading to the first of its tables that is drawn; without numbers it leads nowhere."""
-    if found.verdict == NOT_RUN:
-        return escape(found.claim.text)
-    table = next((one for one in (f"{table}.md" for table in found.claim.tables) if one in files), "index.md")
-    return f"[{escape(found.claim.text)}]({results.folder.name}/{table})"
+    if finding.verdict == Verdict.NOT_RUN:
+        return escape(finding.text)
+    tables = [f"{table}{suffix(results, test)}" for table in finding.claim.shown]
+    tables += ["table2", "table1"] if test.truth else ["table3"]
+    file = next((name for name in (f"{table}.md" for table in tables) if name in files), "index.md")
+    return f"[{escape(finding.text)}]({results.folder.name}/{file})"
 
 
-def _verdict(found: Finding) -> str:
-    text = found.verdict if found.verdict in (NOT_RUN, UNKNOWN) else f"**{found.verdict}**"
-    return f"{text}, {escape(found.remark)}" if found.remark else text
+def _paper_text(finding: Finding, test: FaceSet) -> str:
+    """Return the paper's value, with its data set where that is another one."""
+    number, claim = finding.published, finding.claim
+    if number is None:
+        return {"sign": "implied", "asked": "not asked"}.get(claim.rule, DASH)
+    if not number.dataset:
+        return f"{number.value:g}"
+    text = f"{number.value:+.{number.decimals}f} {_unit(finding)}".rstrip()
+    least = "at least " if claim.kind == "every" else ""
+    return f"{least}{text}" + (f" ({finding.paper.datasets[number.dataset]})" if number.dataset != test.dataset else "")
+
+
+def _measured(finding: Finding) -> str:
+    if finding.estimate is None:
+        return Verdict.NOT_RUN
+    decimals = 2 if finding.claim.kind == "order" else get_metric(finding.metric).decimals
+    text = f"{gain_cell(finding.estimate, decimals).text} {_unit(finding)}".rstrip()
+    return f"{finding.label}: {text}" if finding.label else text
+
+
+def _unit(finding: Finding) -> str:
+    return "" if finding.claim.kind == "order" else get_metric(finding.metric).unit
+
+
+def _seeds(finding: Finding) -> str:
+    """Say how many seeds of each row are scored, of how many; of more than two rows their sum."""
+    rows = finding.rows
+    if finding.claim.kind == "every":
+        return "; ".join(f"{row.scored} of {row.planned} {row.label}" for row in rows)
+    if len(rows) > 2:
+        return f"{sum(row.scored for row in rows)} of {sum(row.planned for row in rows)}"
+    return "; ".join(f"{row.label}: {row.scored} of {row.planned}" for row in rows)
+
+
+def _verdict(finding: Finding) -> str:
+    plain = finding.verdict in (Verdict.NOT_RUN, Verdict.INCONCLUSIVE)
+    text = str(finding.verdict) if plain else f"**{finding.verdict}**"
+    return f"{text}, {escape('; '.join(finding.remarks))}" if finding.remarks else text
 
 
 def _runs(results: Results) -> str:

@@ -7,9 +7,8 @@ from collections.abc import Collection, Mapping, Sequence
 from tabulate import tabulate
 
 from bench.analysis.results import Results, RunResult
-from bench.papers.published import ledger
 from bench.report import markdown
-from bench.report.ablation import shown_in_table_1
+from bench.report.ablation import beside_of, shown_in_table_1
 from bench.report.audit import audit_section
 from bench.report.means import row_status
 from bench.report.subpage import Page
@@ -38,7 +37,10 @@ def render_page(results: Results, tables: Mapping[str, Table], files: Collection
     for found in results.audits:
         parts += [f"## Data: {markdown.escape(found['title'])}", audit_section(found)]
     parts += ["## Where the numbers come from", _provenance(results)]
-    parts += [f"## The published numbers ({', '.join(tables)})", _errata(list(tables))]
+    parts += [
+        f"## The published numbers ({', '.join(tables)})",
+        _errata(results, [table.name for table in tables.values()]),
+    ]
     return "\n\n".join(parts) + "\n"
 
 
@@ -100,8 +102,11 @@ def _versions(run: RunResult) -> str:
     return ", ".join(f"{name} {version}" for name, version in run.environment.items() if name != "commit")
 
 
-def _errata(tables: Sequence[str]) -> str:
-    sources = dict.fromkeys(ledger().source(table) for table in tables)
-    known = dict.fromkeys(erratum for table in tables for erratum in ledger().errata_of(table))
-    told = " and ".join(f"[{source.citation}]({source.url})" for source in sources)
-    return "\n".join([f"From {told}. Known about them:", "", *(f"- {markdown.escape(one.text)}" for one in known)])
+def _errata(results: Results, tables: Sequence[str]) -> str:
+    """Say where the published numbers beside `tables` stand and what is known about them."""
+    paper = beside_of(results, "")[0]
+    printed = [beside.tables[0] for table in tables if (beside := paper.beside.get(table)) and beside.tables]
+    if not printed:
+        return "None of these methods has published numbers beside it."
+    known = [f"- {markdown.escape(one.text)}" for one in paper.errata_of(printed)]
+    return "\n".join([f"From [{paper.citation}]({paper.url}). Known about them:", "", *known])

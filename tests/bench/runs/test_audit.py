@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+from bench.papers.published import ledger
 from PIL import Image, ImageOps
 
 from bench.cli.faces import prepare
@@ -22,7 +23,6 @@ from bench.data.manifest import read_manifest
 from bench.data.photoset import PhotoOptions, _recipe
 from bench.data.scan import ScanOptions
 from bench.data.store import FaceRow, FaceStore, open_split, prepared_datasets, write_store
-from bench.papers.published import ledger
 from bench.runs import audit as audits
 from bench.runs.audit import audit, bicubic_row, card_of, leaked_names, open_splits
 from bench.runs.prepare import write_audit

@@ -1,0 +1,320 @@
+"""Effects put into made-up scores get the right verdict, and what is missing is said."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from bench.analysis.agreement import order_agreement
+from bench.analysis.intervals import Estimate
+from bench.analysis.results import Results, read_results
+from bench.core.errors import UserError
+from bench.core.files import read_csv, read_json, write_csv
+from bench.papers.judge import AS_IN, ONE_SEED, Finding, Verdict, findings_on, judge
+from bench.papers.paper import Rule, papers
+from bench.report.ablation import ablation_table
+from bench.report.factorial import factorial_page
+from bench.runs.store import SCORE
+from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name, write_run
+
+HOLDS, DIRECTION, REVERSED = Verdict.HOLDS, Verdict.DIRECTION, Verdict.REVERSED
+UNKNOWN, NOT_RUN = Verdict.INCONCLUSIVE, Verdict.NOT_RUN
+IMAGES = tuple(f"face-{place:02}" for place in range(40))
+FACTORS = {
+    1: (0, 0, 0),
+    2: (0, 0, 1),
+    3: (0, 1, 0),
+    4: (1, 0, 0),
+    5: (1, 1, 0),
+    6: (1, 0, 1),
+    7: (0, 1, 1),
+    8: (1, 1, 1),
+}
+PAPER = (0.175, 0.042, 0.132)
+
+Psnr = Callable[[str, int, int], float]
+
+
+def noise(*what: int) -> float:
+    return float(np.random.default_rng(what).normal())
+
+
+def planted(effects: Sequence[float], own_noise: float = 0.02, over_bicubic: float = 3.2) -> Psnr:
+    """Return PSNRs with the effects of ESEM, PA and FEM on every image, and what image and training add."""
+
+    def value(method: str, seed: int, image: int) -> float:
+        model = int(method[-1]) if method.startswith("msfnet") else 0
+        gain = -over_bicubic if method == "bicubic" else 0.0
+        gain += sum(one * has for one, has in zip(effects, FACTORS.get(model, (0, 0, 0)), strict=True))
+        own = own_noise * noise(model + 20, image) + own_noise / 5 * noise(model + 20, seed, 99)
+        return 26 + 1.5 * noise(image) + gain + (own if method != "bicubic" else 0)
+
+    return value
+
+
+def experiment(
+    folder: Path,
+    psnr: Psnr,
+    seeds: Sequence[int] = (0, 1, 2),
+    tests: Sequence[str] = ("helen",),
+    rows: Sequence[dict[str, Any]] | None = None,
+    **changes: Any,
+) -> Path:
+    """Write results of many images, but pictures of one alone, for they take long."""
+    rows = rows_of_table_1() if rows is None else rows
+    fabricate(
+        folder, images=IMAGES[:1], seeds=seeds, tests=tests, rows=rows, psnr=psnr, **{"profile": "cpu", **changes}
+    )
+    for row in rows:
+        for seed in (0,) if row["method"] == "bicubic" else seeds:
+            write_run(folder, row["method"], seed, IMAGES, tests, psnr)
+    described = read_json(folder / "experiment.json")["test"]
+    change(folder / "experiment.json", test=[{**one, "faces": len(IMAGES)} for one in described])
+    return folder
+
+
+def found_in(results: Results, test: int = 0, alike: Sequence[Results] = ()) -> dict[str, Finding]:
+    return {one.text: one for one in findings_on(results, results.test[test], papers(), alike)}
+
+
+def findings(folder: Path, psnr: Psnr, **how: Any) -> dict[str, Finding]:
+    return found_in(read_results(experiment(folder, psnr, **how)))
+
+
+def interval_of(finding: Finding) -> tuple[float, float]:
+    assert finding.estimate is not None
+    return finding.estimate.low, finding.estimate.high
+
+
+def mean_of(finding: Finding) -> float:
+    assert finding.estimate is not None
+    return finding.estimate.mean
+
+
+def paper_of(finding: Finding) -> tuple[float, str] | None:
+    """Return the paper's value and its data set."""
+    number = finding.published
+    return (round(number.value, 4), number.dataset) if number else None
+
+
+def counts(finding: Finding) -> list[tuple[str, int, int]]:
+    return [(row.label, row.scored, row.planned) for row in finding.rows]
+
+
+def test_what_the_paper_says_holds_where_it_was_put_in(tmp_path: Path) -> None:
+    found = findings(tmp_path, planted(PAPER))
+    for name, effect in zip(("ESEM", "PA", "FEM"), PAPER, strict=True):
+        one = found[f"Main effect of {name}"]
+        assert (one.verdict, one.remarks, paper_of(one)) == (HOLDS, (), (pytest.approx(effect, abs=5e-4), "helen"))
+        low, high = interval_of(one)
+        assert low < effect < high and high - low < 0.05
+        assert (len(one.rows), sum(row.scored for row in one.rows)) == (8, 24)
+    assert found["Model 8 over Model 1"].verdict == found["Model 8 over SPARNet"].verdict == HOLDS
+    assert paper_of(found["Model 8 over SPARNet"]) == (0.343, "helen")
+    assert found["Interaction ESEM x FEM under 0.02 dB"].verdict == HOLDS
+    assert found["Every row better than Bicubic, PSNR"].verdict == HOLDS
+    order = found["Order of Models 1-8, rank correlation"]
+    assert order.verdict in (HOLDS, DIRECTION) and mean_of(order) > 0.9
+
+
+def test_other_effects_get_other_verdicts(tmp_path: Path) -> None:
+    found = findings(tmp_path, planted((-0.2, 0.5, 0.0), over_bicubic=0.05))
+    esem, pa, fem = (found[f"Main effect of {name}"] for name in ("ESEM", "PA", "FEM"))
+    assert (esem.verdict, esem.remarks) == (REVERSED, ())
+    assert interval_of(esem)[1] < 0
+    assert (pa.verdict, pa.remarks) == (DIRECTION, ("more than the paper's",))
+    assert (fem.verdict, fem.remarks) == (UNKNOWN, ("less than the paper's",))
+    over = found["SPARNet over Bicubic"]
+    assert (over.verdict, over.remarks) == (DIRECTION, ("less than the paper's",))
+    below = found["Every row better than Bicubic, PSNR"]
+    assert (below.verdict, below.remarks) == (REVERSED, ("worse: Model 4, Model 6",))
+    assert below.label in ("Model 4", "Model 6") and mean_of(below) == pytest.approx(-0.15, abs=0.05)
+    assert found["Order of Models 1-8, rank correlation"].verdict in (UNKNOWN, REVERSED)
+
+
+def test_an_interaction_is_small_or_not(tmp_path: Path) -> None:
+    def psnr(method: str, seed: int, image: int) -> float:
+        both = method in ("msfnet-5", "msfnet-8")
+        return planted(PAPER)(method, seed, image) + 0.4 * both
+
+    found = findings(tmp_path, psnr)
+    assert found["Interaction ESEM x PA under 0.02 dB"].verdict == REVERSED
+    assert mean_of(found["Interaction ESEM x PA under 0.02 dB"]) == pytest.approx(0.2, abs=0.01)
+    assert found["Interaction PA x FEM under 0.02 dB"].verdict == HOLDS
+
+
+def test_noise_is_no_finding(tmp_path: Path) -> None:
+    """Trainings that differ by 0.4 dB: effects of 0.1 dB cannot be told, nor two trainings of one network."""
+    found = findings(tmp_path, planted(PAPER, own_noise=2.0))
+    assert {found[f"Main effect of {name}"].verdict for name in ("ESEM", "PA", "FEM")} == {UNKNOWN}
+    assert found["No difference: Model 1 less SPARNet, the same network"].verdict == HOLDS
+    assert found["Interaction ESEM x PA under 0.02 dB"].verdict == UNKNOWN
+
+
+def test_one_training_tells_of_itself_alone(tmp_path: Path) -> None:
+    found = findings(tmp_path, planted(PAPER), seeds=(0,))
+    told = [one for one in found.values() if one.verdict != NOT_RUN]
+    assert len(told) > 10 and all(one.remarks[-1] == ONE_SEED for one in told)
+
+
+def test_size_has_a_row_of_its_own(tmp_path: Path) -> None:
+    rows = rows_of_table_1()
+    rows.insert(2, {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"})
+    found = findings(tmp_path, planted(PAPER), rows=rows)
+    wide = found["Model 8 over SPARNet-wide, which has its size"]
+    assert (wide.verdict, wide.published) == (HOLDS, None)
+    assert interval_of(wide)[0] > 0.3, "the made-up wide row has SPARNet's scores"
+    alone = found["Size alone: SPARNet-wide over SPARNet"]
+    assert (alone.verdict, alone.published) == (UNKNOWN, None)
+
+
+def with_turned_row(folder: Path, psnr: Psnr, **how: Any) -> Path:
+    """Write an experiment in which Model 8 is trained otherwise too, with Model 6's scores."""
+    experiment(folder, psnr, **how)
+    rows = {row["label"]: row for row in read_json(folder / "experiment.json")["rows"]}
+    turned = {**rows["Model 6"], "label": "Model 8, turned", "method": "msfnet-8", "training": {"batch": 2}}
+    kept = [rows[label] for label in ("Bicubic", "Model 1", "Model 8")]
+    change(folder / "experiment.json", rows=[*kept, turned])
+    return folder
+
+
+def test_rows_that_change_a_setting_are_held_against_the_plain_row(tmp_path: Path) -> None:
+    folder = with_turned_row(tmp_path, planted(PAPER))
+    found = found_in(read_results(folder))
+    one = found["Model 8, turned: gain over Model 8"]
+    assert (one.verdict, one.published) == (Verdict.LOSS, None)
+    assert counts(one) == [("Model 8, turned", 3, 3), ("Model 8", 3, 3)]
+    low, high = interval_of(one)
+    assert low < -0.042 < high, "the turned row has Model 6's scores, which lack PA"
+    assert counts(found["Every row better than Bicubic, PSNR"]) == [("rows", 2, 2)]
+    assert counts(found["Model 8 over Model 1"]) == [("Model 8", 3, 3), ("Model 1", 3, 3)]
+    assert list(found) == [
+        "Model 8, turned: gain over Model 8",
+        "Model 8 over Model 1",
+        "Every row better than Bicubic, PSNR",
+        "Every row better than Bicubic, SSIM",
+    ], "claims about rows that the experiment does not have are left out"
+    table = ablation_table(read_results(folder))
+    place = [column.key for column in table.columns].index("published_psnr")
+    assert [row.cells[place].value is None for row in table.rows] == [False, False, False, True]
+
+
+def test_a_changed_row_below_bicubic_says_so_itself(tmp_path: Path) -> None:
+    found = found_in(read_results(with_turned_row(tmp_path, planted((-0.2, 0.5, 0.0), over_bicubic=0.05))))
+    assert found["Model 8, turned: gain over Model 8"].remarks == ("worse than Bicubic",)
+    assert found["Every row better than Bicubic, PSNR"].verdict == HOLDS
+
+
+def test_rows_of_one_training_vary_as_those_of_an_experiment_alike(tmp_path: Path) -> None:
+    effects = (0.175, 0.003, 0.132)  # PA's is less than what two trainings differ by
+    one = read_results(with_turned_row(tmp_path / "one", planted(effects), seeds=(0,)))
+    several = read_results(experiment(tmp_path / "several", planted(effects)))
+    here = found_in(one)["Model 8, turned: gain over Model 8"]
+    wide = found_in(one, alike=[one, several])[here.text]
+    assert here.remarks == (ONE_SEED,) and (wide.verdict, wide.remarks) == (UNKNOWN, (f"{AS_IN} several",))
+    (low, high), (lowest, highest) = interval_of(here), interval_of(wide)
+    assert lowest < low and high < highest, "wider"
+
+
+def test_what_is_not_trained_is_not_run_yet(tmp_path: Path) -> None:
+    folder = experiment(tmp_path, planted(PAPER))
+    for seed in (0, 1, 2):
+        shutil.rmtree(folder / run_name("msfnet-8", seed))
+    shutil.rmtree(folder / run_name("sparnet", 1))
+    found = found_in(read_results(folder))
+    ours = found["Model 8 over SPARNet"]
+    assert (ours.verdict, ours.estimate, counts(ours)) == (NOT_RUN, None, [("Model 8", 0, 3), ("SPARNet", 2, 3)])
+    assert found["Main effect of PA"].verdict == NOT_RUN
+    assert sum(row.scored for row in found["Main effect of PA"].rows) == 21
+    assert found["Order of Models 1-8, rank correlation"].verdict == NOT_RUN
+    assert found["No difference: Model 1 less SPARNet, the same network"].verdict == HOLDS
+    above = found["Every row better than Bicubic, PSNR"]
+    assert (above.verdict, above.remarks, counts(above)) == (HOLDS, ("so far: 8 of 9 rows",), [("rows", 8, 9)])
+
+
+def test_sets_that_the_paper_has_no_number_for_take_helens(tmp_path: Path) -> None:
+    results = read_results(experiment(tmp_path, planted(PAPER), tests=("celeba", "mine")))
+    celeba, mine = found_in(results, 0), found_in(results, 1)
+    assert paper_of(celeba["Model 8 over SPARNet"]) == (0.282, "celeba")
+    assert paper_of(mine["Model 8 over SPARNet"]) == (0.343, "helen")
+    assert paper_of(celeba["Main effect of ESEM"]) == (pytest.approx(0.175, abs=5e-4), "helen")
+
+
+def real_world(folder: Path, psnr: Psnr) -> Path:
+    """Turn made-up PSNRs into NIQE on a set without a truth: 50 less the PSNR."""
+    experiment(folder, psnr, tests=("widerface",), metrics=["psnr", "ssim", "niqe-pooled"])
+    for path in folder.glob("*/scores.csv"):
+        kept = [row for row in read_csv(path, SCORE) if row["metric"] == "psnr"]
+        write_csv(path, SCORE, [{**row, "metric": "niqe-pooled", "value": 50 - float(row["value"])} for row in kept])
+    test = read_json(folder / "experiment.json")["test"]
+    change(folder / "experiment.json", test=[{**test[0], "truth": False}])
+    return folder
+
+
+def test_effects_on_faces_without_a_truth_have_no_published_psnr_beside_them(tmp_path: Path) -> None:
+    page = factorial_page(read_results(real_world(tmp_path, planted(PAPER))))
+    assert page is not None and [column.key for column in page.tables[0].columns] == ["effect", "niqe-pooled"]
+
+
+def test_the_order_by_niqe(tmp_path: Path) -> None:
+    found = found_in(read_results(real_world(tmp_path / "same", planted(PAPER))))
+    ours = found["Model 8 below SPARNet, NIQE (pooled)"]
+    assert (ours.verdict, paper_of(ours)) == (HOLDS, (-0.3566, "widerface"))
+    assert interval_of(ours)[1] < 0
+    other = found_in(read_results(real_world(tmp_path / "other", planted((-0.5, 0, 0)))))
+    assert other["Model 8 below SPARNet, NIQE (pooled)"].verdict == REVERSED
+    assert other["SPARNet below Bicubic, NIQE (pooled)"].verdict == HOLDS
+    assert other["Every row better than Bicubic, NIQE (pooled)"].verdict == HOLDS
+
+
+@pytest.mark.parametrize(
+    ("interval", "rule", "value", "verdict"),
+    [
+        ((0.1, 0.3), "value", 0.2, (HOLDS, "")),
+        ((0.1, 0.15), "value", 0.2, (DIRECTION, "less than the paper's")),
+        ((0.25, 0.3), "value", 0.2, (DIRECTION, "more than the paper's")),
+        ((-0.3, -0.1), "value", -0.2, (HOLDS, "")),
+        ((-0.15, -0.1), "value", -0.2, (DIRECTION, "less than the paper's")),
+        ((-0.3, -0.1), "value", 0.2, (REVERSED, "")),
+        ((-0.1, 0.3), "value", 0.2, (UNKNOWN, "")),
+        ((-0.1, 0.1), "value", 0.2, (UNKNOWN, "less than the paper's")),
+        ((0.0, 0.1), "sign", 0.2, (UNKNOWN, "")),
+        ((0.1, 0.15), "sign", 0.2, (HOLDS, "")),
+        ((0.1, 0.15), "sign", -1.0, (REVERSED, "")),
+        ((-0.01, 0.01), "small", 0.02, (HOLDS, "")),
+        ((-0.01, 0.03), "small", 0.02, (UNKNOWN, "")),
+        ((-0.05, -0.03), "small", 0.02, (REVERSED, "")),
+        ((-0.01, 0.03), "none", 0.0, (HOLDS, "")),
+        ((0.01, 0.03), "none", 0.0, (REVERSED, "")),
+        ((0.01, 0.03), "asked", 1.0, ("a gain", "")),
+        ((-0.02, -0.01), "asked", 1.0, ("a loss", "")),
+        (None, "value", 0.2, (UNKNOWN, "")),
+    ],
+)
+def test_the_rule(interval: tuple[float, float] | None, rule: Rule, value: float, verdict: tuple[str, str]) -> None:
+    low, high = interval or (math.nan, math.nan)
+    assert judge(Estimate(0.0, low, high, 40, 3, 0), rule, value) == verdict
+
+
+def test_agreement_of_orders() -> None:
+    reference = [float(place) for place in range(8)]
+    images = np.random.default_rng(1).normal(size=50)
+    clear = [np.stack([images + place, images + place + 0.01]) for place in reference]
+    same = order_agreement(clear, reference)
+    assert (same.mean, same.low, same.high, same.n, same.seeds) == (pytest.approx(1), 1.0, 1.0, 50, 2)
+    assert order_agreement(clear[::-1], reference).high == pytest.approx(-1)
+    random = np.random.default_rng(2)
+    noisy = [random.normal(size=(3, 50)) for _ in reference]
+    unclear = order_agreement(noisy, reference)
+    assert unclear.low < 0 < unclear.high and order_agreement(noisy, reference) == unclear
+    assert order_agreement([np.ones((1, 4))] * 3, [1, 2, 3]).mean == 0
+    lost = order_agreement([np.array([[math.inf, 1.0]])] * 3, [1, 2, 3])
+    assert (lost.n, lost.left_out) == (1, 1)
+    with pytest.raises(UserError, match="an order takes three"):
+        order_agreement(noisy[:2], reference[:2])
