@@ -85,8 +85,9 @@ def _about(found: Mapping[str, Mapping[FaceSet, Sequence[Finding]]]) -> str:
     cited = [f"[{escape(paper.citation)}]({paper.url})" for paper in papers() if paper.name in judged or not judged]
     return (
         "What the experiments in [results/reference](../../results/reference) say about the claims of "
-        f"{listed(cited)}. `fsr report --reference` writes this page: each number is computed from the scores of single images. A claim "
-        "leads to the table that shows its numbers, and the last table of an experiment leads to every run."
+        f"{listed(cited)}. `fsr report --reference` writes this page: each number is computed from the scores of "
+        "single images. A claim leads to the table that shows its numbers, and the last table of an experiment leads "
+        "to every run."
     )
 
 

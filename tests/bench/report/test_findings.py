@@ -1,4 +1,4 @@
-"""The findings page and its command: where it leads, that it is redrawn byte for byte, and what it shows of findings."""
+"""The findings page and its command: where it leads, that it is redrawn byte for byte, what it shows."""
 
 from __future__ import annotations
 
