@@ -27,7 +27,9 @@ def test_it_says_what_the_paper_prints() -> None:
         assert more == pytest.approx(gain, abs=1e-9)
     assert (value("bicubic", "psnr", "helen"), value("bicubic", "ssim", "helen")) == (24.138, 0.681)
     assert value("msfnet-8", "niqe", "webface") == value("msfnet", "niqe", "webface") == 11.8835
+    assert value("msfnet-8", "psnr", "helen", "Table 1") == value("msfnet-8", "psnr", "helen", "Table 2") == 27.744
     paper = load_paper(YANG)
+    assert paper.find("msfnet-7", "psnr", "helen", ["Table 2"]) is None
     counts = [sum(map(len, (v for m in paper.table(t).numbers.values() for v in m.values()))) for t in TABLES]
     assert counts == [16, 40, 8]
     assert paper.find("kdfsrnet", "psnr", "lfw", TABLES) is None

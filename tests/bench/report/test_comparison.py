@@ -12,7 +12,7 @@ from bench.analysis.results import Results, read_results
 from bench.core.files import read_csv, read_json, write_csv
 from bench.report.ablation import ablation_table
 from bench.report.build import build_report
-from bench.report.comparison import comparison_table, published_number, realworld_table
+from bench.report.comparison import comparison_table, realworld_table
 from bench.report.table import Cell, Table
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
@@ -154,9 +154,3 @@ def test_a_set_that_is_not_scored_yet_shows_as_such(tmp_path: Path) -> None:
     assert [table.footnotes[place] for place in row.footnotes] == [
         f"{run_name('msfnet-8')} is scored on 0 of the 10 faces of lfw."
     ]
-
-
-def test_the_papers_own_network_has_two_names() -> None:
-    one, other = (published_number("msfnet-8", "psnr", "helen", (table,)) for table in ("Table 1", "Table 2"))
-    assert one is not None and other is not None and one.value == other.value == 27.744
-    assert published_number("msfnet-7", "psnr", "helen", ("Table 2",)) is None
