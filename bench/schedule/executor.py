@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import UserError
-from bench.runs.complete import Outcome
+from bench.runs.complete import Outcome, complete
 from bench.runs.records import RunState
 from bench.schedule import local
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
     import torch
 
     from bench.runs.experiment import Faces, RowRun
+    from bench.schedule.local import Complete
 
-log = logging.getLogger("fsr")
 Executor = Literal["serial", "ray"]
 EXECUTORS: tuple[Executor, ...] = ("serial", "ray")
 
@@ -42,9 +42,7 @@ class ExecutionOptions:
         if self.executor == "serial" and (self.address or self.storage or self.gpus_per_run is not None):
             raise UserError("--address, --storage and --gpus-per-run are Ray's: add --executor ray")
         share = self.gpus_per_run
-        if not isinstance(share, float):
-            return
-        if not (0 < share < 1 or share in range(1, 65)):
+        if isinstance(share, float) and not (0 < share < 1 or share in range(1, 65)):
             raise UserError(f"--gpus-per-run {share:g}: expected a part of one, as 0.25, a whole number or auto")
 
 
@@ -52,64 +50,52 @@ def execute(
     row_runs: Sequence[RowRun],
     faces: Faces,
     device: torch.device,
-    how: ExecutionOptions,
+    options: ExecutionOptions,
     *,
     samples: int,
     quiet: bool = False,
+    complete: Complete = complete,
 ) -> list[Outcome]:
-    """Bring every run to its end, each once; one that fails does not stop the others.
+    """Bring every run to its end by `complete`, each once; one that fails does not stop the others.
 
-    A run that failed before would fail again, for runs repeat to the byte: it is left alone unless `how` says to retry.
-    Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
+    A run that failed before would fail again, for runs repeat to the byte: it is left alone unless `options` say to
+    retry. Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
     """
-    outcomes = {
-        index: told for index, row_run in enumerate(row_runs) if (told := failed_before(row_run, how)) is not None
-    }
+    outcomes = {index: failed for index, one in enumerate(row_runs) if (failed := failed_before(one, options))}
     left = [index for index in range(len(row_runs)) if index not in outcomes]
     chosen = [row_runs[index] for index in left]
-    jobs = local.choose_jobs(how.jobs, max(1, len(chosen)), device)
-    if how.executor == "serial":
-        found = local.execute(chosen, faces, device, samples=samples, jobs=jobs, quiet=quiet)
+    jobs = local.choose_jobs(options.jobs, max(1, len(chosen)), device)
+    if options.executor == "serial":
+        ended = local.execute(chosen, faces, device, samples=samples, jobs=jobs, quiet=quiet, complete=complete)
     else:
         from bench.schedule import ray_tune
+        from bench.schedule.cluster import Share
 
-        gpus = _gpus_per_run(chosen, faces, device, how)
-        share = ray_tune.Share(gpus, 1 if gpus else local.threads_each(jobs))
-        found = ray_tune.execute(
-            chosen,
-            faces,
-            samples=samples,
-            share=share,
-            address=how.address,
-            storage=how.storage,
-            jobs=how.jobs,
-            quiet=quiet,
-        )
-    outcomes |= dict(zip(left, found, strict=True))
+        gpus = _gpus_per_run(chosen, faces, device, options)
+        share = Share(gpus, 1 if gpus else local.threads_each(jobs))
+        ended = ray_tune.execute(chosen, faces, options, share, samples=samples, quiet=quiet, complete=complete)
+    outcomes |= dict(zip(left, ended, strict=True))
     return [outcomes[index] for index in range(len(row_runs))]
 
 
-def _gpus_per_run(row_runs: Sequence[RowRun], faces: Faces, device: torch.device, how: ExecutionOptions) -> float:
+def _gpus_per_run(row_runs: Sequence[RowRun], faces: Faces, device: torch.device, options: ExecutionOptions) -> float:
     """Return a run's share of a GPU: given, measured on the last network that is trained, or a whole one."""
-    if how.gpus_per_run != "auto":
-        return float(device.type == "cuda") if how.gpus_per_run is None else how.gpus_per_run
+    if options.gpus_per_run != "auto":
+        return float(device.type == "cuda") if options.gpus_per_run is None else options.gpus_per_run
     if device.type != "cuda":
         raise UserError("--gpus-per-run auto measures on a GPU of this machine, and there is none; give a number")
-    from bench.schedule.packing import best_count, packing_text
+    from bench.models.memory import memory_there_is
+    from bench.schedule.packing import best_count, measure
 
     trained = [row_run.run.config for row_run in row_runs if row_run.run.config.training is not None]
     if not trained:
         return 1.0
-    best, tried = best_count(trained[-1], faces.train.faces, device)
-    log.info("%s\n", packing_text(tried, best))
-    return 1 / best
+    return 1 / best_count(partial(measure, trained[-1], faces.train.faces, device), memory_there_is(device))
 
 
-def failed_before(row_run: RowRun, how: ExecutionOptions) -> Outcome | None:
+def failed_before(row_run: RowRun, options: ExecutionOptions) -> Outcome | None:
     """Return how a run failed before, unless it is to be tried again."""
-    if how.retry_failed:
-        return None
     record = row_run.run.record()
-    if record.status is not RunState.FAILED:
+    if options.retry_failed or record.status is not RunState.FAILED:
         return None
     return Outcome(row_run.run.config.name, RunState.FAILED, f"{record.error} (before; --retry-failed tries it again)")

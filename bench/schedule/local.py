@@ -1,38 +1,41 @@
 """Run after run on this machine: in this process, or in several that share the cores.
 
 Small networks leave most of a machine idle: two runs with one thread each take a third less time than one after the
-other with two threads. Each run has its own folder, so the processes share nothing but the list of what is to do.
+other with two threads. Each worker has a pipe of its own, so that one that is killed (for its memory, mostly) takes
+nothing with it but the run it was at; a pool of a library would be broken as a whole.
 """
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import logging
 import multiprocessing
-import os
-import queue
 import signal
-from collections.abc import Iterator, Sequence
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from multiprocessing import connection
 from multiprocessing.process import BaseProcess
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 from bench.core.machine import cores
 from bench.core.progress import Bar
 from bench.core.stop import Interrupted, Stop
-from bench.models import registry
-from bench.runs.complete import MakeBar, Outcome, complete_all
+from bench.runs.complete import MakeBar, Outcome, complete
 from bench.runs.records import RunState
+from bench.schedule.plugins import Plugin, named_plugins
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
 
     from bench.runs.experiment import Faces, RowRun
 
 log = logging.getLogger("fsr")
+Complete = Callable[..., Outcome]  # with the arguments of bench.runs.complete.complete
 _MOST = 8
+_BAR_SECONDS = 0.2  # between two messages of a worker's bar
 
 
 def choose_jobs(wanted: int, runs: int, device: torch.device) -> int:
@@ -49,155 +52,194 @@ def threads_each(jobs: int) -> int:
 
 
 def execute(
-    row_runs: Sequence[RowRun], faces: Faces, device: torch.device, *, samples: int, jobs: int = 1, quiet: bool = False
+    row_runs: Sequence[RowRun],
+    faces: Faces,
+    device: torch.device,
+    *,
+    samples: int,
+    jobs: int = 1,
+    quiet: bool = False,
+    complete: Complete = complete,
 ) -> list[Outcome]:
-    """Bring every run to its end, `jobs` side by side; one that fails does not stop the others.
+    """Bring every run to its end by `complete`, `jobs` side by side; one that fails does not stop the others.
 
-    Runs that had too little memory, or whose process was killed, are tried again with half as many beside them.
-    Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
+    Runs that had too little memory, or whose process was killed, are tried again with half as many beside them; runs
+    that other commands are at work on are left for last and then waited for. Raises Interrupted when asked to stop: the
+    runs at work are saved, and calling again goes on from there.
     """
-    if jobs == 1:
-        ended = complete_all(
-            range(len(row_runs)), row_runs, faces, device, samples, lambda _: lambda *what: Bar(*what, quiet=quiet)
-        )
-        return [outcome for _, outcome in sorted(ended, key=itemgetter(0))]
-    outcomes = _Crew(row_runs, faces, device, samples, jobs, quiet).execute()
-    starved = [index for index, outcome in enumerate(outcomes) if outcome.out_of_memory]
+    work = _Work(tuple(row_runs), faces, str(device), samples, complete)
+    crew = _Crew(work, jobs, quiet) if jobs > 1 else _Alone(work, quiet)
+    outcomes = crew.execute()
+    starved = [index for index in sorted(outcomes) if outcomes[index].out_of_memory and jobs > 1]
     if starved:
         fewer = jobs // 2
         log.warning("%d of %d runs had too little memory: again, %d side by side", len(starved), len(row_runs), fewer)
         again = [row_runs[index] for index in starved]
-        for index, outcome in zip(
-            starved, execute(again, faces, device, samples=samples, jobs=fewer, quiet=quiet), strict=True
-        ):
-            outcomes[index] = outcome
-    return outcomes
+        ended = execute(again, faces, device, samples=samples, jobs=fewer, quiet=quiet, complete=complete)
+        outcomes |= dict(zip(starved, ended, strict=True))
+    return [outcomes[index] for index in range(len(row_runs))]
 
 
-class _Crew:
-    """Worker processes that take runs from one queue and report to another."""
+@dataclass(frozen=True)
+class _Work:
+    """The runs, and all that a process needs to bring one of them to its end."""
 
-    def __init__(
-        self, row_runs: Sequence[RowRun], faces: Faces, device: torch.device, samples: int, jobs: int, quiet: bool
-    ) -> None:
-        context = multiprocessing.get_context("spawn")
-        self.row_runs, self.quiet = row_runs, quiet
-        self.said: Any = context.Queue()
-        self.waiting: Any = context.Queue()  # held here: its semaphore goes when it does
-        for index in [*range(len(row_runs)), *[None] * jobs]:
-            self.waiting.put(index)
-        task = (list(row_runs), faces, str(device), samples, threads_each(jobs), registry.plugins())
-        self.workers: list[BaseProcess] = [
-            context.Process(target=_work, args=(*task, self.waiting, self.said), daemon=True) for _ in range(jobs)
-        ]
+    row_runs: tuple[RowRun, ...]
+    faces: Faces
+    device: str
+    samples: int
+    complete: Complete
+
+    def do(self, index: int, wait: bool, make_bar: MakeBar) -> Outcome:
+        """Bring a run to its end; "busy" where another process is at work on it and there is no `wait`."""
+        import torch
+
+        return self.complete(self.row_runs[index], self.faces, torch.device(self.device), self.samples, make_bar, wait)
+
+
+class _Alone:
+    """Run after run in this process; those that other processes are at work on come last."""
+
+    def __init__(self, work: _Work, quiet: bool) -> None:
+        self.work, self.quiet = work, quiet
+        self.left = deque((index, False) for index in range(len(work.row_runs)))
         self.outcomes: dict[int, Outcome] = {}
-        self.bars: dict[int, Bar] = {}
 
-    def execute(self) -> list[Outcome]:
+    def execute(self) -> dict[int, Outcome]:
+        """Bring all runs to their end."""
+        while self.left:
+            index, wait = self.take()
+            self.note(index, self.work.do(index, wait, functools.partial(Bar, quiet=self.quiet)))
+        return self.outcomes
+
+    def take(self) -> tuple[int, bool]:
+        """Return the next run and whether to wait for who is at work on it."""
+        index, wait = self.left.popleft()
+        if wait:
+            name = self.work.row_runs[index].run.config.name
+            log.info("%s: waiting for the process that is at work on it", name)
+        return index, wait
+
+    def note(self, index: int, outcome: Outcome) -> None:
+        """Note how a run has ended."""
+        if outcome.status is RunState.BUSY:
+            self.left.append((index, True))
+        else:
+            self.outcomes[index] = outcome
+
+
+class _Crew(_Alone):
+    """Worker processes, each with its pipe, the run it is at and that run's bar."""
+
+    def __init__(self, work: _Work, jobs: int, quiet: bool) -> None:
+        super().__init__(work, quiet)
+        self.jobs = jobs
+        self.at: dict[Any, int] = {}  # pipe -> run
+        self.bars: dict[Any, Bar] = {}
+
+    def execute(self) -> dict[int, Outcome]:
+        """Hand out runs until all have ended."""
         with Stop() as stop:
-            for worker in self.workers:
-                worker.start()
-            while any(worker.is_alive() for worker in self.workers):
-                self._listen(0.2)
-                if stop.asked:
-                    self._stop_all()
-                    break
-            while self._listen(0.2):
-                pass
+            processes = [self._start() for _ in range(self.jobs)]
+            try:
+                while self.at and not stop.asked:
+                    for pipe in connection.wait(list(self.at), timeout=0.2):
+                        self._listen(pipe)
+            finally:
+                for process in processes:
+                    process.terminate()  # SIGTERM: one that is at work saves its run and ends
+                for process in processes:
+                    process.join()
             stop.check("every run at work is saved")
-        return [self.outcomes.get(i) or self._lost(row_run) for i, row_run in enumerate(self.row_runs)]
+        while self.left:  # every worker was killed
+            self._lose(self.left.popleft()[0])
+        return self.outcomes
 
-    def _listen(self, seconds: float) -> bool:
-        """Take one message of a worker, if there is one."""
-        try:
-            index, what, value = self.said.get(timeout=seconds)
-        except queue.Empty:
-            return False
-        if what == "open":
-            self.bars[index] = Bar(*value, quiet=self.quiet)
-        elif what == "close":
-            self.bars.pop(index).__exit__(None, None, None)
-        elif what == "step":
-            self.bars[index].show(**value[1])
-            self.bars[index].update(value[0])
-        elif what == "outcome":
-            self.outcomes[index] = value
-        elif what == "error":
-            raise value
-        return True
+    def _start(self) -> BaseProcess:
+        context = multiprocessing.get_context("spawn")
+        pipe, far_end = context.Pipe()
+        task = (self.work, far_end, threads_each(self.jobs), named_plugins())
+        process = context.Process(target=_serve, args=task, daemon=True)
+        process.start()
+        far_end.close()  # so that the pipe ends when the process does
+        self._hand_out(pipe)
+        return process
 
-    def _stop_all(self) -> None:
-        """Ask every worker to save its run and end, and wait for it."""
-        for worker in self.workers:
-            if worker.is_alive() and worker.pid is not None:
-                os.kill(worker.pid, signal.SIGTERM)
-        for worker in self.workers:
-            worker.join()
+    def _hand_out(self, pipe: Any) -> None:
+        if self.left:
+            index, wait = self.take()
+            self.at[pipe] = index
+            pipe.send((index, wait))
+        else:
+            self.at.pop(pipe, None)
+            pipe.send(None)
 
-    def _lost(self, row_run: RowRun) -> Outcome:
-        """Return how a run ended whose process is gone without a word: killed, most often for its memory."""
+    def _lose(self, index: int) -> None:
+        """Note a run whose process is gone without a word: killed, most often for its memory."""
         error = "its process was killed; run again to go on from its last state"
-        return Outcome(row_run.run.config.name, RunState.FAILED, error, out_of_memory=True)
+        name = self.work.row_runs[index].run.config.name
+        self.note(index, Outcome(name, RunState.FAILED, error, out_of_memory=True))
+
+    def _listen(self, pipe: Any) -> None:
+        """Take one message of a worker, or note that it is gone."""
+        try:
+            kind, value = pipe.recv()
+        except (EOFError, OSError):
+            self._lose(self.at.pop(pipe))
+            return
+        if kind == "open":
+            self.bars[pipe] = Bar(*value, quiet=self.quiet)
+        elif kind == "step":
+            self.bars[pipe].show(**value[1])
+            self.bars[pipe].update(value[0])
+        elif kind == "close":
+            self.bars.pop(pipe).__exit__(None, None, None)
+        elif kind == "outcome":
+            self.note(self.at[pipe], value)
+            with contextlib.suppress(BrokenPipeError):  # it is gone; the next look tells
+                self._hand_out(pipe)
+        else:
+            raise value
 
 
 class _FarBar:
     """A bar whose picture is in another process."""
 
-    def __init__(self, said: Any, index: int, title: str, total: int) -> None:
-        self._said, self._index = said, index
-        self._title, self._total = title, total
+    def __init__(self, pipe: Any, title: str, total: int) -> None:
+        self._pipe, self._title, self._total = pipe, title, total
         self._figures: dict[str, float] = {}
-
-    def _say(self, what: str, value: Any = None) -> None:
-        self._said.put((self._index, what, value))
+        self._sent = 0.0
 
     def update(self, done: int) -> None:
-        self._say("step", (done, self._figures))
+        if done == self._total or time.monotonic() - self._sent > _BAR_SECONDS:
+            self._sent = time.monotonic()
+            self._pipe.send(("step", (done, self._figures)))
 
     def show(self, **figures: float) -> None:
-        self._figures = {**self._figures, **figures}
+        self._figures |= figures
 
     def __enter__(self) -> _FarBar:
-        self._say("open", (self._title, self._total))
+        self._pipe.send(("open", (self._title, self._total)))
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._say("close")
+        self._pipe.send(("close", None))
 
 
-def _work(
-    row_runs: list[RowRun],
-    faces: Faces,
-    device: str,
-    samples: int,
-    threads: int,
-    plugins: tuple[Path, ...],
-    waiting: Any,
-    said: Any,
-) -> None:
+def _serve(work: _Work, pipe: Any, threads: int, plugins: tuple[Plugin, ...]) -> None:
     """Take runs and bring them to their end until there are no more (the body of a worker process)."""
     import torch
 
-    # A Ctrl-C reaches every process of the terminal; the crew's head passes it on as SIGTERM when it is due.
+    # A Ctrl-C reaches every process of the terminal; the crew passes it on as SIGTERM when it is due.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
     for plugin in plugins:
-        registry.add_plugin(plugin)
-    at = -1
-
-    def taken() -> Iterator[int]:
-        nonlocal at
-        while (index := waiting.get()) is not None:
-            at = index
-            yield index
-
-    def bar_of(index: int) -> MakeBar:
-        return functools.partial(_FarBar, said, index)
-
+        plugin.add()
     try:
-        for index, outcome in complete_all(taken(), row_runs, faces, torch.device(device), samples, bar_of):
-            said.put((index, "outcome", outcome))
-    except Interrupted:
+        while (taken := pipe.recv()) is not None:
+            index, wait = taken
+            pipe.send(("outcome", work.do(index, wait, functools.partial(_FarBar, pipe))))
+    except (Interrupted, EOFError, BrokenPipeError):  # asked to stop, or the command is gone
         return
     except Exception as error:
-        said.put((at, "error", error))
+        pipe.send(("error", error))

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
+import functools
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.data.store import FaceStore
-from bench.runs.experiment import Faces, Sizes, TestSet
+from bench.runs.experiment import Faces
 
 if TYPE_CHECKING:
     from bench.data.store import FaceRow, StoreCard
 
 
 @dataclass(frozen=True)
-class _Split:
-    """A face store as it travels; `pixels` is a reference into Ray's object store, or None where paths are shared."""
+class _SentStore:
+    """A face store as it travels; `pixels` is a reference into Ray's object store, None where paths are shared."""
 
     path: Path
     rows: list[FaceRow]
@@ -25,53 +30,47 @@ class _Split:
 
     def open(self) -> FaceStore:
         """Map the store at its path; where there is none, or another one, take what was sent."""
-        if self.pixels is None or self._is_here():
+        if self.pixels is None:
             return FaceStore.open(self.path)
+        with contextlib.suppress(Exception):  # whatever is wrong with what lies there, it is not ours
+            store = FaceStore.open(self.path)
+            if store.fingerprint == self.card.fingerprint:
+                return store
         import ray
 
         return FaceStore(self.path, ray.get(self.pixels), self.rows, self.card)
 
-    def _is_here(self) -> bool:
-        with contextlib.suppress(Exception):  # whatever is wrong with what lies there, it is not ours
-            return bool(FaceStore.open(self.path).fingerprint == self.card.fingerprint)
-        return False
-
 
 @dataclass(frozen=True)
 class Parcel:
-    """The face sets of an experiment, ready to travel: splits by path, and which is what."""
+    """The face sets of an experiment, ready to travel; `faces` holds sent stores in place of open ones."""
 
-    splits: dict[str, _Split]
-    train: str
-    val: str
-    tests: tuple[tuple[str, int], ...]
-    sizes: Sizes
+    faces: Faces
 
     def open(self) -> Faces:
         """Return the face sets."""
-        stores = {path: split.open() for path, split in self.splits.items()}
-        (first, _), *others = self.tests
-        more = tuple(TestSet(stores[path], count) for path, count in others)
-        return Faces(stores[self.train], stores[self.val], stores[first], self.sizes, more)
+        return _with_stores(self.faces, lambda sent: sent.open())
 
 
 def pack(faces: Faces, ray: Any) -> Parcel:
     """Pack face sets; pixels go into the object store where there is more than one node."""
     several = sum(node["Alive"] for node in ray.nodes()) > 1
-    stores = {str(store.path.resolve()): store for store in _stores(faces)}
-    splits = {
-        path: _Split(Path(path), store.rows, store.card, ray.put(_pixels(store)) if several else None)
-        for path, store in stores.items()
-    }
-    tests = tuple((str(test.store.path.resolve()), test.count) for test in faces.tests)
-    return Parcel(splits, str(faces.train.path.resolve()), str(faces.val.path.resolve()), tests, faces.sizes)
+
+    def send(store: FaceStore) -> _SentStore:
+        pixels = ray.put(np.ascontiguousarray(store.faces)) if several else None
+        return _SentStore(store.path.resolve(), store.rows, store.card, pixels)
+
+    return Parcel(_with_stores(faces, send))
 
 
-def _stores(faces: Faces) -> list[FaceStore]:
-    return [faces.train, faces.val, *(test.store for test in faces.tests)]
-
-
-def _pixels(store: FaceStore) -> Any:
-    import numpy as np
-
-    return np.ascontiguousarray(store.faces)
+def _with_stores(faces: Faces, change: Callable[[Any], Any]) -> Faces:
+    """Return face sets with every store changed, one that has several uses once."""
+    by_id = functools.cache(lambda number: change(stores[number]))
+    stores = {id(store): store for store in (faces.train, faces.val, *(test.store for test in faces.tests))}
+    return dataclasses.replace(
+        faces,
+        train=by_id(id(faces.train)),
+        val=by_id(id(faces.val)),
+        test=by_id(id(faces.test)),
+        others=tuple(dataclasses.replace(test, store=by_id(id(test.store))) for test in faces.others),
+    )

@@ -12,7 +12,6 @@ import logging
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,74 +22,43 @@ if TYPE_CHECKING:
     from bench.runs.store import Run
 
 log = logging.getLogger("fsr")
-_LAST = ("run.json", "scores.csv")  # they tell that the other files are there
-_STATES = ("state.pt", "state.previous.pt")
 
 
 @dataclass(frozen=True)
 class Storage:
-    """A folder named by a URL that fsspec knows, e.g. s3://bucket/results; it travels to workers as the URL alone."""
+    """A folder named by a URL that fsspec knows, e.g. s3://bucket/results."""
 
     url: str
 
-    @cached_property
-    def _place(self) -> tuple[Any, str]:
-        try:
-            from fsspec.core import url_to_fs
-        except ImportError:
-            raise UserError("--storage needs Ray's packages: pip install 'fsr-bench[ray]'") from None
-        try:
-            found, path = url_to_fs(self.url)
-        except (ImportError, ValueError) as error:  # the protocol's package is missing, or there is no such protocol
-            raise UserError(f"--storage {self.url}: {reason(error)}") from None
-        return found, path.rstrip("/")
-
     def check(self) -> None:
-        """Raise UserError unless an object can be written, read and removed there."""
-        fs, root = self._place
-        path = f"{root}/.fsr-check"
+        """Raise UserError unless an object can be written there and removed."""
         try:
-            self._put(path, b"fsr")
-            read = fs.cat_file(path)
-            fs.rm_file(path)
-        except Exception as error:  # each protocol has its own
+            objects = self._objects("")
+            _put(objects, ".fsr-check", b"fsr")
+            del objects[".fsr-check"]
+        except Exception as error:  # each protocol has its own; a package may be missing too
             raise UserError(f"--storage {self.url}: cannot be written ({reason(error)})") from None
-        if read != b"fsr":
-            raise UserError(f"--storage {self.url}: what was written reads differently")
-
-    def for_ray(self) -> dict[str, Any]:
-        """Return what makes Ray Tune keep its own notes there too."""
-        import pyarrow.fs
-
-        fs, root = self._place
-        handler = pyarrow.fs.FSSpecHandler(fs)
-        return {"storage_path": f"{root}/.ray", "storage_filesystem": pyarrow.fs.PyFileSystem(handler)}
 
     def pull(self, run: Run, states: bool = True) -> None:
-        """Fetch a run's files that differ in size or are not here; training states only with `states`."""
-        fs, _ = self._place
-        for name in self._names(run):
-            here = run.folder / name
-            if states or name not in _STATES:
-                content = fs.cat_file(f"{self._folder(run)}/{name}")
-                if not here.exists() or here.read_bytes() != content:
-                    write_bytes(here, content)
+        """Fetch a run's files; training states only with `states`."""
+        objects = self._objects(f"{run.experiment.name}/{run.config.name}")
+        for name in sorted(objects, key=_rank):
+            if states or not name.startswith("state"):
+                write_bytes(run.folder / name, objects[name])
 
-    def push(self, run: Run, sent: dict[str, tuple[int, int]]) -> None:
+    def push(self, run: Run, sent: dict[str, int]) -> None:
         """Copy a run's files that have changed since they were `sent`, which is updated, and remove what is gone."""
-        fs, _ = self._place
-        files = [path for path in run.folder.rglob("*") if path.is_file() and not path.name.startswith(".")]
-        files.sort(key=lambda path: _LAST.index(path.name) if path.name in _LAST else -1)
-        for path in files:
+        objects = self._objects(f"{run.experiment.name}/{run.config.name}")
+        names = [path.relative_to(run.folder).as_posix() for path in run.folder.rglob("[!.]*") if path.is_file()]
+        for name in sorted(names, key=_rank):
             with contextlib.suppress(FileNotFoundError):  # a state is replaced, or dropped, in between
-                name, stat = path.relative_to(run.folder).as_posix(), path.stat()
-                if sent.get(name) != (stat.st_mtime_ns, stat.st_size):
-                    self._put(f"{self._folder(run)}/{name}", path.read_bytes())
-                    sent[name] = (stat.st_mtime_ns, stat.st_size)
-        for name in self._names(run):
+                changed = (run.folder / name).stat().st_mtime_ns
+                if sent.get(name) != changed:
+                    _put(objects, name, (run.folder / name).read_bytes())
+                    sent[name] = changed
+        for name in objects:
             if not (run.folder / name).exists():
-                fs.rm_file(f"{self._folder(run)}/{name}")
-                sent.pop(name, None)
+                del objects[name]
 
     @contextlib.contextmanager
     def mirrored(self, run: Run) -> Iterator[None]:
@@ -98,7 +66,7 @@ class Storage:
         from bench.runs.train import CHECKPOINT_SECONDS
 
         self.pull(run)
-        sent: dict[str, tuple[int, int]] = {}
+        sent: dict[str, int] = {}
         ended = threading.Event()
 
         def copy() -> None:
@@ -117,22 +85,22 @@ class Storage:
             thread.join()
             self.push(run, sent)
 
-    def _folder(self, run: Run) -> str:
-        return f"{self._place[1]}/{run.experiment.name}/{run.config.name}"
+    def _objects(self, folder: str) -> Any:
+        """Return the objects under a folder there: name -> bytes."""
+        import fsspec
 
-    def _names(self, run: Run) -> list[str]:
-        """Return the names of a run's files there, those that make it count last."""
-        fs, folder = self._place[0], self._folder(run)
-        fs.invalidate_cache()  # others write there
-        root = fs._strip_protocol(folder)
-        names = [path[len(root) :].lstrip("/") for path in fs.find(folder)] if fs.exists(folder) else []
-        return sorted(names, key=lambda name: _LAST.index(name) if name in _LAST else -1)
+        objects = fsspec.get_mapper(f"{self.url.rstrip('/')}/{folder}")
+        objects.fs.invalidate_cache()  # others write there
+        return objects
 
-    def _put(self, path: str, content: bytes) -> None:
-        from fsspec.implementations.local import LocalFileSystem
 
-        fs, _ = self._place
-        if isinstance(fs, LocalFileSystem):
-            write_bytes(Path(path), content)  # other file systems' objects are replaced whole by themselves
-        else:
-            fs.pipe_file(path, content)
+def _put(objects: Any, name: str, content: bytes) -> None:
+    if "local" in objects.fs.protocol:
+        write_bytes(Path(objects.root) / name, content)  # others replace an object whole by themselves
+    else:
+        objects[name] = content
+
+
+def _rank(name: str) -> int:
+    """Return where a file comes in order: run.json and then the scores say that the others are there."""
+    return 1 if name == "run.json" else 2 if name.startswith("scores") else 0

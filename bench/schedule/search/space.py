@@ -1,32 +1,33 @@
-"""The space of a search: which keys of a profile vary, over which values, and what each trial draws.
-
-Trial k of a seed is the same on every machine: it is drawn from a hash of (seed, k, key) and rounded to four digits.
-"""
+"""The space of a search: a TOML file, read into Optuna's distributions and drawn from by Optuna's samplers."""
 
 from __future__ import annotations
 
 import dataclasses
 import math
-import random
-import typing
+import zlib
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Literal
 
-from bench.core.errors import UserError, suggest
-from bench.core.schema import check_value, describe, from_dict, read_toml
-from bench.models import registry
-from bench.runs.config import Training
+from bench.core.errors import UserError
+from bench.core.schema import canonical_json, from_dict, read_toml
 
-Kind = Literal["choice", "uniform", "loguniform", "randint"]
-KINDS: tuple[Kind, ...] = typing.get_args(Kind)
-_BUDGET = ("training.iterations", "training.validate_every")
+if TYPE_CHECKING:
+    from optuna import Study, Trial
+    from optuna.distributions import BaseDistribution
+
+INSTALL = "optuna is not installed: pip install 'fsr-bench[search]'"
+_FIXED = {
+    "training.iterations": "the budget, the same for every trial; give it with --set",
+    "training.validate_every": "the budget, the same for every trial; give it with --set",
+    "options.scale": "what is searched for, not how",
+}
 _DRAWS_EACH = 100  # draws a trial before a space counts as exhausted
 
 
 @dataclass(frozen=True)
-class Distribution:
+class Range:
     """How a key's values are drawn: from a list, or between two ends (both included), even or even in the logarithm."""
 
     choice: tuple[Any, ...] | None = None
@@ -35,154 +36,110 @@ class Distribution:
     randint: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        given = [kind for kind in KINDS if getattr(self, kind) is not None]
+        given = [name for name in self.__dataclass_fields__ if getattr(self, name) is not None]
         if len(given) != 1:
-            raise UserError(f"{' and '.join(given) or 'nothing'} given, expected one of {', '.join(KINDS)}")
-        if self.choice is not None and (len(self.choice) < 2 or _repeats(self.choice)):
-            raise UserError(f"choice: {list(self.choice)} given, expected two or more different values")
-        for ends in (self.uniform, self.loguniform, self.randint):
-            if ends is not None and not (ends[0] < ends[1] and all(map(math.isfinite, ends))):
-                raise UserError(f"{given[0]}: {list(ends)} given, expected two numbers with low < high")
-        if self.loguniform is not None and self.loguniform[0] <= 0:
+            raise UserError(
+                f"{' and '.join(given) or 'nothing'} given, expected one of {', '.join(self.__dataclass_fields__)}"
+            )
+        ends = self.uniform or self.loguniform or self.randint
+        if ends and not (ends[0] < ends[1] and all(map(math.isfinite, ends))):
+            raise UserError(f"{given[0]}: {list(ends)} given, expected two numbers with low < high")
+        if self.loguniform and self.loguniform[0] <= 0:
             raise UserError(f"loguniform: {list(self.loguniform)} given, expected numbers above 0")
-
-
-@dataclass(frozen=True)
-class Dimension:
-    """One key that varies. `values` are the choices, or the low and the high end."""
-
-    key: str
-    kind: Kind
-    values: tuple[Any, ...]
+        if self.choice is not None and len({_label(value) for value in self.choice}) < max(2, len(self.choice)):
+            raise UserError(f"choice: {list(self.choice)} given, expected two or more different values")
 
     @property
-    def name(self) -> str:
-        """The key without its table, e.g. `learning_rate`."""
-        return self.key.split(".", 1)[1]
+    def ends(self) -> tuple[Any, ...]:
+        """The values that all others lie between, or all values of a choice."""
+        return self.choice or self.uniform or self.loguniform or self.randint or ()
 
-    @property
-    def numeric(self) -> bool:
-        """Whether values lie on an axis, rather than in a list."""
-        return self.kind != "choice"
+    def distribution(self) -> BaseDistribution:
+        """Return Optuna's distribution; of a choice it draws labels."""
+        from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
-    def at(self, place: float) -> Any:
-        """Return the value at `place`, from 0 up to, not including, 1."""
-        if self.kind == "choice":
-            return self.values[int(place * len(self.values))]
-        low, high = self.values
-        if self.kind == "randint":
-            return low + int(place * (high - low + 1))
-        if self.kind == "uniform":
-            value = low + place * (high - low)
-        else:
-            value = math.exp(math.log(low) + place * (math.log(high) - math.log(low)))
+        if self.choice is not None:
+            return CategoricalDistribution([_label(value) for value in self.choice])
+        if self.randint is not None:
+            return IntDistribution(*self.randint)
+        low, high = self.uniform or self.loguniform or (0.0, 1.0)
+        return FloatDistribution(low, high, log=self.loguniform is not None)
+
+    def value(self, drawn: Any) -> Any:
+        """Return the value that a drawn one stands for: a label's own, a number rounded to 4 digits within its ends."""
+        if self.choice is not None:
+            return next(value for value in self.choice if _label(value) == drawn)
+        if isinstance(drawn, int):
+            return drawn
         # The last digits of exp and log differ between machines, and with them a run's id would.
-        return min(max(float(f"{value:.4g}"), float(low)), float(high))
+        return min(max(float(f"{drawn:.4g}"), float(self.ends[0])), float(self.ends[1]))
 
 
 @dataclass(frozen=True)
 class Space:
-    """What a search draws from: so many trials, from this seed, in these dimensions."""
+    """What a search draws from: so many trials, by this sampler, from this seed; keys of a profile and their ranges.
 
-    dimensions: tuple[Dimension, ...]
+    "random" draws every trial by itself. "tpe" (Bergstra et al., NeurIPS 2011) draws near what did well before.
+    """
+
     trials: int = 16
     seed: int = 0
+    sampler: Literal["random", "tpe"] = "random"
+    ranges: Mapping[str, Range] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        if self.trials < 1:
-            raise UserError(f"trials: {self.trials} given, expected at least 1")
-        if self.seed < 0:
-            raise UserError(f"seed: {self.seed} given, expected at least 0")
-        if not self.dimensions:
-            raise UserError(
-                "nothing to search: give a key, e.g. training.learning_rate = { loguniform = [1e-4, 1e-2] }"
-            )
+        for name, value, least in (("trials", self.trials, 1), ("seed", self.seed, 0)):
+            if value < least:
+                raise UserError(f"{name}: {value} given, expected at least {least}")
 
-    def draw(self) -> list[dict[str, Any]]:
-        """Return the values of every trial, no two alike; fewer than `trials` where the space has no more to give."""
-        drawn: list[dict[str, Any]] = []
-        for index in range(self.trials * _DRAWS_EACH):
-            values = {one.key: one.at(_place(self.seed, index, one.key)) for one in self.dimensions}
-            if values not in drawn:
-                drawn.append(values)
-            if len(drawn) == self.trials:
-                break
-        return drawn
+    def draw(self, study: Study, seen: list[dict[str, Any]]) -> tuple[Trial, dict[str, Any]] | None:
+        """Return the study's next trial and its values, which are none of `seen`; None where there are no more.
+
+        Draw k depends on the seed, on k and, with "tpe", on what the study was told before.
+        """
+        from optuna.samplers import RandomSampler, TPESampler
+        from optuna.trial import TrialState
+
+        for _ in range(_DRAWS_EACH):
+            seed = zlib.crc32(f"{self.seed}/{len(study.get_trials(deepcopy=False))}".encode())
+            study.sampler = TPESampler(seed=seed) if self.sampler == "tpe" else RandomSampler(seed)
+            trial = study.ask({key: one.distribution() for key, one in self.ranges.items()})
+            values = {key: one.value(trial.params[key]) for key, one in self.ranges.items()}
+            if values not in seen:
+                return trial, values
+            study.tell(trial, state=TrialState.FAIL)
+        return None
 
 
-def read_space(path: Path, method: str) -> Space:
-    """Read a space for `method` from a TOML file of `trials`, `seed` and dotted keys of a profile.
+def read_space(path: Path) -> Space:
+    """Read a space from a TOML file of `trials`, `seed`, `sampler` and tables of a profile, `training` and `options`.
 
-    Keys are those of `training` and the method's own options. Raises UserError for an unknown key (with the nearest
-    known one), values of the wrong type, and ranges that are none.
+    Raises UserError for an unknown key (with the nearest known one), keys that are no range and ranges that are none.
     """
-    given, known = read_toml(path), searchable(method)
-    head = {key: value for key, value in given.items() if key in ("trials", "seed")}
-    for key, value in head.items():
-        check_value(value, int, f"{path.name}: {key}")
-    found = _walk({key: value for key, value in given.items() if key not in head}, "", known, path.name)
-    try:
-        return Space(tuple(found), **head)
-    except UserError as error:
-        raise UserError(f"{path.name}: {error}") from None
+    given = read_toml(path)
+    tables = {name: given.pop(name) for name in ("training", "options") if name in given}
+    ranges = {key: one for name, table in tables.items() for key, one in _walk(table, name, path.name)}
+    space = dataclasses.replace(from_dict(Space, given, path.name), ranges=ranges)
+    if not ranges:
+        raise UserError(
+            f"{path.name}: nothing to search: give a key, e.g. training.learning_rate = {{ loguniform = [1e-4, 1e-2] }}"
+        )
+    return space
 
 
-def searchable(method: str) -> dict[str, Any]:
-    """Return every key that can be searched for `method` -> the type of its values."""
-    load = registry.load(method)
-    hints = typing.get_type_hints(load.__init__)
-    options = {f"options.{name}": hints.get(name, Any) for name in registry.options(method) if name != "scale"}
-    training = {key: hint for key, hint in _leaves(Training, "training.") if key not in _BUDGET}
-    return training | options
+def _walk(given: Any, key: str, where: str) -> Iterator[tuple[str, Range]]:
+    """Yield the keys of nested tables with their ranges."""
+    if key in _FIXED:
+        raise UserError(f"{where}: {key} is {_FIXED[key]}")
+    if not isinstance(given, Mapping):
+        raise UserError(f"{where}: {key}: {given!r} given, expected a table, e.g. {{ choice = [{given!r}, ...] }}")
+    if "." in key and not any(isinstance(value, Mapping) for value in given.values()):
+        yield key, from_dict(Range, given, f"{where}: {key}")
+        return
+    for name, value in given.items():
+        yield from _walk(value, f"{key}.{name}", where)
 
 
-def _leaves(cls: type, prefix: str) -> Iterator[tuple[str, Any]]:
-    for name, hint in typing.get_type_hints(cls).items():
-        if dataclasses.is_dataclass(hint) and isinstance(hint, type):
-            yield from _leaves(hint, f"{prefix}{name}.")
-        else:
-            yield prefix + name, hint
-
-
-def _walk(tables: Mapping[str, Any], prefix: str, known: Mapping[str, Any], where: str) -> Iterator[Dimension]:
-    """Yield the dimensions of nested tables; `training.clip` may be a table in a table or one quoted key."""
-    for name, value in tables.items():
-        key = prefix + name
-        if key in known:
-            yield _dimension(key, value, known[key], where)
-        elif isinstance(value, Mapping) and any(one.startswith(f"{key}.") for one in known):
-            yield from _walk(value, f"{key}.", known, where)
-        elif key in _BUDGET:
-            raise UserError(f"{where}: {key} is the budget, the same for every trial; give it with --set")
-        else:
-            raise UserError(f"{where}: unknown key '{key}': {suggest(key, [*known, 'trials', 'seed'])}")
-
-
-def _dimension(key: str, value: Any, hint: Any, where: str) -> Dimension:
-    place = f"{where}: {key}"
-    if not isinstance(value, Mapping):
-        raise UserError(f"{place}: {value!r} given, expected a table, e.g. {{ choice = [{value!r}, ...] }}")
-    found = from_dict(Distribution, value, place)
-    kind = next(kind for kind in KINDS if getattr(found, kind) is not None)
-    values = tuple(getattr(found, kind))
-    if kind in ("uniform", "loguniform"):
-        _check_takes_fractions(hint, place, kind)
-    else:
-        for one in values:
-            check_value(one, hint, f"{place}: {kind}")
-    return Dimension(key, kind, values)
-
-
-def _check_takes_fractions(hint: Any, place: str, kind: Kind) -> None:
-    try:
-        check_value(0.5, hint, place)
-    except UserError:
-        raise UserError(f"{place}: {kind} draws fractions, expected {describe(hint)}; use choice or randint") from None
-
-
-def _place(seed: int, index: int, key: str) -> float:
-    return random.Random(f"{seed}/{index}/{key}").random()
-
-
-def _repeats(values: tuple[Any, ...]) -> bool:
-    return any(value in values[:place] for place, value in enumerate(values))
+def _label(value: Any) -> Any:
+    """Return what stands for a choice in Optuna, which knows no lists."""
+    return value if isinstance(value, bool | int | float | str) else canonical_json(value)

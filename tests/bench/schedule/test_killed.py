@@ -7,7 +7,6 @@ import json
 import os
 import random
 import resource
-import shutil
 import signal
 import subprocess
 import time
@@ -61,13 +60,22 @@ def kill_until_done(root: Path, seed: int) -> int:
     return kills
 
 
-def test_killed_in_mid_run_it_ends_with_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    root, draw = make(tmp_path), random.Random(0)
-    assert all(kill_in_training(root, draw) for _ in range(2))
-    leave_half_written(root)
-    finish(root, "--jobs", "2")
-    assert outcome(root) == undisturbed
-    assert leftovers(root) == []
+def test_killed_and_moved_it_is_ended_by_two_commands_with_the_same_bytes(
+    tmp_path: Path, undisturbed: dict[str, bytes]
+) -> None:
+    here, there = make(tmp_path / "here"), tmp_path / "there"
+    assert kill_in_training(here, random.Random(0))
+    leave_half_written(here)
+    here.rename(there)
+    before = {path.parent.name for path in (there / "results" / NAME).glob("*/scores.csv")}
+    both = [start(there, "--jobs", "1", "--json") for _ in range(2)]
+    said = [process.communicate(timeout=300) for process in both]
+    assert [process.returncode for process in both] == [0, 0], said
+    assert outcome(there) == undisturbed
+    assert leftovers(there) == []
+    runs = [run for out, _ in said for run in json.loads(out)["runs"]]
+    trained = [run["run"] for run in runs if run["status"] == "finished"]
+    assert len(trained) == len(set(trained)) == 5 - len(before), "every run is done by one of the two, once"
 
 
 @pytest.mark.slow
@@ -81,17 +89,7 @@ def test_killed_thirty_times_it_ends_with_the_same_bytes(tmp_path: Path, undistu
         tries += 1
 
 
-def test_two_commands_at_once_share_the_work(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    root = make(tmp_path)
-    both = [start(root, "--jobs", "1", "--json") for _ in range(2)]
-    said = [process.communicate(timeout=300) for process in both]
-    assert [process.returncode for process in both] == [0, 0], said
-    told = [json.loads(out)["runs"] for out, _ in said]
-    assert outcome(root) == undisturbed
-    trained = [run["run"] for runs in told for run in runs if run["status"] == "finished"]
-    assert len(trained) == len(set(trained)) == 5, "every run is done by one of the two, once"
-
-
+@pytest.mark.slow
 def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     root = make(tmp_path)
     process = start(root, "--jobs", "1")
@@ -106,6 +104,7 @@ def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, undisturbed: dict[st
     assert outcome(root) == undisturbed
 
 
+@pytest.mark.slow
 def test_a_full_disk_is_one_line_and_loses_nothing(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     root = make(tmp_path)
     process = start_with_file_limit(root, 16_000)  # bytes: run.json fits, a training state does not
@@ -127,6 +126,7 @@ def start_with_file_limit(root: Path, most: int) -> subprocess.Popen[str]:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
 
+@pytest.mark.slow
 def test_a_folder_that_can_no_longer_be_written_is_one_line(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     root = make(tmp_path)
     results = root / "results"
@@ -167,19 +167,3 @@ def make_read_only(folder: Path, wanted: bool = True) -> None:
         if done.returncode == 0:
             return
     raise AssertionError(done.stderr)
-
-
-def test_a_run_goes_on_in_another_place(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    here = make(tmp_path / "here")
-    process = start(here, "--jobs", "1")
-    while len(list((here / "results" / NAME).glob("*/state.previous.pt"))) < 1:
-        assert process.poll() is None
-        time.sleep(0.01)
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    there = tmp_path / "there"
-    shutil.copytree(here, there)
-    shutil.rmtree(here)
-    said = finish(there, "--jobs", "1")
-    assert "resume" in said
-    assert outcome(there) == undisturbed

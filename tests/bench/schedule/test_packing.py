@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
+import logging
 from pathlib import Path
 
 import pytest
 import torch
 
 from bench.core.errors import UserError
-from bench.schedule.packing import Packed, choose, measure, packing_text
+from bench.schedule.packing import best_count, measure
 from tests.bench.conftest import smooth_faces
 from tests.bench.runs.train_child import make_run
-from tests.bench.schedule.small import finish, make, outcome, start
+from tests.bench.schedule.small import make, outcome, start
 
 GREEDY = '''
 import os
@@ -41,18 +42,14 @@ class Greedy(Tiny):
 '''
 
 
+@pytest.mark.slow
 def test_runs_side_by_side_are_measured(tiny: None, tmp_path: Path) -> None:
-    run = make_run(tmp_path)
-    one, two = (measure(run.config, smooth_faces(6, 0), torch.device("cpu"), count, 1.0) for count in (1, 2))
-    assert (one.error, two.error) == ("", "")
-    assert one.iterations_per_second > 5
-    assert two.memory > 1.5 * one.memory > 0
-
-
-def test_what_cannot_go_on_says_why(tiny: None, tmp_path: Path) -> None:
-    run = make_run(tmp_path, explode=True)
-    found = measure(run.config, smooth_faces(6, 0), torch.device("cpu"), 2, 1.0)
-    assert found.iterations_per_second == 0 and "NaN or infinite" in found.error
+    config, faces, device = make_run(tmp_path).config, smooth_faces(6, 0), torch.device("cpu")
+    (alone, memory), (together, memory_of_both) = (measure(config, faces, device, count, 1.0) for count in (1, 2))
+    assert alone > 5 and together > 5
+    assert memory_of_both > 1.5 * memory > 0
+    with pytest.raises(Exception, match="NaN or infinite"):
+        measure(make_run(tmp_path, explode=True).config, faces, device, 2, 1.0)
 
 
 @pytest.mark.parametrize(
@@ -62,31 +59,40 @@ def test_what_cannot_go_on_says_why(tiny: None, tmp_path: Path) -> None:
         ((10, 19, 35, 60), 100, 8),
         ((10, 19, 35, 60), 250, 4),  # eight do not fit
         ((10, 9, 8, 7), 100, 1),
+        ((10, 0, 99, 99), 100, 1),  # two cannot go on
     ],
 )
-def test_the_best_that_fits_is_chosen(rates: tuple[float, ...], memory: float, best: int) -> None:
-    tried = [Packed(count, rate, count * memory) for count, rate in zip((1, 2, 4, 8), rates, strict=True)]
-    assert choose(tried, 1200) == best
-    assert packing_text(tried, best).count("<- chosen") == 1
+def test_the_best_that_fits_is_chosen(
+    rates: tuple[float, ...], memory: float, best: int, caplog: pytest.LogCaptureFixture
+) -> None:
+    def measured(count: int) -> tuple[float, float]:
+        rate = dict(zip((1, 2, 4, 8), rates, strict=True))[count]
+        if not rate:
+            raise torch.OutOfMemoryError("out of memory")
+        return rate, count * memory
+
+    caplog.set_level(logging.INFO)
+    assert best_count(measured, 1200) == best
+    assert f"chosen: {best}" in caplog.text
 
 
-def test_one_that_fails_ends_the_search() -> None:
-    assert choose([Packed(1, 10, 100), Packed(2, 0, 0, "out of memory"), Packed(4, 99, 100)], 1000) == 1
+def test_a_run_that_does_not_go_on_alone_is_an_error() -> None:
+    def fails(count: int) -> tuple[float, float]:
+        raise torch.OutOfMemoryError("out of memory")
+
     with pytest.raises(UserError, match="a single run does not go on"):
-        choose([Packed(1, 0, 0, "out of memory")], 1000)
+        best_count(fails, 1200)
 
 
+@pytest.mark.slow
 def test_runs_without_memory_beside_others_are_tried_again_alone(tmp_path: Path) -> None:
     root = make(tmp_path)
     (root / "greedy.py").write_text(GREEDY)
     small = (root / "small.toml").read_text()
-    (root / "small.toml").write_text(
-        small.replace('method = "tiny"', 'method = "greedy"').replace('= "tiny"', '= "greedy"')
-    )
+    (root / "small.toml").write_text(small.replace('= "tiny"', '= "greedy"'))
     process = start(root, "--plugin", "greedy.py", "--jobs", "2", "--json")
     out, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
     assert "had too little memory: again, 1 side by side" in said
     assert {run["status"] for run in json.loads(out)["runs"]} == {"finished"}
     assert len(outcome(root)) == 13
-    assert "failed" not in finish(root, "--plugin", "greedy.py", "--jobs", "2")

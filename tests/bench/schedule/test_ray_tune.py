@@ -8,10 +8,14 @@ import json
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
+from bench.core.errors import UserError
+from bench.schedule.cluster import Share, check_share, connected
+from bench.schedule.executor import ExecutionOptions
 from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start
 
 
@@ -21,26 +25,28 @@ def test_the_same_bytes_as_without_ray(tmp_path: Path, undisturbed: dict[str, by
     assert "Traceback" not in said
     assert outcome(root) == undisturbed
     assert leftovers(root) == []
-    process = start(root, "--executor", "ray", "--jobs", "2", "--json")
-    told = json.loads(process.communicate(timeout=120)[0])
-    assert {run["status"] for run in told["runs"]} == {"cached"}
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (("--executor", "ray", "--gpus-per-run", "0.5"), "no node has that; the cluster has 1:"),
-        (("--executor", "ray", "--address", "127.0.0.1:1"), "no Ray cluster there"),
-        (("--gpus-per-run", "0.5"), "add --executor ray"),
-        (("--executor", "ray", "--gpus-per-run", "1.5"), "expected a part of one"),
-    ],
-)
-def test_what_there_is_not_fails_at_once(tmp_path: Path, arguments: tuple[str, ...], message: str) -> None:
-    root = make(tmp_path)
-    began = time.monotonic()
-    last = finish(root, "--device", "cpu", *arguments, code=2).strip().splitlines()[-1]
-    assert last.startswith("fsr: ") and message in last
-    assert time.monotonic() - began < 90
+def test_a_cluster_that_is_not_there_is_told_at_once() -> None:
+    with pytest.raises(UserError, match="no Ray cluster there"), connected("127.0.0.1:1"):
+        pass
+
+
+@pytest.mark.parametrize("share", [1.5, 0.0, -1.0])
+def test_shares_of_a_gpu_are_parts_of_one_or_whole(share: float) -> None:
+    with pytest.raises(UserError, match="expected a part of one"):
+        ExecutionOptions("ray", gpus_per_run=share)
+    with pytest.raises(UserError, match="add --executor ray"):
+        ExecutionOptions(gpus_per_run=0.5)
+
+
+def test_a_share_that_no_node_has_is_refused() -> None:
+    nodes = [{"Alive": True, "Resources": {"CPU": 2.0}}, {"Alive": False, "Resources": {"CPU": 8.0, "GPU": 1.0}}]
+    cluster = SimpleNamespace(nodes=lambda: nodes)
+    check_share(cluster, Share(0, 2))
+    for share in (Share(0.5, 1), Share(0, 4)):
+        with pytest.raises(UserError, match="no node has that; the cluster has 1: 2 CPUs, 0 GPUs"):
+            check_share(cluster, share)
 
 
 @contextlib.contextmanager
@@ -61,6 +67,7 @@ def cluster() -> Iterator[Any]:
         yield cluster
 
 
+@pytest.mark.slow
 def test_a_node_killed_in_mid_run_costs_nothing(tmp_path: Path, undisturbed: dict[str, bytes], cluster: Any) -> None:
     root = make(tmp_path)
     process = start(root, "--executor", "ray", "--address", cluster.address, "--jobs", "2", "--json")
@@ -124,6 +131,7 @@ def test_runs_kept_in_storage_need_no_shared_folder(
     assert outcome(other) == undisturbed
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("url", ["nonsense://bucket", "file:///proc/fsr"])
 def test_storage_that_cannot_be_written_is_refused(tmp_path: Path, url: str) -> None:
     root = make(tmp_path)

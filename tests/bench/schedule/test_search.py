@@ -1,10 +1,13 @@
-"""`fsr search` on six faces: trials to their ends, interrupted, stopped early by Ray; and what it refuses."""
+"""`fsr search` on six faces: trials to their ends, interrupted and stopped early; and what it refuses."""
 
 from __future__ import annotations
 
 import json
+import os
 import signal
+import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -14,14 +17,17 @@ import torch
 
 from bench.cli.main import main
 from bench.core import paths
-from bench.data.store import FaceRow, open_split, write_store
+from bench.core.locks import lock
+from bench.data.store import open_split
 from bench.models import cost, registry
 from bench.runs import train
-from bench.runs.records import LAYOUT
-from tests.bench.conftest import TINY, smooth_faces
+from bench.runs.config import Training
+from bench.schedule.search.asha import Asha, choose_asha
+from tests.bench.conftest import TINY
+from tests.bench.schedule.small import make
 
 SPACE = """
-trials = 4
+trials = 3
 training.learning_rate = { loguniform = [1e-6, 3e-2] }
 training.schedule = { choice = ["constant", "cosine"] }
 options.width = { choice = [0.25, 0.5] }
@@ -35,6 +41,7 @@ batch = 2
 validate_every = 3
 """
 NAME = "search-tiny-short-mine"
+ASHA = ["--scheduler", "asha", "--grace-period", "3", "--reduction-factor", "2"]
 
 
 @pytest.fixture(autouse=True)
@@ -53,10 +60,7 @@ def job(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(registry, "_plugins", [])
     monkeypatch.setattr(registry, "_catalogue", None)
     monkeypatch.setattr(cost, "seconds_per_image", lambda *_, **__: 0.001)  # measuring it takes a second a trial
-    for seed, (split, count) in enumerate((("train", 6), ("val", 2), ("test", 3))):
-        rows = [FaceRow(f"{split}-{i}") for i in range(count)]
-        write_store(paths.prepared() / "mine" / split, rows, enumerate(smooth_faces(count, seed)), {})
-    (tmp_path / "short.toml").write_text(PROFILE)
+    make(tmp_path, PROFILE)
     (tmp_path / "space.toml").write_text(SPACE)
     files = ["--space", str(tmp_path / "space.toml"), "--profile", str(tmp_path / "short.toml")]
     return ["search", "tiny", *files, "--data", "mine", "--plugin", str(TINY), "--jobs", "1"]
@@ -71,10 +75,7 @@ def search_json(arguments: list[str], capsys: pytest.CaptureFixture[str], code: 
 def error_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
     """Return the one line that bad input gives, after checking the exit code."""
     capsys.readouterr()
-    try:
-        code = main(arguments)
-    except SystemExit as end:
-        code = int(end.code or 0)
+    code = main(arguments)
     out, err = capsys.readouterr()
     lines = err.strip().splitlines()
     assert (code, out, len(lines)) == (2, "", 1) and lines[0].startswith("fsr: "), err
@@ -85,13 +86,6 @@ def results() -> Path:
     return paths.results() / NAME
 
 
-def run_of(trial: dict[str, Any]) -> tuple[Path, dict[str, Any], list[list[str]]]:
-    """Return a trial's folder, its run.json and the lines of its curve."""
-    folder = results() / trial["run"]
-    curve = [line.split(",") for line in (folder / "curve.csv").read_text().splitlines()[1:]]
-    return folder, json.loads((folder / "run.json").read_text()), curve
-
-
 def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
@@ -100,45 +94,38 @@ def outcome(folder: Path) -> dict[str, bytes]:
     return {n: b for n, b in contents(folder).items() if n.endswith(("weights.safetensors", "curve.csv"))}
 
 
-def test_every_trial_is_a_run_trained_with_its_values(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_trials_are_runs_and_the_best_is_a_profile(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     found = search_json(job, capsys)
-    assert [trial["status"] for trial in found["trials"]] == ["finished"] * 4
+    assert sorted(trial["number"] for trial in found["trials"]) == [1, 2, 3]
     for trial in found["trials"]:
-        folder, record, curve = run_of(trial)
-        training, options = record["config"]["training"], record["config"]["options"]
-        assert training["learning_rate"] == trial["values"]["training.learning_rate"]
-        assert training["schedule"] == trial["values"]["training.schedule"]
-        assert options["width"] == trial["values"]["options.width"]
-        assert record["status"] == "finished" and record["parameters"] == trial["parameters"]
-        assert (trial["iterations"], trial["psnr"]) == (12, float(curve[-1][2]))
-        assert (folder / "weights.safetensors").exists()
-    best = max(found["trials"], key=lambda trial: trial["psnr"])
-    assert found["best"] == best["number"]
+        folder = results() / trial["run"]
+        record = json.loads((folder / "run.json").read_text())
+        assert record["config"]["training"]["learning_rate"] == trial["values"]["training.learning_rate"]
+        assert record["config"]["training"]["schedule"] == trial["values"]["training.schedule"]
+        assert record["config"]["options"]["width"] == trial["values"]["options.width"]
+        assert (trial["state"], trial["parameters"]) == (record["status"], record["parameters"])
+        last = (folder / "curve.csv").read_text().splitlines()[-1].split(",")
+        assert (trial["iterations"], trial["psnr"]) == (12, float(last[2]))
+    best = found["trials"][0]
+    assert best["psnr"] == max(trial["psnr"] for trial in found["trials"]) and best["number"] == found["best"]
+    val, test = (open_split("mine", split).fingerprint for split in ("val", "test"))
+    written = b"".join(contents(paths.results()).values())
+    assert val.encode() in written and test.encode() not in written, "test faces are not looked at"
     before = contents(paths.root())
     assert search_json(job, capsys) == found
     assert contents(paths.root()) == before, "done trials are not repeated"
 
-
-def test_test_faces_are_not_looked_at(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    found = search_json([*job, "--trials", "2"], capsys)
-    val, test = (open_split("mine", split).fingerprint for split in ("val", "test"))
-    assert found["val"]["fingerprint"] == val
-    written = b"".join(contents(paths.results()).values())
-    assert val.encode() in written and test.encode() not in written
-
-
-def test_more_trials_go_on_from_those_that_are_there(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    few = search_json([*job, "--trials", "1"], capsys)["trials"]
-    before = contents(results() / few[0]["run"])
-    more = search_json([*job, "--trials", "2"], capsys)["trials"]
-    assert more[:1] == few and more[1]["number"] == 2
-    assert contents(results() / few[0]["run"]) == before
+    (paths.root() / "one.toml").write_text('title = "One"\nkind = "ablation"\n[[rows]]\nmethod = "tiny"\n')
+    run = ["run", str(paths.root() / "one.toml"), "--profile", found["profile"], *job[job.index("--data") :], "--json"]
+    capsys.readouterr()
+    assert main(run) == 0
+    assert [one["run"] for one in json.loads(capsys.readouterr().out)["runs"]] == [best["run"]], "the same config"
 
 
 def test_an_interrupted_search_goes_on_to_the_same_bytes(
     job: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    search_json([*job, "--trials", "3"], capsys)
+    search_json(job, capsys)
     undisturbed = outcome(results())
     results().rename(paths.results() / "before")
     step, steps = train.Trainee.step, []
@@ -150,42 +137,61 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(
         return step(self, lr, hr)
 
     monkeypatch.setattr(train.Trainee, "step", stop_in_the_second_trial)
-    assert main([*job, "--trials", "3"]) == 128 + signal.SIGTERM
+    assert main(job) == 128 + signal.SIGTERM
     assert "the same command goes on from there" in capsys.readouterr().err
     half = json.loads((results() / "search.json").read_text())["trials"]
-    assert [(trial["status"], trial["iterations"]) for trial in half] == [
-        ("finished", 12),
-        ("interrupted", 6),
-        ("to do", 0),
+    assert [(trial["number"], trial["state"], trial["iterations"]) for trial in half] == [
+        (1, "finished", 12),
+        (2, "interrupted", 6),
+        (3, "not run", 0),
     ]
-    found = search_json([*job, "--trials", "3"], capsys)
-    assert [trial["status"] for trial in found["trials"]] == ["finished"] * 3
+    found = search_json(job, capsys)
+    assert [trial["state"] for trial in found["trials"]] == ["finished"] * 3
     assert len(steps) == 3 * 12, "no iteration was trained twice"
     assert outcome(results()) == undisturbed
 
 
-def test_a_trial_stopped_early_is_taken_to_its_end_without_early_stopping(
-    job: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+def test_worse_trials_are_stopped_early_and_can_be_taken_to_their_ends(
+    job: list[str], capsys: pytest.CaptureFixture[str]
 ) -> None:
-    from bench.schedule.search import record
+    found = search_json([*job, *ASHA, "--trials", "5"], capsys)
+    assert {trial["state"] for trial in found["trials"]} == {"stopped", "finished"}
+    for trial in found["trials"]:
+        folder = results() / trial["run"]
+        last = (folder / "curve.csv").read_text().splitlines()[-1].split(",")
+        assert (trial["iterations"], trial["psnr"]) == (int(last[0]), float(last[2]))
+        assert (trial["state"] == "stopped") == (trial["iterations"] < 12)
+        assert (folder / "weights.safetensors").exists() == (trial["state"] == "finished")
+        assert json.loads((folder / "run.json").read_text())["status"] == trial["state"]
+    assert "stopped at 3" in (paths.reports() / NAME / "trials.md").read_text()
+    before = contents(paths.root())
+    assert search_json([*job, *ASHA, "--trials", "5"], capsys) == found
+    assert contents(paths.root()) == before, "trials that were stopped are done"
+    whole = search_json([*job, "--trials", "5"], capsys)
+    assert [trial["state"] for trial in whole["trials"]] == ["finished"] * 5
 
-    found = search_json([*job, "--trials", "1"], capsys)["trials"][0]
-    folder, _, _ = run_of(found)
-    undisturbed = outcome(results())
-    (folder / "weights.safetensors").unlink()
-    seen: list[str] = []
-    resume = record.resume_stopped
 
-    def stop_then_resume(run: Any) -> None:
-        record.mark_stopped(run)
-        seen.append(record.progress(run).status)
-        resume(run)
+def test_a_trial_goes_on_when_it_is_among_the_best_of_those_before_it() -> None:
+    rule = Asha(2, 2)  # looks after 2, 4 and 8 iterations
+    good, poor = [(2, 30.0), (4, 31.0)], [(2, 20.0)]
+    assert not rule.stops([], poor), "the first has nothing to be compared with"
+    assert rule.stops([good], poor)
+    assert not rule.stops([poor], good)
+    assert not rule.stops([poor, poor], [(2, 25.0)])
+    assert not rule.stops([good], [(1, 20.0)]), "not before the grace period"
+    assert rule.stops([good, poor], [(2, 30.5), (3, 30.6), (4, 30.9)])
+    assert rule.stops([], [(2, float("nan"))])
+    assert rule.stops([[(2, 30.0)], poor, poor, poor], [(2, 20.5)]) is False, "second of five: among the better half"
 
-    monkeypatch.setattr(record, "resume_stopped", stop_then_resume)
-    again = search_json([*job, "--trials", "1"], capsys)["trials"][0]
-    assert seen == ["stopped"] and again["status"] == "finished"
-    assert run_of(again)[1]["stopped_at"] is None
-    assert outcome(results()) == undisturbed
+
+def test_the_last_look_leaves_most_of_a_trial_to_save() -> None:
+    def training(iterations: int, every: int) -> Training:
+        return Training(iterations=iterations, validate_every=every)
+
+    assert choose_asha(training(220, 20)) == Asha(25, 3)
+    assert choose_asha(training(30000, 500), reduction_factor=2) == Asha(7500, 2)
+    assert choose_asha(training(100, 40)) == Asha(40, 3)
+    assert choose_asha(training(100, 40), grace_period=7) == Asha(7, 3)
 
 
 def test_a_trial_that_diverges_is_an_outcome_and_not_repeated(
@@ -193,114 +199,78 @@ def test_a_trial_that_diverges_is_an_outcome_and_not_repeated(
 ) -> None:
     (tmp_path / "space.toml").write_text("trials = 2\noptions.explode = { choice = [true, false] }")
     found = search_json(job, capsys)["trials"]
-    assert {trial["values"]["options.explode"]: trial["status"] for trial in found} == {
-        True: "diverged",
-        False: "finished",
-    }
-    assert any("NaN or infinite" in trial["error"] for trial in found)
+    assert [(trial["values"]["options.explode"], trial["state"]) for trial in found] == [
+        (False, "finished"),
+        (True, "diverged"),
+    ]
+    assert "NaN or infinite" in found[1]["error"]
     before = contents(results())
     search_json(job, capsys)
     assert contents(results()) == before
-    table = (paths.reports() / NAME / "trials.md").read_text()
-    assert "diverged" in table
-
-
-def test_the_terminal_shows_the_best_first_and_how_to_use_it(
-    job: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert main(job) == 0
-    lines = capsys.readouterr().out.splitlines()
-    record = json.loads((results() / "search.json").read_text())
-    best = max(record["trials"], key=lambda trial: trial["psnr"])
-    assert lines[0] == f"{NAME}: 4 trials: 4 finished; PSNR on 2 validation faces"
-    assert lines[3].split()[:4] == [str(best["number"]), f"{best['psnr']:.3f}", "12", "finished"]
-    assert f"--set training.learning_rate={best['values']['training.learning_rate']}" in lines[-2]
-    assert """--set 'training.schedule="c""" in lines[-2]
-
-
-def test_the_space_names_the_folder(job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    (tmp_path / "space.toml").rename(tmp_path / "rates.toml")
-    job[job.index("--space") + 1] = str(tmp_path / "rates.toml")
-    found = search_json([*job, "--trials", "1", "--set", "training.iterations=1"], capsys)
-    assert found["name"] == "search-tiny-rates-short-mine"
-    assert (paths.results() / found["name"] / "search.json").exists()
-    assert (paths.reports() / found["name"] / "index.md").exists()
+    assert "diverged" in (paths.reports() / NAME / "trials.md").read_text()
 
 
 @pytest.mark.parametrize(
-    ("more", "message"),
+    ("more", "space", "message"),
     [
-        (["--space", "none.toml"], "none.toml: no such file"),
-        (["--scheduler", "ahsa"], "--scheduler: unknown value 'ahsa': did you mean 'asha'"),
-        (["--scheduler", "asha", "--executor", "serial"], "--scheduler asha: is Ray Tune's"),
-        (["--grace-period", "3"], "--grace-period 3: goes with --scheduler asha"),
-        (["--scheduler", "asha", "--grace-period", "12"], "expected 1 up to, not including, the 12 iterations"),
-        (["--scheduler", "asha", "--reduction-factor", "1"], "--reduction-factor 1: expected more than 1"),
-        (["--scheduler", "asha", "--set", "training.validate_every=12"], "leaves no point to stop at"),
-        (["--trials", "0"], "trials: 0 given, expected at least 1"),
-        (["--set", "options.widht=1"], "method 'tiny' has no option 'widht': did you mean 'width'"),
-        (["--max-failures", "-1"], "--max-failures -1: expected at least 0"),
-        (["--executor", "serial", "--gpus-per-run", "1"], "--address, --storage and --gpus-per-run are Ray's"),
+        (["--space", "none.toml"], "", "none.toml: no such file"),
+        (["--grace-period", "3"], "", "--grace-period and --reduction-factor go with --scheduler asha"),
+        (["--scheduler", "asha", "--grace-period", "12"], "", "expected 1 up to, not including, the 12 iterations"),
+        (["--scheduler", "asha", "--reduction-factor", "1"], "", "--reduction-factor 1: expected 2 to 100"),
+        (["--scheduler", "asha", "--set", "training.validate_every=12"], "", "leaves no point to stop at"),
+        (["--trials", "0"], "", "trials: 0 given, expected at least 1"),
+        (["--set", "options.widht=1"], "", "method 'tiny' has no option 'widht': did you mean 'width'"),
+        ([], "training.learning_rte = { choice = [1, 2] }", "did you mean 'learning_rate'"),
+        ([], "options.widht = { choice = [1, 2] }", "unknown option 'widht': did you mean 'width'"),
+        ([], "options.explode = { randint = [0, 1] }", "option 'explode': 0 given, expected true or false"),
+        ([], "training.learning_rate = { uniform = [-1, 1] }", "learning_rate: -1.0 given, expected more than 0"),
+        ([], "training.warmup = { choice = [0, 12] }", "training.warmup: 12 given"),
+        ([], "training.batch = { uniform = [1, 8] }", "given, expected a whole number"),
     ],
 )
-def test_mistakes_are_told_in_one_line(
-    job: list[str], more: list[str], message: str, capsys: pytest.CaptureFixture[str]
+def test_mistakes_are_told_in_one_line_before_anything_is_trained(
+    job: list[str], tmp_path: Path, more: list[str], space: str, message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    if space:
+        (tmp_path / "space.toml").write_text(space)
     assert message in error_of([*job, *more], capsys)
     assert not results().exists()
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("training.learning_rate = { uniform = [-1, 1] }", "learning_rate: -1.0 given, expected more than 0"),
-        ("training.warmup = { choice = [0, 12] }", "training.warmup: 12 given"),
-        ("training.betas = { choice = [[0.9, 0.99], [0.9]] }", "training.betas: choice: [0.9] given"),
-    ],
-)
-def test_values_that_the_profile_refuses_are_told_before_anything_is_trained(
-    job: list[str], tmp_path: Path, text: str, message: str, capsys: pytest.CaptureFixture[str]
+def test_what_cannot_be_searched_is_refused(
+    job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    (tmp_path / "space.toml").write_text(text)
-    assert message in error_of(job, capsys)
-    assert not results().exists()
-
-
-def test_values_that_the_network_refuses_are_told_with_their_trial(
-    job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
+    with lock(results() / ".locks" / "search.lock"):
+        assert "another process is at work on this search" in error_of([*job, *ASHA], capsys)
     (tmp_path / "space.toml").write_text("trials = 2\noptions.width = { choice = [0, 0.125] }")
-    job[1] = "sparnet"
-    assert "width must be more than 0" in (told := error_of(job, capsys))
-    assert "space.toml, trial " in told
+    for method, message in (
+        ("sparnet", "space.toml, trial"),
+        ("ablation", "'ablation' is an experiment: its rows must have equal budgets"),
+        ("bicubic", "method 'bicubic' is not trained"),
+    ):
+        job[1] = method
+        assert message in error_of(job, capsys)
+    job[1] = "tiny"
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    assert "pip install 'fsr-bench[search]'" in error_of(job, capsys)
 
 
-def test_early_stopping_of_an_ablation_is_refused(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    told = error_of(["run", "ablation", "--scheduler", "asha"], capsys)
-    assert "early stopping" in told and "ablation rows must have equal budgets; use fsr search" in told
-    job[1] = "ablation"
-    told = error_of([*job, "--scheduler", "asha"], capsys)
-    assert "'ablation' is an experiment: its rows must have equal budgets" in told
-    job[1] = "bicubic"
-    assert "method 'bicubic' is not trained" in error_of(job, capsys)
-
-
-def test_without_ray_early_stopping_says_what_to_install(
+@pytest.mark.slow
+def test_ray_stops_trials_early_and_a_killed_search_goes_on(
     job: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setitem(sys.modules, "ray", None)
-    told = error_of([*job, "--scheduler", "asha"], capsys)
-    assert "pip install 'fsr-bench[ray]'" in told
-    found = search_json([*job, "--trials", "1"], capsys)
-    assert found["trials"][0]["status"] == "finished"
-
-
-def test_results_of_another_layout_are_refused(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    from bench.core.errors import UserError
-    from bench.report.search import build_search_report
-
-    search_json([*job, "--trials", "1"], capsys)
-    path = results() / "search.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"layout": LAYOUT + 1}))
-    with pytest.raises(UserError, match=f"results layout {LAYOUT + 1}, this version reads layout {LAYOUT}"):
-        build_search_report(results(), paths.reports() / NAME)
+    monkeypatch.setenv("FSR_CHECKPOINT_SECONDS", "0")
+    command = [*job[:-1], "2", *ASHA, "--trials", "6", "--executor", "ray"]
+    process = subprocess.Popen([sys.executable, "-m", "bench.cli.main", *command], start_new_session=True)
+    while not list(results().glob("*/state.pt")):
+        assert process.poll() is None
+        time.sleep(0.01)
+    os.killpg(process.pid, signal.SIGKILL)
+    process.wait()
+    found = search_json(command, capsys)
+    states = [trial["state"] for trial in found["trials"]]
+    assert set(states) == {"stopped", "finished"} and len(states) == 6
+    serial = search_json([*job, "--trials", "6"], capsys)
+    assert [trial["state"] for trial in serial["trials"]] == ["finished"] * 6
+    values = {trial["number"]: trial["run"] for trial in found["trials"]}
+    assert {trial["number"]: trial["run"] for trial in serial["trials"]} == values

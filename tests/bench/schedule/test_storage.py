@@ -40,7 +40,7 @@ def test_what_is_pushed_is_pulled_elsewhere(storage: Storage, tmp_path: Path) ->
     here, there = run_in(tmp_path / "here"), run_in(tmp_path / "there")
     storage.pull(here)  # nothing there yet
     fill(here, run_json="{}", state_pt="one", samples__a_png="face")
-    sent: dict[str, tuple[int, int]] = {}
+    sent: dict[str, int] = {}
     storage.push(here, sent)
     assert sorted(sent) == ["run.json", "samples/a.png", "state.pt"]
     storage.pull(there, states=False)
@@ -74,7 +74,7 @@ def test_a_run_that_ends_badly_is_kept_as_far_as_it_is(storage: Storage, tmp_pat
 def test_what_makes_a_run_count_comes_last(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, order = run_in(tmp_path / "here"), []
     fill(here, scores_csv="", run_json="{}", weights_safetensors="", curve_csv="")
-    monkeypatch.setattr(Storage, "_put", lambda _, path, content: order.append(path.rpartition("/")[2]))
+    monkeypatch.setattr("bench.schedule.storage._put", lambda _, name, content: order.append(name))
     storage.push(here, {})
     assert order[-2:] == ["run.json", "scores.csv"] and len(order) == 4
 

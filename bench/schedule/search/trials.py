@@ -1,0 +1,346 @@
+"""From a method and a space to trials: each is a run of the run store with a config of its own."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import dataclasses
+import json
+import logging
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from bench.core.errors import UserError, reason, suggest
+from bench.core.files import write_json, write_text
+from bench.core.locks import lock
+from bench.core.schema import find_file, from_dict, override_setting, read_toml
+from bench.models import registry
+from bench.models.capacity import method_size
+from bench.runs.config import DataRef
+from bench.runs.experiment import (
+    DEFAULT_DATA,
+    DEFAULT_PROFILE,
+    EXPERIMENTS,
+    PROFILES,
+    Experiment,
+    Faces,
+    Job,
+    Profile,
+    Row,
+    RowRun,
+    open_faces,
+    resolve_row,
+    run_config,
+)
+from bench.runs.records import LAYOUT, RunState
+from bench.runs.store import Run
+from bench.schedule.executor import ExecutionOptions, execute
+from bench.schedule.search.asha import Asha, CompleteTrial, read_curve
+from bench.schedule.search.space import INSTALL, Space, read_space
+
+if TYPE_CHECKING:
+    import torch
+    from optuna import Study
+    from optuna.trial import Trial
+
+log = logging.getLogger("fsr")
+RANKED = (
+    RunState.FINISHED,
+    RunState.STOPPED,
+    RunState.INTERRUPTED,
+    RunState.NOT_RUN,
+    RunState.DIVERGED,
+    RunState.FAILED,
+)
+_SIDE_BY_SIDE = 4  # trials that "tpe" draws before it looks again, so that they do not depend on --jobs
+
+
+@dataclass(frozen=True)
+class Search:
+    """A space of one method under a profile on a data set. `job` is what its trials have in common."""
+
+    job: Job
+    space: Space
+    settings: Mapping[str, Any]
+    where: str
+
+    @property
+    def method(self) -> str:
+        """The method's id."""
+        return self.job.experiment.rows[0].method
+
+
+@dataclass(frozen=True)
+class TrialRecord:
+    """How a trial ended: `psnr` is in dB on the validation faces, at its last point of `iterations`."""
+
+    number: int
+    run: str
+    values: Mapping[str, Any]
+    state: RunState
+    iterations: int
+    psnr: float | None
+    parameters: int
+    error: str = ""
+
+
+@dataclass(frozen=True)
+class SearchRecord:
+    """What a search was and how its trials ended, the best first, as it is written to search.json."""
+
+    layout: int
+    name: str
+    title: str
+    method: str
+    protocol: str
+    profile: str
+    iterations: int
+    batch: int
+    seed: int
+    asha: Asha | None
+    space: Space
+    train: DataRef
+    val: DataRef
+    trials: tuple[TrialRecord, ...]
+
+    @property
+    def finished(self) -> list[TrialRecord]:
+        """The trials that were trained to their end and have a PSNR, the best first."""
+        return [trial for trial in self.trials if trial.state is RunState.FINISHED and trial.psnr is not None]
+
+
+def load_search(
+    method: str,
+    space: Path,
+    profile: str = DEFAULT_PROFILE,
+    data: str = DEFAULT_DATA,
+    overrides: Sequence[str] = (),
+    trials: int | None = None,
+) -> Search:
+    """Read a space and a profile; `trials` goes before the space's own number.
+
+    The name says what differs from the default: `search-sparnet-schedules-full-celeba`, without the space's name when
+    that is `space`. Raises UserError for unknown names, keys and values, an experiment in place of a method, and ends
+    of ranges that the profile or the method refuses.
+    """
+    if method not in registry.names() and method in {path.stem for path in EXPERIMENTS.glob("*.toml")}:
+        raise UserError(
+            f"'{method}' is an experiment: its rows must have equal budgets, so it is neither searched nor stopped "
+            f"early; run it with `fsr run {method}`, and give a method here"
+        )
+    spec = registry.get(method)
+    if not spec.trainable:
+        raise UserError(f"method '{method}' is not trained: there is nothing to search for")
+    experiment = Experiment(f"Search: {spec.title}", "search", (Row(method),))
+    if experiment.scale not in spec.scales:
+        raise UserError(f"method '{method}' supports scales {list(spec.scales)}, a search asks {experiment.scale}")
+    path, ranges = find_file(profile, PROFILES, "profile"), read_space(space)
+    ranges = dataclasses.replace(ranges, trials=ranges.trials if trials is None else trials)
+    settings = read_toml(path)
+    for override in overrides:
+        override_setting(settings, override)
+        table, _, name = override.partition("=")[0].partition(".")
+        if table == "options" and name not in registry.options(method):
+            raise UserError(f"method '{method}' has no option '{name}': {suggest(name, registry.options(method))}")
+    named = {"": method, "space": space.stem, DEFAULT_PROFILE: path.stem, DEFAULT_DATA: data}
+    name = "-".join(["search", *(part for default, part in named.items() if part != default)])
+    search = Search(
+        Job(name, experiment, path.stem, from_dict(Profile, settings, path.name), data), ranges, settings, space.name
+    )
+    for key, one in ranges.ranges.items():
+        for end in one.ends:
+            _check(search, {key: end})
+    return search
+
+
+def open_trial_faces(search: Search) -> Faces:
+    """Open and check the faces; validation faces stand in for test faces, so that no trial can look at those."""
+    faces = open_faces(search.job)
+    return Faces(faces.train, faces.val, faces.val, dataclasses.replace(faces.sizes, test=faces.sizes.val))
+
+
+def run_search(
+    search: Search,
+    faces: Faces,
+    device: torch.device,
+    options: ExecutionOptions,
+    asha: Asha | None = None,
+    quiet: bool = False,
+) -> tuple[SearchRecord, Study]:
+    """Bring every trial to its end, or with `asha` to where it stops; write search.json and the best profile.
+
+    Returns the record and Optuna's study of the trials. Trials that are done are not repeated. Raises UserError for
+    values that the network refuses, before anything of that draw is trained, and for a search that draws or stops by
+    results which another process is at work on; Interrupted when asked to stop: calling again goes on from there.
+    """
+    try:
+        import optuna
+    except ImportError:
+        raise UserError(INSTALL) from None
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    study, drawn = optuna.create_study(direction="maximize"), list[_Drawn]()
+    with _alone(search, asha):
+        try:
+            while batch := _draw(search, faces, study, drawn):
+                drawn += batch
+                row_runs = [one.row_run for one in batch]
+                if asha is None:
+                    execute(row_runs, faces, device, options, samples=0, quiet=quiet)
+                else:
+                    complete = CompleteTrial(asha, tuple(one.row_run.run.config.name for one in drawn))
+                    execute(row_runs, faces, device, options, samples=0, quiet=quiet, complete=complete)
+                for one in batch:
+                    _tell(study, one)
+        finally:  # an interrupted search says how far it is
+            if drawn:
+                record = _write(search, drawn, asha)
+    return record, study
+
+
+@dataclass(frozen=True)
+class _Drawn:
+    """A trial before it is trained."""
+
+    number: int
+    trial: Trial
+    values: Mapping[str, Any]
+    row_run: RowRun
+    parameters: int
+
+
+def _draw(search: Search, faces: Faces, study: Study, before: Sequence[_Drawn]) -> list[_Drawn]:
+    """Draw trials: all, or with "tpe" a few that learn from those before; none when there are enough."""
+    drawn = list[_Drawn]()
+    seen = [dict(one.values) for one in before]
+    most = search.space.trials if search.space.sampler == "random" else _SIDE_BY_SIDE
+    while len(seen) < search.space.trials and len(drawn) < most:
+        found = search.space.draw(study, seen)
+        if found is None:
+            log.warning("%s: %d trials: there are no more combinations", search.where, len(seen))
+            break
+        trial, values = found
+        seen.append(values)
+        drawn.append(_trial(search, faces, len(seen), trial, values))
+    return drawn
+
+
+def _trial(search: Search, faces: Faces, number: int, trial: Trial, values: Mapping[str, Any]) -> _Drawn:
+    """Make a trial's run, with the profile's first seed and scored by PSNR alone, and build its network once."""
+    where, row = f"{search.where}, trial {number}", search.job.experiment.rows[0]
+    job = dataclasses.replace(search.job, profile=from_dict(Profile, _with(search.settings, values), where))
+    try:
+        size = method_size(row.method, resolve_row(job.experiment, job.profile, row))
+    except UserError as error:
+        raise UserError(f"{where}: {error}") from None
+    except Exception as error:
+        raise UserError(f"{where}: method '{row.method}' cannot be built: {reason(error)}") from None
+    run = Run(job.folder, run_config(job, row, job.profile.seeds[0], faces))
+    return _Drawn(number, trial, values, RowRun(row, f"Trial {number}", run, ("psnr",)), size)
+
+
+def _check(search: Search, values: Mapping[str, Any]) -> None:
+    """Raise UserError for values that the profile or the method's constructor does not take."""
+    profile = from_dict(Profile, _with(search.settings, values), search.where)
+    try:
+        resolve_row(search.job.experiment, profile, search.job.experiment.rows[0])
+        own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith("options.")}
+        registry.options(search.method, own)
+    except UserError as error:
+        raise UserError(f"{search.where}: {error}") from None
+
+
+def _with(settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a profile's settings with these values, set as `--set` would."""
+    changed = copy.deepcopy(dict(settings))
+    for key, value in values.items():
+        override_setting(changed, f"{key}={json.dumps(value)}")
+    return changed
+
+
+@contextlib.contextmanager
+def _alone(search: Search, asha: Asha | None) -> Iterator[None]:
+    """Hold a search that draws or stops by results for this process; others' trials may be shared by two."""
+    if asha is None and search.space.sampler == "random":
+        yield
+        return
+    with lock(search.job.folder / ".locks" / "search.lock", wait=False) as held:
+        if not held:
+            raise UserError(f"{search.job.folder}: another process is at work on this search; wait for it, or stop it")
+        yield
+
+
+def _tell(study: Study, drawn: _Drawn) -> None:
+    """Tell Optuna how a trial ended."""
+    from optuna.trial import TrialState
+
+    record = _record(drawn)
+    for iteration, psnr in read_curve(drawn.row_run.run.folder):
+        drawn.trial.report(psnr, iteration)
+    if record.state is RunState.FINISHED and record.psnr is not None:
+        study.tell(drawn.trial, record.psnr)
+    else:
+        study.tell(drawn.trial, state=TrialState.PRUNED if record.state is RunState.STOPPED else TrialState.FAIL)
+
+
+def _record(drawn: _Drawn) -> TrialRecord:
+    """Read how far a trial is from its run's folder."""
+    run, record = drawn.row_run.run, drawn.row_run.run.record()
+    iterations, psnr = (read_curve(run.folder) or [(0, math.nan)])[-1]
+    error = record.error or ""
+    state = RunState.INTERRUPTED if record.status is RunState.RUNNING else record.status
+    if run.trained:
+        state = RunState.FINISHED
+    elif state is RunState.FAILED and error.startswith("Diverged: "):
+        state = RunState.DIVERGED
+    shown = psnr if math.isfinite(psnr) else None
+    return TrialRecord(drawn.number, run.config.name, drawn.values, state, iterations, shown, drawn.parameters, error)
+
+
+def _write(search: Search, drawn: Sequence[_Drawn], asha: Asha | None) -> SearchRecord:
+    """Read how far every trial is, write search.json and, where one has finished, the best one's profile."""
+    job, config = search.job, drawn[0].row_run.run.config
+    assert config.train is not None and config.val is not None
+    trials = sorted(
+        (_record(one) for one in drawn),
+        key=lambda trial: (RANKED.index(trial.state), -(trial.psnr or -math.inf), trial.number),
+    )
+    record = SearchRecord(
+        layout=LAYOUT,
+        name=job.name,
+        title=job.experiment.title,
+        method=search.method,
+        protocol=config.protocol,
+        profile=job.profile_name,
+        iterations=job.profile.training.iterations,
+        batch=job.profile.training.batch,
+        seed=config.seed,
+        asha=asha,
+        space=search.space,
+        train=config.train,
+        val=config.val,
+        trials=tuple(trials),
+    )
+    write_json(job.folder / "search.json", dataclasses.asdict(record))
+    if record.finished:
+        best = record.finished[0]
+        settings = _with(search.settings, best.values)
+        settings["note"] = f"trial {best.number} of {job.name}, {best.psnr:.3f} dB on validation faces"
+        write_text(best_profile(search.job), as_toml(settings))
+    return record
+
+
+def best_profile(job: Job) -> Path:
+    """Return where the profile of a search's best trial lies, for `fsr run --profile`."""
+    return job.folder / f"best-{job.name.removeprefix('search-')}.toml"
+
+
+def as_toml(settings: Mapping[str, Any], table: str = "") -> str:
+    """Return nested tables of numbers, texts and lists as TOML."""
+    plain = {key: value for key, value in settings.items() if not isinstance(value, Mapping)}
+    lines = [f"[{table}]"] if table and plain else []
+    lines += [f"{key} = {json.dumps(value, ensure_ascii=False)}" for key, value in plain.items()]
+    inner = [as_toml(value, f"{table}.{key}".strip(".")) for key, value in settings.items() if key not in plain]
+    return "\n".join(lines) + "\n" * bool(lines) + "".join(inner)

@@ -1,0 +1,87 @@
+"""Runs side by side on this machine: one that fails, lacks memory or loses its process does not stop the others."""
+
+from __future__ import annotations
+
+import dataclasses
+import multiprocessing
+import os
+import signal
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from bench.core.errors import UserError
+from bench.runs.complete import Outcome
+from bench.runs.experiment import Row, RowRun
+from bench.runs.records import RunState
+from bench.schedule import local
+from bench.schedule.plugins import Plugin
+from tests.bench.conftest import TINY
+from tests.bench.runs.train_child import make_run
+
+KILLED, STARVED, BUSY, FAILED, BROKEN = range(5)  # seeds
+
+
+def pretend(row_run: RowRun, faces: Any, device: Any, samples: int, make_bar: Any, wait: bool) -> Outcome:
+    """Stand in for `complete`: what happens to a run depends on its seed, and on whether others are beside it."""
+    seed, name, beside = row_run.run.config.seed, row_run.run.config.name, multiprocessing.parent_process() is not None
+    with make_bar(name, 2) as bar:
+        bar.show(loss=1.0)
+        bar.update(2)
+    if seed == KILLED and beside:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if seed == STARVED and beside:
+        return Outcome(name, RunState.FAILED, "out of memory", out_of_memory=True)
+    if seed == BUSY and not wait:
+        return Outcome(name, RunState.BUSY)
+    if seed == FAILED:
+        return Outcome(name, RunState.FAILED, "a mistake")
+    if seed == BROKEN:
+        raise OSError(28, "No space left on device")
+    return Outcome(name, RunState.FINISHED)
+
+
+def row_runs(folder: Path, *seeds: int) -> list[RowRun]:
+    run = make_run(folder)
+    runs = [dataclasses.replace(run, config=dataclasses.replace(run.config, seed=seed)) for seed in seeds]
+    return [RowRun(Row("tiny"), f"Seed {one.config.seed}", one) for one in runs]
+
+
+def execute(runs: list[RowRun], jobs: int) -> list[Outcome]:
+    faces: Any = None
+    return local.execute(runs, faces, torch.device("cpu"), samples=0, jobs=jobs, quiet=True, complete=pretend)
+
+
+def test_each_run_ends_whatever_becomes_of_the_others(
+    tiny: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    runs = row_runs(tmp_path, BUSY, KILLED, STARVED, FAILED, 7, 8)
+    outcomes = execute(runs, jobs=2)
+    assert [outcome.run for outcome in outcomes] == [one.run.config.name for one in runs]
+    assert [outcome.status for outcome in outcomes] == ["finished"] * 3 + ["failed"] + ["finished"] * 2
+    assert outcomes[3].error == "a mistake"
+    assert "2 of 6 runs had too little memory: again, 1 side by side" in caplog.text
+    with pytest.raises(OSError, match="No space left"):  # concerns them all
+        execute(row_runs(tmp_path, BROKEN, 7), jobs=2)
+
+
+def test_a_worker_imports_the_plugin_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from bench.models import registry
+
+    monkeypatch.setattr(registry, "_plugins", [])
+    monkeypatch.setattr(registry, "_catalogue", None)
+    named = tmp_path / "mine.py"
+    named.write_text(TINY.read_text())
+    plugin = Plugin(named, named.read_text())
+    plugin.add()
+    assert registry.plugins() == (named,)
+    monkeypatch.setattr(registry, "_plugins", [])
+    named.write_text("raise RuntimeError('changed since')")
+    plugin.add()
+    plugin.add()
+    (copy,) = registry.plugins()
+    assert copy != named and copy.name == "mine.py" and copy.read_text() == TINY.read_text()
+    with pytest.raises(UserError, match="no such file"):
+        registry.add_plugin(tmp_path / "none.py")
