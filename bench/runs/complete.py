@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -38,31 +38,6 @@ class Outcome:
     error: str = ""
     bad_input: bool = False
     out_of_memory: bool = False
-
-
-def complete_all(
-    indices: Iterable[int],
-    row_runs: Sequence[RowRun],
-    faces: Faces,
-    device: torch.device,
-    samples: int,
-    bar_of: Callable[[int], MakeBar],
-) -> Iterator[tuple[int, Outcome]]:
-    """Bring the runs at `indices` to their end one after the other, as `complete` does; give each with how it ended.
-
-    Those that other processes are at work on are left for last and then waited for, so that two processes share the
-    runs of one experiment.
-    """
-    busy = []
-    for index in indices:
-        outcome = complete(row_runs[index], faces, device, samples, bar_of(index))
-        if outcome.status is RunState.BUSY:
-            busy.append(index)
-        else:
-            yield index, outcome
-    for index in busy:
-        log.info("%s: waiting for the process that is at work on it", row_runs[index].run.config.name)
-        yield index, complete(row_runs[index], faces, device, samples, bar_of(index), wait=True)
 
 
 def complete(
