@@ -7,26 +7,21 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tabulate import tabulate
+import torch.nn.functional as F
 
+from bench.core.text_table import text_table
 from bench.models.memory import MIB, extra_memory
-from bench.speed.reference_attention import attend
-from bench.speed.timing import alternate, machine, medians, note_of
+from bench.speed.defaults import defaults
+from bench.speed.timing import alternate, machine, note_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-CHANNELS = 128
-SHAPES = ((16, 16), (32, 4))  # side of the features, batch
-GOALS = {"cpu": {16: 2.5, 32: 1.3}, "cuda": {16: 5.0, 32: 5.0}}  # the loop's time over ours, forward and backward
+    from methods.layers.pyramid_attention import PyramidAttention
 
 
 def measure_attention(
-    device: torch.device | str = "cpu",
-    *,
-    seconds: float = 5.0,
-    shapes: Sequence[tuple[int, int]] | None = None,
-    channels: int = CHANNELS,
+    device: torch.device | str = "cpu", *, seconds: float = 5.0, shapes: Sequence[Sequence[int]] = (), channels: int = 0
 ) -> dict[str, Any]:
     """Time our layer and the published loop in turn, forward and forward with backward, and compare their memory.
 
@@ -34,9 +29,14 @@ def measure_attention(
     the loop's median seconds of forward and backward over ours), max_difference, and a part a shape: seconds, memory
     in MiB beyond weights and input, goal.
     """
-    device = torch.device(device)
-    found = machine(device)
-    parts = [_measure(side, batch, channels, device, seconds) for side, batch in shapes or SHAPES]
+    device, own = torch.device(device), defaults("attention")
+    found, channels = machine(device), channels or own["channels"]
+    parts = [_measure(side, batch, channels, device, seconds) for side, batch in shapes or own["shapes"]]
+    goals = own["goal"].get(device.type, {}) if channels == own["channels"] else {}
+    for part in parts:
+        part["goal"] = goals.get(str(part["size"]))
+        fast = part["goal"] is None or part["ratio"] >= part["goal"]
+        part["within_goal"] = fast and part["memory_mib"] <= part["loop_memory_mib"]
     return {
         "ratio": min(part["ratio"] for part in parts),
         "max_difference": max(part["max_difference"] for part in parts),
@@ -50,26 +50,49 @@ def measure_attention(
 def attention_text(found: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
     head = ["features", "batch", "ms", "loop, ms", "ratio", "goal", "forward ms", "loop, ms", "MiB", "loop, MiB"]
-    body = [
-        [
-            f"{found['channels']}x{part['size']}x{part['size']}",
-            str(part["batch"]),
-            *(f"{part[key] * 1e3:.1f}" for key in ("seconds", "loop_seconds")),
-            f"{part['ratio']:.2f}",
-            "-" if part["goal"] is None else f"{part['goal']:g}",
-            *(f"{part[key] * 1e3:.1f}" for key in ("forward_seconds", "loop_forward_seconds")),
-            *(f"{part[key]:.0f}" for key in ("memory_mib", "loop_memory_mib")),
-        ]
-        for part in found["parts"]
+    times = (("seconds", "loop_seconds"), ("forward_seconds", "loop_forward_seconds"))
+    body = []
+    for part in found["parts"]:
+        both, forward = ([f"{part[key] * 1e3:.1f}" for key in keys] for keys in times)
+        goal = "-" if part["goal"] is None else f"{part['goal']:g}"
+        memory = [f"{part[key]:.0f}" for key in ("memory_mib", "loop_memory_mib")]
+        shape = [f"{found['channels']}x{part['size']}x{part['size']}", str(part["batch"])]
+        body.append([*shape, *both, f"{part['ratio']:.2f}", goal, *forward, *memory])
+    lines = [
+        f"pyramid attention on {found['device']}, float32: forward and backward, forward alone, memory",
+        text_table(head, body),
+        f"largest difference of the two: {found['max_difference']:.1e}",
     ]
-    return "\n".join(
-        [
-            f"pyramid attention on {found['device']}, float32: forward and backward, forward alone, memory",
-            tabulate(body, head, tablefmt="simple", disable_numparse=True),
-            f"largest difference of the two: {found['max_difference']:.1e}",
-            *note_of(found),
-        ]
-    )
+    return "\n".join([*lines, *note_of(found)])
+
+
+def attend(layer: PyramidAttention, x: Tensor) -> Tensor:
+    """Compute what `layer` ("joint" scope) computes of [B, C, H, W], as published (Mei et al. 2020, PANet).
+
+    The 3x3 patches of all levels become the kernels of a convolution, which correlates them with the query, and of a
+    transposed convolution, which adds them up. Kernels differ from image to image, hence the loop.
+    """
+    return torch.cat([_attend_image(layer, image) for image in torch.split(x, 1)])
+
+
+def _attend_image(layer: PyramidAttention, image: Tensor) -> Tensor:
+    keys, values = [], []
+    for scale in layer.scales:
+        level = image
+        if scale != 1:
+            level = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
+        keys.append(_patches(layer.match(level)))
+        values.append(_patches(layer.assembly(level)))
+    kernels = torch.cat(keys)  # [L, C/2, 3, 3]
+    norms = kernels.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
+    scores = F.conv2d(layer.query(image), kernels / norms, padding=1)  # [1, L, H, W]
+    attention = (scores * layer.softmax_scale).softmax(dim=1)
+    return image + F.conv_transpose2d(attention, torch.cat(values), padding=1) / 4
+
+
+def _patches(level: Tensor) -> Tensor:
+    """Return the 3x3 patches of [1, C, h, w], zeros outside, as kernels [hw, C, 3, 3]."""
+    return F.unfold(level, 3, padding=1)[0].t().reshape(-1, level.shape[1], 3, 3)
 
 
 def _measure(side: int, batch: int, channels: int, device: torch.device, seconds: float) -> dict[str, Any]:
@@ -79,31 +102,26 @@ def _measure(side: int, batch: int, channels: int, device: torch.device, seconds
     layer = PyramidAttention(channels).to(device)
     x = torch.randn(batch, channels, side, side, device=device, requires_grad=True)
     weight = torch.randn_like(x)
-    forms: dict[str, Callable[[Tensor], Tensor]] = {"ours": layer, "loop": lambda given: attend(layer, given)}
+    forms: dict[str, Callable[[Tensor], Tensor]] = {"ours": layer, "loop": partial(attend, layer)}
 
     def train(name: str) -> None:
         (forms[name](x) * weight).sum().backward()  # type: ignore[no-untyped-call]
 
+    @torch.no_grad()
     def infer(name: str) -> Tensor:
-        with torch.no_grad():
-            return forms[name](x)
+        return forms[name](x)
 
-    both = medians(alternate({name: partial(train, name) for name in forms}, seconds, device))
-    forward = medians(alternate({name: partial(infer, name) for name in forms}, seconds, device))
+    both, forward = (alternate({name: partial(run, name) for name in forms}, seconds, device) for run in (train, infer))
     memory = {name: extra_memory(partial(train, name), device) / MIB for name in forms}
-    goal = GOALS.get(device.type, {}).get(side) if channels == CHANNELS else None
-    ratio = both["loop"] / both["ours"]
     return {
         "size": side,
         "batch": batch,
         "seconds": both["ours"],
         "loop_seconds": both["loop"],
-        "ratio": ratio,
+        "ratio": both["loop"] / both["ours"],
         "forward_seconds": forward["ours"],
         "loop_forward_seconds": forward["loop"],
         "memory_mib": memory["ours"],
         "loop_memory_mib": memory["loop"],
         "max_difference": float((infer("ours") - infer("loop")).abs().max()),
-        "goal": goal,
-        "within_goal": (goal is None or ratio >= goal) and memory["ours"] <= memory["loop"],
     }

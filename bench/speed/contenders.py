@@ -1,44 +1,43 @@
-"""What `fsr bench train` lets compete: SPARNet's published way to train, ours, and the steps between the two."""
+"""What `fsr bench train` lets compete: the published way to train a network, ours, and the steps between the two."""
 
 from __future__ import annotations
 
 import os
 import shutil
-from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 
 from bench.core.machine import cores
+from bench.models import registry
 from bench.runs.config import RunConfig, Training
 from bench.runs.train import Trainee, batches_of
-from bench.speed.reference_loader import PublishedFaces, published_loader
-from bench.speed.reference_trainer import PublishedTrainer
+from bench.speed.defaults import defaults
+from bench.speed.published import PublishedBatches, PublishedFaces
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 Precision = Literal["fp32", "bf16"]
-METHOD, SCALE = "sparnet", 8
 _WORKERS = 8  # at most; one a core
 
 
-class Contender(ABC):
-    """One way to train: a network, its optimiser, a step and the batches that it is fed with."""
+@dataclass
+class Contender:
+    """One way to train: a network, its optimiser, a step (lr, hr) -> loss, and `batches(count)` that feed it."""
 
-    def __init__(
-        self, network: nn.Module, optimiser: torch.optim.Optimizer, step: Callable[[Tensor, Tensor], Tensor]
-    ) -> None:
-        self.network, self.optimiser, self.step = network, optimiser, step
-        self.precision: Precision = "fp32"
-        self.compiled = False
-
-    @abstractmethod
-    def batches(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-        """Yield so many batches (lr, hr)."""
+    network: nn.Module
+    optimiser: torch.optim.Optimizer
+    step: Callable[[Tensor, Tensor], Tensor]
+    batches: Callable[[int], Iterator[tuple[Tensor, Tensor]]]
+    precision: Precision = "fp32"
+    compiled: bool = False
+    workers: int = 0
 
     def train(self, steps: int) -> None:
         """Take so many steps."""
@@ -46,63 +45,69 @@ class Contender(ABC):
             self.step(lr, hr)
 
 
-class Published(Contender):
-    """The published trainer, fed by worker processes from JPEG files."""
+def published(files: Sequence[Path], batch: int, options: Mapping[str, Any], device: torch.device) -> Contender:
+    """Return the published trainer: L1, Adam at 2e-4 with betas 0.9 and 0.99, fed by worker processes from JPEG files.
 
-    def __init__(self, files: Sequence[Path], batch: int, width: float, device: torch.device) -> None:
-        trainer = PublishedTrainer({"width": width}, device)
-        super().__init__(trainer.network, trainer.optimiser, trainer.step)
-        self.workers = min(_WORKERS, cores())
-        self._draw, self._loader = published_loader(PublishedFaces(files, scale=SCALE), batch, self.workers)
+    The network is ours, layer for layer the published one; a factor of 1 leaves its input, enlarged already, as it is.
+    """
+    own = defaults("train")
+    network = registry.build(own["method"], {**options, "scale": 1}).to(device).train()
+    optimiser = torch.optim.Adam(network.parameters(), lr=2e-4, betas=(0.9, 0.99))
 
-    def batches(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-        self._draw.batches = count
-        return iter(self._loader)
+    def step(lr: Tensor, hr: Tensor) -> Tensor:
+        lr, hr = lr.to(device), hr.to(device)
+        optimiser.zero_grad()
+        loss = F.l1_loss(network(lr), hr)
+        loss.backward()  # type: ignore[no-untyped-call]
+        optimiser.step()
+        return loss.detach()
+
+    workers = min(_WORKERS, cores())
+    batches = PublishedBatches(PublishedFaces(files, scale=own["scale"]), batch, workers)
+    return Contender(network, optimiser, step, batches.take, workers=workers)
 
 
-class Ours(Contender):
-    """Our training; `channels_last`, `fused` and `compile` tell which steps towards it are taken."""
+def ours(
+    faces: np.ndarray,
+    batch: int,
+    options: Mapping[str, Any],
+    device: torch.device,
+    *,
+    precision: Precision = "fp32",
+    channels_last: bool = True,
+    fused: bool = True,
+    compile: bool = False,
+) -> Contender:
+    """Return our training; `channels_last`, `fused` and `compile` tell which steps towards it are taken."""
+    own = defaults("train")
+    training = Training(10**6, batch, precision=precision, channels_last=channels_last, compile=compile)
+    config = RunConfig(own["method"], options, own["scale"], 0, own["protocol"], training)
+    trainee = Trainee(config, device)
+    if not fused:
+        trainee.optimiser = torch.optim.Adam(trainee.model.parameters(), training.learning_rate, training.betas)
+    layout = torch.channels_last if channels_last else torch.contiguous_format
+    made = batches_of(config, faces, device)
 
-    def __init__(
-        self,
-        faces: np.ndarray,
-        batch: int,
-        width: float,
-        device: torch.device,
-        *,
-        precision: Precision = "fp32",
-        channels_last: bool = True,
-        fused: bool = True,
-        compile: bool = False,
-    ) -> None:
-        training = Training(10**6, batch, precision=precision, channels_last=channels_last, compile=compile)
-        config = RunConfig(METHOD, {"width": width}, SCALE, 0, "sparnet", training)
-        trainee = Trainee(config, device)
-        if not fused:
-            trainee.optimiser = torch.optim.Adam(trainee.model.parameters(), training.learning_rate, training.betas)
-        super().__init__(trainee.model, trainee.optimiser, trainee.step)
-        self.precision, self.compiled = precision, compile
-        self._layout = torch.channels_last if channels_last else torch.contiguous_format
-        self._trainee, self._batches = trainee, batches_of(config, faces, device)
-
-    def batches(self, count: int) -> Iterator[tuple[Tensor, Tensor]]:
-        for k in range(self._trainee.iteration, self._trainee.iteration + count):
-            lr, hr = self._batches[k]
+    def batches(count: int) -> Iterator[tuple[Tensor, Tensor]]:
+        for k in range(trainee.iteration, trainee.iteration + count):
+            lr, hr = made[k]
             # Nothing to do but where channels_last is left out: a network follows the layout of its input.
-            yield lr.contiguous(memory_format=self._layout), hr.contiguous(memory_format=self._layout)
+            yield lr.contiguous(memory_format=layout), hr.contiguous(memory_format=layout)
+
+    return Contender(trainee.model, trainee.optimiser, trainee.step, batches, precision, compile)
 
 
 def variants(precisions: Sequence[Precision], ladder: bool) -> dict[str, Mapping[str, Any]]:
-    """Return the options of `Ours` by name: a precision each or, with `ladder`, each step on the way as well."""
-    found: dict[str, Mapping[str, Any]] = {}
+    """Return the options of `ours` by name: a precision each or, with `ladder`, each step on the way as well."""
+    steps: dict[str, Mapping[str, Any]] = {}
     if ladder:
-        found["data path"] = {"channels_last": False, "fused": False}
-        found["channels_last"] = {"fused": False}
+        steps["data path"] = {"channels_last": False, "fused": False}
+        steps["channels_last"] = {"fused": False}
     for precision in precisions:
-        found[precision] = {"precision": precision}
+        steps[precision] = {"precision": precision}
     if ladder and has_compiler():
-        found["compile"] = {"precision": precisions[-1], "compile": True}
-    return found
+        steps["compile"] = {"precision": precisions[-1], "compile": True}
+    return steps
 
 
 def native_precisions(device: torch.device) -> list[Precision]:

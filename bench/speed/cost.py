@@ -9,19 +9,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
-from tabulate import tabulate
 
 from bench.core.errors import UserError, reason, suggest
-from bench.core.machine import busy_cores, cores
-from bench.core.provenance import describe_device, environment
+from bench.core.text_table import text_table
 from bench.models import registry
 from bench.models.cost import DTYPES, HR_SIZE, Dtype, count_multiply_adds, count_parameters, latency
 from bench.models.memory import peak_memory
 from bench.speed.memory import training_memory
+from bench.speed.timing import machine, note_of
 
 log = logging.getLogger("fsr")
 BATCHES = (1, 16)
-_QUIET = 0.25  # busy cores before the first measurement, by the load average of the last minute
 
 
 def measure_cost(
@@ -41,59 +39,47 @@ def measure_cost(
     """
     if dtype not in DTYPES:
         raise UserError(f"dtype '{dtype}': {suggest(dtype, DTYPES)}")
-    device, load, given = torch.device(device), busy_cores(), options or {}
-    wanted = list(dict.fromkeys(methods)) or registry.names()
+    device, given = torch.device(device), options or {}
+    found, wanted = machine(device), list(dict.fromkeys(methods)) or registry.names()
     _check(wanted, given)
     records = []
     for place, method in enumerate(wanted, 1):
         log.info("%d/%d %s", place, len(wanted), method)
         records.append(_describe(method, given, device, dtype, training, least_seconds))
-    return {
-        "device": describe_device(device),
-        "dtype": dtype,
-        "threads": torch.get_num_threads(),
-        "cores": cores(),
-        "load_before": load,
-        "least_seconds": least_seconds,
-        "environment": environment(),
-        "methods": records,
-    }
+        gc.collect()
+        if device.type == "cuda":
+            torch.cuda.empty_cache()
+    return {**found, "dtype": dtype, "least_seconds": least_seconds, "methods": records}
 
 
 def cost_text(found: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
-    training = any(one["training_memory_mib"] for one in found["methods"])
+    training = [f"training {BATCHES[-1]} (MiB)"] * any(record["training_memory_mib"] for record in found["methods"])
     head = ["method", "parameters (M)", "mult-adds (G)", "executed (G)"]
     head += [f"batch {batch} (ms)" for batch in BATCHES] + [f"images/s at {BATCHES[-1]}"]
-    head += [f"batch {batch} (MiB)" for batch in BATCHES] + ([f"training {BATCHES[-1]} (MiB)"] if training else [])
-    body = [_row(one, training) for one in found["methods"] if not one["error"]]
-    load = found["load_before"]
+    head += [f"batch {batch} (MiB)" for batch in BATCHES] + training
+    body = [_row(record, len(head)) for record in found["methods"] if not record["error"]]
     lines = [
         f"{found['device']}, {found['dtype']}: one {HR_SIZE}x{HR_SIZE} image; ms: median of a forward pass "
         "(interquartile range); MiB: allocated at the peak, weights included",
-        tabulate(body, head, tablefmt="simple", disable_numparse=True, stralign="right", colalign=("left",)),
-        *(f"{one['id']}: {one['error']}" for one in found["methods"] if one["error"]),
+        text_table(head, body, left=1),
+        *(f"{record['id']}: {record['error']}" for record in found["methods"] if record["error"]),
     ]
-    if load is not None and load > _QUIET:
-        lines.append(
-            f"the machine was not quiet (load {load:.1f} on {found['cores']} cores): times are upper bounds; "
-            "measure again when nothing else runs"
-        )
-    return "\n".join(lines)
+    return "\n".join([*lines, *note_of(found)])
 
 
 def parse_options(given: Sequence[str]) -> dict[str, Any]:
     """Return `name=value` texts as options; a value is TOML, or a text as it stands. Raises UserError without a "="."""
-    found: dict[str, Any] = {}
-    for one in given:
-        name, equals, text = one.partition("=")
+    options: dict[str, Any] = {}
+    for option in given:
+        name, equals, text = option.partition("=")
         if not equals:
-            raise UserError(f"--option {one}: expected name=value, e.g. width=0.125")
+            raise UserError(f"--option {option}: expected name=value, e.g. width=0.125")
         try:
-            found[name] = tomllib.loads(f"value = {text}")["value"]
+            options[name] = tomllib.loads(f"value = {text}")["value"]
         except tomllib.TOMLDecodeError:
-            found[name] = text
-    return found
+            options[name] = text
+    return options
 
 
 def _check(methods: Sequence[str], options: Mapping[str, Any]) -> None:
@@ -103,7 +89,7 @@ def _check(methods: Sequence[str], options: Mapping[str, Any]) -> None:
         registry.get(method)
         try:
             known |= set(registry.options(method))
-        except UserError:  # it cannot be imported: its record tells
+        except UserError:  # it cannot be imported: its record says so
             continue
         if options:
             registry.check(method, _options_of(method, options))
@@ -116,42 +102,28 @@ def _options_of(method: str, given: Mapping[str, Any]) -> dict[str, Any]:
     """Return all options of a method: those `given` that it has, a scale of 8 where it has that, its own."""
     spec, own = registry.get(method), registry.options(method)
     scale = spec.usual_scale
-    found = registry.options(method, {name: value for name, value in {"scale": scale, **given}.items() if name in own})
-    if found.get("scale", scale) not in spec.scales:
-        raise UserError(f"--option scale={found['scale']}: method '{method}' supports {list(spec.scales)}")
-    return found
+    options = registry.options(
+        method, {name: value for name, value in {"scale": scale, **given}.items() if name in own}
+    )
+    if options.get("scale", scale) not in spec.scales:
+        raise UserError(f"--option scale={options['scale']}: method '{method}' supports {list(spec.scales)}")
+    return options
 
 
 def _describe(
     method: str, given: Mapping[str, Any], device: torch.device, dtype: Dtype, training: bool, least_seconds: float
 ) -> dict[str, Any]:
-    """Return the record of one method."""
-    record: dict[str, Any] = {
-        "id": method,
-        "title": registry.get(method).title,
-        "options": {},
-        "input": None,
-        "parameters": None,
-        "multiply_adds": None,
-        "multiply_adds_executed": None,
-        "latency": [],
-        "peak_memory_mib": {},
-        "training_memory_mib": {},
-        "device": describe_device(device),
-        "dtype": dtype,
-        "error": None,
-    }
+    """Return the record of one method; where it fails, as for want of memory, its error: the others go on."""
+    spec = registry.get(method)
+    record: dict[str, Any] = {"id": method, "title": spec.title, "training_memory_mib": {}, "error": None}
     try:
-        record["options"] = options = _options_of(method, given)
-        record |= _measure(method, options, device, dtype, least_seconds)
-        if training and registry.get(method).trainable:
+        options = _options_of(method, given)
+        record |= {"options": options, **_measure(method, options, device, dtype, least_seconds)}
+        if training and spec.trainable:
             batch = BATCHES[-1]
             record["training_memory_mib"] = {str(batch): training_memory(method, options, batch, device, dtype)}
-    except Exception as error:  # out of memory, a network that fails: the other methods go on
+    except Exception as error:
         record["error"] = str(error) if isinstance(error, UserError) else reason(error)
-    gc.collect()
-    if device.type == "cuda":
-        torch.cuda.empty_cache()
     return record
 
 
@@ -170,26 +142,25 @@ def _measure(
         "multiply_adds_executed": count.executed,
         "latency": [
             {
-                "batch": one.batch,
-                "median_ms": one.median * 1e3,
-                "iqr_ms": one.iqr * 1e3,
-                "passes": one.passes,
-                "images_per_second": one.images_per_second,
+                "batch": time.batch,
+                "median_ms": time.median * 1e3,
+                "iqr_ms": time.iqr * 1e3,
+                "passes": time.passes,
+                "images_per_second": time.images_per_second,
             }
-            for one in times
+            for time in times
         ],
         "peak_memory_mib": {str(batch): peak_memory(model, lr, dtype) for batch, lr in inputs.items()},
     }
 
 
-def _row(one: Mapping[str, Any], training: bool) -> list[str]:
-    cells = [one["id"], f"{one['parameters'] / 1e6:.3f}"]
-    cells += [f"{one[key] / 1e9:.3f}" for key in ("multiply_adds", "multiply_adds_executed")]
-    cells += [f"{_short(time['median_ms'])} ({_short(time['iqr_ms'])})" for time in one["latency"]]
-    cells += [_short(one["latency"][-1]["images_per_second"])]
-    memory = [*one["peak_memory_mib"].values(), *one["training_memory_mib"].values()]
-    cells += [_short(mib) for mib in memory]
-    return cells + ["-"] * (training and not one["training_memory_mib"])
+def _row(record: Mapping[str, Any], columns: int) -> list[str]:
+    cells = [record["id"], f"{record['parameters'] / 1e6:.3f}"]
+    cells += [f"{record[key] / 1e9:.3f}" for key in ("multiply_adds", "multiply_adds_executed")]
+    cells += [f"{_short(time['median_ms'])} ({_short(time['iqr_ms'])})" for time in record["latency"]]
+    memory = [*record["peak_memory_mib"].values(), *record["training_memory_mib"].values()]
+    cells += [_short(number) for number in (record["latency"][-1]["images_per_second"], *memory)]
+    return cells + ["-"] * (columns - len(cells))
 
 
 def _short(value: float) -> str:

@@ -9,16 +9,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from tabulate import tabulate
 
-from bench.core.errors import UserError
+from bench.core.text_table import text_table
 from bench.data.augment import Augment
 from bench.data.batches import Batches, cut_faces, degrade_batch, draw_cuts
-from bench.speed.reference_loader import PublishedFaces, write_files
-from bench.speed.timing import alternate, machine, made_up_faces, medians, note_of, one_thread
+from bench.speed.defaults import check_batch, defaults
+from bench.speed.published import PublishedFaces, write_files
+from bench.speed.timing import alternate, machine, made_up_faces, note_of, one_thread
 
-GOALS = {"cpu": 6.0, "cuda": 30.0}  # our images a second over PIL's on one core
-SCALE = 8
 _FACES = 256
 
 
@@ -29,24 +27,25 @@ def measure_data(device: torch.device | str = "cpu", *, batch: int = 16, seconds
     small picture, which our networks do by themselves: `ratio_enlarged` counts that to our time as well. Returns
     ratio (of images a second), images_per_second, and the microseconds an image of our parts.
     """
-    if batch < 1:
-        raise UserError(f"--batch {batch}: expected at least 1")
-    device = torch.device(device)
-    faces = made_up_faces(_FACES)
+    from methods.layers.resample import upsample_8bit
+
+    check_batch(batch)
+    device, own = torch.device(device), defaults("data")
+    faces, scale = made_up_faces(_FACES), own["scale"]
     with one_thread(), tempfile.TemporaryDirectory() as folder:
         found = machine(device)
-        theirs = PublishedFaces(write_files(faces, Path(folder)), scale=SCALE)
-        ours = Batches(faces, batch=batch, scale=SCALE, seed=0, augment=Augment(), device=device)
-        count = max(1, 64 // batch)
+        theirs = PublishedFaces(write_files(faces, Path(folder)), scale=scale)
+        ours = Batches(faces, batch=batch, scale=scale, seed=0, augment=Augment(), device=device)
+        count, lr = max(1, 64 // batch), ours[0][0]
         runs = {
             "ours": lambda: deque((ours[k] for k in range(count)), maxlen=1),  # as a step keeps one batch alone
-            "pil": lambda: [torch.stack(one) for one in zip(*(theirs[i] for i in range(batch)), strict=True)],
-            "enlarge": _enlarger(ours[0][0]),
+            "pil": lambda: [torch.stack(images) for images in zip(*(theirs[i] for i in range(batch)), strict=True)],
+            "enlarge": lambda: upsample_8bit(lr, scale),
         }
-        times = medians(alternate(runs, seconds, device))
+        times = alternate(runs, seconds, device)
         parts = _parts(ours, batch, seconds / 4)
     mine, pil, enlarge = times["ours"] / count / batch, times["pil"] / batch, times["enlarge"] / batch
-    goal = GOALS.get(device.type)
+    goal = own["goal"].get(device.type)
     return {
         "ratio": pil / mine,
         "ratio_enlarged": pil / (mine + enlarge),
@@ -63,28 +62,18 @@ def data_text(found: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
     rates = [[name, f"{rate:,.0f}"] for name, rate in found["images_per_second"].items()]
     goal = "" if found["goal"] is None else f" (goal: {found['goal']:g})"
-    parts = ", ".join(f"{name} {value:.1f}" for name, value in found["microseconds"].items())
-    return "\n".join(
-        [
-            f"batches of {found['batch']} faces on {found['device']}",
-            tabulate(rates, ["", "images/s"], tablefmt="simple", disable_numparse=True, colalign=("left", "right")),
-            f"ratio {found['ratio']:.1f}{goal}, {found['ratio_enlarged']:.1f} with the network's own enlargement",
-            f"microseconds an image: {parts}",
-            *note_of(found),
-        ]
-    )
-
-
-def _enlarger(lr: torch.Tensor) -> Any:
-    from methods.layers.resample import upsample_8bit
-
-    return lambda: upsample_8bit(lr, SCALE)
+    lines = [
+        f"batches of {found['batch']} faces on {found['device']}",
+        text_table(["", "images/s"], rates, left=1),
+        f"ratio {found['ratio']:.1f}{goal}, {found['ratio_enlarged']:.1f} with the network's own enlargement",
+        "microseconds an image: " + ", ".join(f"{name} {value:.1f}" for name, value in found["microseconds"].items()),
+    ]
+    return "\n".join([*lines, *note_of(found)])
 
 
 def _parts(ours: Batches, batch: int, seconds: float) -> dict[str, float]:
     """Return microseconds an image of the parts of a batch."""
-    chosen = list(range(batch))
-    draw = torch.Generator().manual_seed(0)
+    chosen, draw = list(range(batch)), torch.Generator().manual_seed(0)
     cuts = draw_cuts(ours.augment, ours.faces.shape[-1], batch, draw)
     hr = cut_faces(ours.faces, chosen, cuts)
     runs = {
@@ -93,5 +82,4 @@ def _parts(ours: Batches, batch: int, seconds: float) -> dict[str, float]:
         "degrade": lambda: degrade_batch(hr, ours.scale),
         "to float": lambda: hr.float() / 255,
     }
-    times = medians(alternate(runs, seconds, ours.device))
-    return {name: value / batch * 1e6 for name, value in times.items()}
+    return {name: value / batch * 1e6 for name, value in alternate(runs, seconds, ours.device).items()}

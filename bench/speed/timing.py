@@ -6,7 +6,7 @@ import contextlib
 import statistics
 import time
 from collections.abc import Callable, Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
@@ -14,17 +14,14 @@ import torch
 from bench.core.machine import busy_cores, cores
 from bench.core.provenance import describe_device, environment
 
-if TYPE_CHECKING:
-    from torch import nn
-
 QUIET = 0.25  # busy cores before a measurement, by the load average of the last minute
 _LEAST_ROUNDS = 3
 
 
 def alternate(
     runs: Mapping[str, Callable[[], Any]], seconds: float, device: torch.device | str = "cpu", *, warm: bool = False
-) -> dict[str, list[float]]:
-    """Call functions in turn, round after round for about `seconds`, at least three rounds: name -> seconds a call.
+) -> dict[str, float]:
+    """Call functions in turn, round after round for about `seconds`, at least three rounds: name -> median seconds.
 
     A first round is not counted, unless the functions are `warm`.
     """
@@ -34,17 +31,17 @@ def alternate(
     end = time.perf_counter() + seconds
     while len(next(iter(times.values()))) < _LEAST_ROUNDS or time.perf_counter() < end:
         for name, run in runs.items():
-            wait(device)
-            start = time.perf_counter()
-            run()
-            wait(device)
-            times[name].append(time.perf_counter() - start)
-    return times
-
-
-def medians(times: Mapping[str, list[float]]) -> dict[str, float]:
-    """Return the median of each list."""
+            times[name].append(seconds_of(run, device))
     return {name: statistics.median(values) for name, values in times.items()}
+
+
+def seconds_of(run: Callable[[], Any], device: torch.device | str) -> float:
+    """Return how long a call takes until the device has done its work."""
+    wait(device)
+    start = time.perf_counter()
+    run()
+    wait(device)
+    return time.perf_counter() - start
 
 
 def wait(device: torch.device | str) -> None:
@@ -68,9 +65,10 @@ def machine(device: torch.device) -> dict[str, Any]:
 
 def note_of(found: Mapping[str, Any]) -> list[str]:
     """Return the line that warns of a measurement on a machine that was not quiet, if it was not."""
-    if found["quiet"] is not False:
+    load = found["load_before"]
+    if load is None or load <= QUIET:
         return []
-    return [f"the machine was not quiet (load {found['load_before']:.1f} on {found['cores']} cores): measure again"]
+    return [f"the machine was not quiet (load {load:.1f} on {found['cores']} cores): measure again"]
 
 
 @contextlib.contextmanager
@@ -82,36 +80,6 @@ def one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
-
-
-class Split:
-    """Seconds that training steps spend in `forward`, `backward` and `step` (the optimiser), by hooks.
-
-    `lap(name)` books the time since the last lap, after waiting for the device; the loss counts as backward.
-    """
-
-    def __init__(self, network: nn.Module, optimiser: torch.optim.Optimizer, device: torch.device) -> None:
-        self.seconds: dict[str, list[float]] = {}
-        self._device, self._last = device, time.perf_counter()
-        self._hooks = [
-            network.register_forward_hook(lambda *_: self.lap("forward")),
-            optimiser.register_step_pre_hook(lambda *_: self.lap("backward")),
-            optimiser.register_step_post_hook(lambda *_: self.lap("step")),
-        ]
-
-    def lap(self, name: str | None = None) -> None:
-        """Book the time since the last lap under a name, or none."""
-        wait(self._device)
-        now = time.perf_counter()
-        if name is not None:
-            self.seconds.setdefault(name, []).append(now - self._last)
-        self._last = now
-
-    def close(self) -> dict[str, float]:
-        """Remove the hooks; return the median seconds of each part."""
-        for hook in self._hooks:
-            hook.remove()
-        return medians(self.seconds)
 
 
 def made_up_faces(count: int, size: int = 128) -> np.ndarray:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import errno
 import json
 import os
@@ -12,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +29,8 @@ from bench.data.store import FaceRow, open_split, write_store
 from bench.metrics.protocol import PROTOCOLS
 from bench.models import registry
 from bench.models.weights import save
+from bench.runs.config import RunConfig
+from bench.runs.records import RunRecord
 from tests.bench.conftest import EXPERIMENT, TINY, smooth_faces
 
 
@@ -56,8 +60,17 @@ def contents(folder: Path) -> dict[str, bytes]:
     return {str(path.relative_to(folder)): path.read_bytes() for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.fixture
+def one_thread() -> Iterator[None]:
+    """Give torch as many threads as each of two runs gets on two cores."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
 def test_run_trains_scores_reports_and_then_has_nothing_to_do(
-    job: list[str], capsys: pytest.CaptureFixture[str]
+    job: list[str], one_thread: None, capsys: pytest.CaptureFixture[str]
 ) -> None:
     first = run_json(["run", *job, "--plan"], capsys)
     assert [run["status"] for run in first["runs"]] == ["finished"] * 3
@@ -70,6 +83,14 @@ def test_run_trains_scores_reports_and_then_has_nothing_to_do(
     again = run_json(["run", *job], capsys)
     assert [run["status"] for run in again["runs"]] == ["cached"] * 3 and again["plan"] is None
     assert contents(paths.results()) == before
+
+    results().rename(paths.results() / "alone")
+    run_json(["run", *job[:-1], "2"], capsys)
+    beside = contents(results())
+    alone = contents(paths.results() / "alone")
+    compared = [name for name in alone if Path(name).stem in ("scores", "weights")]
+    assert len(compared) == 5 and {name: beside[name] for name in compared} == {name: alone[name] for name in compared}
+    shutil.rmtree(paths.results() / "alone")
 
     run = results() / first["runs"][2]["run"]
     weights = ["--weights", str(run / "weights.safetensors")]
@@ -84,6 +105,8 @@ def test_run_trains_scores_reports_and_then_has_nothing_to_do(
     shutil.rmtree(paths.prepared())
     run_json(["report"], capsys)
     assert {name: (report / name).read_bytes() for name in drawn} == drawn
+    (run / "run.json").write_text((run / "run.json").read_text().replace('"layout": 1', '"layout": 0'))
+    assert "results layout 0, this version reads layout 1" in error_of(["report"], capsys)
 
 
 def assert_same_scores(run: Path, scored: Any) -> None:
@@ -95,20 +118,6 @@ def assert_same_scores(run: Path, scored: Any) -> None:
     assert {(one["image"], one["metric"], one["value"]) for one in scored["images"]} == {
         (row["image"], row["metric"], float(row["value"])) for row in rows if row["protocol"] == "sparnet"
     }
-
-
-def test_side_by_side_gives_the_same_scores(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)  # as many as each of two runs gets on two cores
-    try:
-        for jobs, folder in (("1", "one"), ("2", "two")):
-            run_json(["run", *job[:-1], jobs], capsys)
-            results().rename(paths.results() / folder)
-    finally:
-        torch.set_num_threads(threads)
-    one, two = (contents(paths.results() / folder) for folder in ("one", "two"))
-    compared = [name for name in one if Path(name).stem in ("scores", "weights")]
-    assert len(compared) == 5 and {name: two[name] for name in compared} == {name: one[name] for name in compared}
 
 
 def test_ctrl_c_saves_and_the_same_command_goes_on(job: list[str]) -> None:
@@ -134,11 +143,11 @@ def test_rows_fail_alone(job: list[str], tmp_path: Path, capsys: pytest.CaptureF
     result = run_json(["run", *job, "--only", "Narrow", "--only", "unbuildable"], capsys, code=1)
     assert [run["status"] for run in result["runs"]] == ["failed", "failed"]
     assert "NaN or infinite" in result["runs"][0]["error"] and "division by zero" in result["runs"][1]["error"]
-    (weights,) = (run["run"] for run in run_json(["plan", *job, "--only", "tiny"], capsys)["runs"])
+    (weights,) = (run["run"] for run in run_json(["plan", *job, "--only", "Tiny"], capsys)["runs"])
     state = results() / weights / "state.pt"
     state.parent.mkdir(parents=True, exist_ok=True)
     state.write_bytes(b"junk")
-    result = run_json(["run", *job, "--only", "tiny", "--only", "bicubic"], capsys, code=2)
+    result = run_json(["run", *job, "--only", "Tiny", "--only", "bicubic"], capsys, code=2)
     assert [run["status"] for run in result["runs"]] == ["finished", "failed"]
     assert "not a whole checkpoint" in result["runs"][1]["error"] and state.read_bytes() == b"junk"
     assert "failed" in (paths.reports() / "small-short-mine" / "table1.md").read_text()
@@ -188,13 +197,6 @@ def test_faces_that_changed_are_refused(job: list[str], capsys: pytest.CaptureFi
     content[-1] ^= 1
     path.write_bytes(content)
     assert "the faces have changed" in error_of(["run", *job], capsys)
-
-
-def test_results_of_an_older_layout_are_refused(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    run = run_json(["run", *job], capsys)["runs"][1]["run"]
-    path = results() / run / "run.json"
-    path.write_text(path.read_text().replace('"layout": 1', '"layout": 0'))
-    assert "results layout 0, this version reads layout 1" in error_of(["run", *job], capsys)
 
 
 def test_a_full_disk_is_one_line(
@@ -261,8 +263,8 @@ def test_a_trained_methods_scale_is_that_of_its_weights(job: list[str], capsys: 
     registry.add_plugin(TINY)
     weights, options = results() / "weights.safetensors", registry.options("tiny", {"scale": 8})
     save(weights, registry.build("tiny", options).state_dict())
-    record = {"layout": 1, "config": {"method": "tiny", "options": options, "seed": 0}}
-    (results() / "run.json").write_text(json.dumps(record))
+    record = RunRecord.new(RunConfig("tiny", options, 8, 0, "sparnet"))
+    (results() / "run.json").write_text(json.dumps(dataclasses.asdict(record)))
     command = ["score", "tiny", "--weights", str(weights), "--data", "mine", "--plugin", str(TINY)]
     assert f"--scale 4: {weights} was trained for scale 8" in error_of([*command, "--scale", "4"], capsys)
     plain, area = (run_json([*command, *more], capsys) for more in (["--scale", "8"], ["--degradation", "area"]))

@@ -1,4 +1,7 @@
-"""A face at a time by PIL in worker processes, as SPARNet's published trainer prepares its batches."""
+"""Training as the published trainer of SPARNet's authors does it, written from descriptions: nothing is copied.
+
+A face at a time by PIL in worker processes, float32, contiguous memory, torch's plain Adam.
+"""
 
 from __future__ import annotations
 
@@ -11,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import torch
 from PIL import Image
-from torch.utils.data import DataLoader, Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -47,12 +50,12 @@ class PublishedFaces(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             face = file.convert("RGB")
         if random.random() < 0.5:
             face = face.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
-        hr = face.crop(self._window(*face.size)).resize((self.size, self.size), BICUBIC)
+        hr = face.crop(self.window(*face.size)).resize((self.size, self.size), BICUBIC)
         small = hr.resize((self.size // self.scale, self.size // self.scale), BICUBIC)
         return _to_tensor(small.resize(hr.size, BICUBIC)), _to_tensor(hr)
 
-    def _window(self, width: int, height: int) -> tuple[int, int, int, int]:
-        """Draw a crop; the whole picture when ten draws do not fit into it."""
+    def window(self, width: int, height: int) -> tuple[int, int, int, int]:
+        """Draw a crop (left, top, right, bottom); the whole picture when ten draws do not fit into it."""
         for _ in range(10):
             area = random.uniform(*self.area) * width * height
             aspect = math.exp(random.uniform(*map(math.log, self.aspect)))
@@ -63,26 +66,21 @@ class PublishedFaces(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return 0, 0, width, height
 
 
-class RandomBatches(Sampler[list[int]]):
-    """`batches` batches of indices below `count`, drawn at random; `batches` may be changed between two passes."""
+class PublishedBatches:
+    """Batches (lr, hr), float32 [B, 3, H, W] each, made by worker processes that live as long as this object."""
 
-    def __init__(self, count: int, batch: int) -> None:
-        self.count, self.batch, self.batches = count, batch, 1
+    def __init__(self, faces: PublishedFaces, batch: int, workers: int) -> None:
+        self._count, self._faces, self._batch = 1, len(faces), batch
+        # A pass has as many batches as were asked for, so that workers rest while something else is timed.
+        self._loader = DataLoader(faces, batch_sampler=self, num_workers=workers, persistent_workers=workers > 0)
 
     def __iter__(self) -> Iterator[list[int]]:
-        return (torch.randint(self.count, (self.batch,)).tolist() for _ in range(self.batches))
+        return (torch.randint(self._faces, (self._batch,)).tolist() for _ in range(self._count))
 
-    def __len__(self) -> int:
-        return self.batches
-
-
-def published_loader(faces: PublishedFaces, batch: int, workers: int) -> tuple[RandomBatches, DataLoader[Any]]:
-    """Return a loader of batches (lr, hr), float32 [B, 3, H, W] each, and what tells how many there are in a pass.
-
-    Its workers live as long as it does.
-    """
-    draw = RandomBatches(len(faces), batch)
-    return draw, DataLoader(faces, batch_sampler=draw, num_workers=workers, persistent_workers=workers > 0)
+    def take(self, count: int) -> Iterator[Any]:
+        """Yield so many batches of faces drawn at random."""
+        self._count = count
+        return iter(self._loader)
 
 
 def write_files(faces: np.ndarray, folder: Path) -> list[Path]:
