@@ -9,7 +9,7 @@ from functools import partial
 import numpy as np
 from PIL import Image
 
-from bench.core.errors import UserError, suggest
+from bench.core.errors import UserError, check_known
 from bench.data.imresize import imresize
 from bench.data.realworld import real_world
 
@@ -34,8 +34,7 @@ def degrade(hr: np.ndarray, scale: int, kind: str = DEFAULT, seed: int = 0) -> n
     Face i comes out the same whatever the other faces are. Only kinds that draw at random look at `seed`.
     Raises UserError for an unknown kind and when the size does not divide by the scale.
     """
-    if kind not in DEGRADATIONS:
-        raise UserError(f"unknown degradation '{kind}': {suggest(kind, DEGRADATIONS)}")
+    check_known("degradation", kind, DEGRADATIONS)
     height, width = hr.shape[1:3]
     if scale < 1 or height % scale or width % scale:
         raise UserError(f"faces of {width}x{height} pixels cannot be shrunk by {scale}: the size must divide")

@@ -10,16 +10,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
-from typing import TYPE_CHECKING, Any, Literal, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from PIL import Image
 
-from bench.core.errors import UserError, suggest
+from bench.core.errors import UserError, check_known
 from bench.data.manifest import Box
-
-if TYPE_CHECKING:
-    import torch
 
 Choose = Literal["centre", "largest", "all"]
 INSTALL = "pip install torchvision && pip install facenet-pytorch==2.5.3"
@@ -66,9 +63,7 @@ def make_detector(name: str, *, min_face: int, least_probability: float, device:
     """
     if name == "mtcnn":
         return Mtcnn(min_face, least_probability, device)
-    if name in ("center", "landmarks"):
-        return Center() if name == "center" else Landmarks()
-    raise UserError(f"unknown detector '{name}': {suggest(name, ('mtcnn', 'center', 'landmarks'))}")
+    return Center() if check_known("detector", name, ("mtcnn", "center", "landmarks")) == "center" else Landmarks()
 
 
 class Mtcnn:
@@ -76,26 +71,29 @@ class Mtcnn:
 
     def __init__(self, min_face: int, least_probability: float, device: str) -> None:
         try:
+            import torch
             from facenet_pytorch import MTCNN
         except ImportError:
             raise UserError(f"the detector mtcnn needs facenet-pytorch, which is not installed: {INSTALL}") from None
         self.min_face, self.least_probability = min_face, least_probability
         self.version = f"facenet-pytorch {metadata.version('facenet-pytorch')}"
-        self._network: Any = MTCNN(keep_all=True, min_face_size=min_face, device=_device(device))
+        self._network: Any = MTCNN(keep_all=True, min_face_size=min_face, device=torch.device(device))
         for stage in (self._network.pnet, self._network.rnet, self._network.onet):
-            _channels_last(stage)  # nearly twice as fast on a CPU, and the boxes differ by 4e-5 pixels
+            stage.to(
+                memory_format=torch.channels_last
+            )  # nearly twice as fast on a CPU, and the boxes differ by 4e-5 pixels
 
     def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
         """Return the faces of each photo that are probable enough."""
-        found: list[list[Face]] = [[] for _ in photos]
+        detected: list[list[Face]] = [[] for _ in photos]
         alike: dict[tuple[int, ...], list[int]] = {}
         for index, photo in enumerate(photos):
             alike.setdefault(photo.shape, []).append(index)
         for shape, members in alike.items():
             step = math.ceil(math.sqrt(shape[0] * shape[1] / _LARGE))
             for index, faces in zip(members, self._detect_alike([photos[i] for i in members], step), strict=True):
-                found[index] = faces
-        return found
+                detected[index] = faces
+        return detected
 
     def _detect_alike(self, photos: Sequence[np.ndarray], step: int) -> list[list[Face]]:
         """Return the faces of photos of one size, looked for on every `step`-th of their pixels (block means)."""
@@ -109,8 +107,8 @@ class Mtcnn:
         faces = []
         for start in range(0, len(photos), together):
             batch = np.stack([_reduce(photo, step) for photo in photos[start : start + together]])
-            found = self._network.detect(batch, landmarks=True)
-            faces += [self._faces(boxes, chances, marks, step) for boxes, chances, marks in zip(*found, strict=True)]
+            results = zip(*self._network.detect(batch, landmarks=True), strict=True)
+            faces += [self._faces(boxes, chances, marks, step) for boxes, chances, marks in results]
         return faces
 
     def _faces(self, boxes: Any, probabilities: Any, marks: Any, step: int) -> list[Face]:
@@ -211,15 +209,3 @@ def _box(values: Sequence[float]) -> Box:
 
 def _round(value: float) -> float:
     return round(float(value), _DIGITS) + 0.0  # no -0.0
-
-
-def _channels_last(network: torch.nn.Module) -> None:
-    import torch
-
-    network.to(memory_format=torch.channels_last)
-
-
-def _device(name: str) -> torch.device:
-    import torch
-
-    return torch.device(name)

@@ -79,11 +79,15 @@ def read_identities(path: Path) -> dict[str, str]:
         raise UserError(f"{path}: no such file") from None
     except UnicodeDecodeError:
         raise UserError(f"{path}: not a text file; expected lines like '000001.jpg 2880'") from None
-    lines = [line for line in lines if line.strip()]
     if lines and lines[0].split(",")[:2] == ["file", "identity"]:
-        return {row["file"]: row["identity"] or "" for row in csv.DictReader(lines)}
-    pairs: list[list[str]] = [line.split() for line in lines if line.strip()]
-    for number, pair in enumerate(pairs, 1):
-        if len(pair) != 2:
-            raise UserError(f"{path}: line {number} is '{' '.join(pair)[:60]}', expected '000001.jpg 2880'")
-    return dict(pairs)
+        pairs = {row["file"]: row["identity"] or "" for row in csv.DictReader(lines)}
+    else:
+        pairs = dict(_pair(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip())
+    return {unicodedata.normalize("NFC", file): identity for file, identity in pairs.items()}
+
+
+def _pair(line: str, where: str) -> tuple[str, str]:
+    words = line.split()
+    if len(words) != 2:
+        raise UserError(f"{where} is '{' '.join(words)[:60]}', expected '000001.jpg 2880'")
+    return words[0], words[1]

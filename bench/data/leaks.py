@@ -132,9 +132,9 @@ def find_leaks(train: Prints, test: Prints, *, same_dataset: bool, threshold: in
     if not 0 <= threshold <= _LOOSE:
         raise UserError(f"threshold: {threshold} given, expected 0 to {_LOOSE} bits")
     exact, near = _exact(train, test), _near(train, test, threshold)
-    found: list[tuple[int, Kind, int, int]] = [(i, "exact", 0, j) for i, j in exact]
-    found += [(i, "near", bits, j) for i, bits, j in near.tolist()]
-    pairs = [Leak(kind, train.names[j], test.names[i], bits) for i, kind, bits, j in sorted(found)]
+    hits: list[tuple[int, Kind, int, int]] = [(i, "exact", 0, j) for i, j in exact]
+    hits += [(i, "near", bits, j) for i, bits, j in near.tolist()]
+    pairs = [Leak(kind, train.names[j], test.names[i], bits) for i, kind, bits, j in sorted(hits)]
     check = _identity_check(train, test, same_dataset)
     shared = set(train.identities) & set(test.identities) - {""} if check == "compared" else set()
     faces = sum(identity in shared for identity in test.identities)
@@ -224,13 +224,10 @@ def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
     return distance
 
 
-def _ones_by_sums(words: np.ndarray) -> np.ndarray:
-    """Count the ones in each uint64, as uint8, by pairs, fours and bytes of bits: numpy 1 has no bitwise_count."""
-    pairs, fours, octets, ones = (np.uint64(0x0101010101010101 * byte) for byte in (0x55, 0x33, 0x0F, 1))
-    words = words - (words >> np.uint64(1) & pairs)
-    words = (words & fours) + (words >> np.uint64(2) & fours)
-    words = words + (words >> np.uint64(4)) & octets
-    return (words * ones >> np.uint64(56)).astype(np.uint8)
+def _ones_of_bytes(words: np.ndarray) -> np.ndarray:
+    """Count the ones in each uint64, as uint8, as numpy before 2.0 can."""
+    bits = np.unpackbits(np.ascontiguousarray(words)[..., None].view(np.uint8), axis=-1)
+    return np.asarray(bits.sum(axis=-1, dtype=np.uint8))
 
 
-_ones = np.bitwise_count if hasattr(np, "bitwise_count") else _ones_by_sums  # numpy 2 and later
+_ones = np.bitwise_count if hasattr(np, "bitwise_count") else _ones_of_bytes

@@ -9,6 +9,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import re
+import unicodedata
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -67,10 +68,10 @@ def read_manifest(path: Path) -> list[Row]:
 
 def by_photo(rows: Iterable[Row]) -> dict[str, list[Row]]:
     """Group rows by the hash of their photo."""
-    found: dict[str, list[Row]] = {}
+    photos: dict[str, list[Row]] = {}
     for row in rows:
-        found.setdefault(row.sha256, []).append(row)
-    return found
+        photos.setdefault(row.sha256, []).append(row)
+    return photos
 
 
 def sort_key(row: Row) -> tuple[str, Box]:
@@ -97,20 +98,9 @@ def check_photos(rows: Sequence[Row], hashes: Mapping[str, str], where: str) -> 
 
 
 def _to_text(row: Row) -> dict[str, object]:
-    values: dict[str, object] = {
-        name: getattr(row, name)
-        for name in ("file", "sha256", "identity", "width", "height", "problem", "faces", "chosen")
-    }
-    box = row.box or ("",) * 4
-    marks = row.landmarks or ("",) * (2 * len(LANDMARKS))
-    numbers = ["" if row.probability is None else row.probability, *box, *marks]
-    return {
-        **values,
-        "kinds": ";".join(row.kinds),
-        **dict(zip(_NUMBERS, numbers, strict=True)),
-        "detector": row.detector,
-        "version": row.version,
-    }
+    values = {name: getattr(row, name, None) for name in COLUMNS} | {"kinds": ";".join(row.kinds)}
+    numbers = [row.probability, *(row.box or [None] * 4), *(row.landmarks or [None] * 2 * len(LANDMARKS))]
+    return values | dict(zip(_NUMBERS, numbers, strict=True))
 
 
 def _from_text(text: Mapping[str, str], where: str) -> Row:
@@ -118,28 +108,16 @@ def _from_text(text: Mapping[str, str], where: str) -> Row:
         raise UserError(f"{where}: sha256 is '{text['sha256'][:70]}', expected 64 hexadecimal digits")
     if not text["file"]:
         raise UserError(f"{where}: file is empty")
-    width, height, faces = (_whole(text, name, where) for name in ("width", "height", "faces"))
-    row = Row(
-        file=text["file"],
-        sha256=text["sha256"],
-        identity=text["identity"],
-        width=width,
-        height=height,
-        kinds=tuple(text["kinds"].split(";")) if text["kinds"] else (),
-        problem=text["problem"],
-        faces=faces,
-        chosen=text["chosen"],
-        detector=text["detector"],
-        version=text["version"],
-    )
+    counts = {name: _whole(text, name, where) for name in ("width", "height", "faces")}
+    texts = {name: text[name] for name in ("sha256", "identity", "problem", "chosen", "detector", "version")}
+    kinds = tuple(text["kinds"].split(";")) if text["kinds"] else ()
+    row = Row(file=unicodedata.normalize("NFC", text["file"]), kinds=kinds, **texts, **counts)  # type: ignore[arg-type]
     if row.problem:
         return row
-    numbers = [_real(text, name, where) for name in _NUMBERS[:5]]
-    marks = [text[name] for name in _NUMBERS[5:]]
-    landmarks = tuple(_real(text, name, where) for name in _NUMBERS[5:]) if any(marks) else ()
-    row = dataclasses.replace(
-        row, probability=numbers[0], box=(numbers[1], numbers[2], numbers[3], numbers[4]), landmarks=landmarks
-    )
+    probability, left, top, right, bottom = (_real(text, name, where) for name in _NUMBERS[:5])
+    has_landmarks = any(text[name] for name in _NUMBERS[5:])
+    landmarks = tuple(_real(text, name, where) for name in _NUMBERS[5:]) if has_landmarks else ()
+    row = dataclasses.replace(row, probability=probability, box=(left, top, right, bottom), landmarks=landmarks)
     _check_face(row, where)
     return row
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import os
 import posixpath
 import stat
+import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -52,8 +53,8 @@ class Entry:
 
     @property
     def stem(self) -> str:
-        """The name without folders and suffix."""
-        return PurePosixPath(self.path).stem
+        """The name without folders and suffix, its letters composed (macOS takes them apart)."""
+        return unicodedata.normalize("NFC", PurePosixPath(self.path).stem)
 
     @property
     def where(self) -> str:

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from bench.core import paths
-from bench.core.errors import UserError, suggest
+from bench.core.errors import UserError, check_known, suggest
 from bench.core.files import read_csv, read_json, write_csv, write_json
 from bench.core.schema import from_dict
 from bench.data.cards import card_names, is_generated
@@ -146,10 +146,10 @@ class FaceStore:
 
     def verify(self) -> None:
         """Hash every face again; raise UserError when the faces are no longer those of the card."""
-        found = fingerprint_of(self.names, read_faces(self.path / "faces.npy"))
-        if found != self.fingerprint:
+        digest = fingerprint_of(self.names, read_faces(self.path / "faces.npy"))
+        if digest != self.fingerprint:
             raise UserError(
-                f"{self.path}: the faces have changed: fingerprint {found[:12]}, expected {self.fingerprint[:12]}; "
+                f"{self.path}: the faces have changed: fingerprint {digest[:12]}, expected {self.fingerprint[:12]}; "
                 f"delete the folder and {_how(self.dataset)}"
             )
 
@@ -166,15 +166,13 @@ def open_split(dataset: str, split: str) -> FaceStore:
     folder = paths.prepared() / dataset
     if not folder.is_dir() and dataset not in card_names() and known:
         raise UserError(f"no data set '{dataset}' in {paths.prepared()}: {suggest(dataset, {*known, *card_names()})}")
-    if split not in SPLITS:
-        raise UserError(f"unknown split '{split}': {suggest(split, SPLITS)}")
-    return FaceStore.open(folder / split)
+    return FaceStore.open(folder / check_known("split", split, SPLITS))
 
 
 def prepared_datasets() -> list[str]:
     """Return the names of the data sets of which at least one split is prepared."""
-    found = [card.parent for card in paths.prepared().glob("*/*/card.json")]
-    return sorted({path.parent.name for path in found if path.name in SPLITS})  # not what a killed writer left
+    folders = [card.parent for card in paths.prepared().glob("*/*/card.json")]
+    return sorted({path.parent.name for path in folders if path.name in SPLITS})  # not what a killed writer left
 
 
 def write_store(
@@ -216,7 +214,8 @@ def fingerprint_of(names: Iterable[str], faces: Iterable[np.ndarray]) -> str:
     """Return SHA-256 over each face's name and pixels in turn."""
     digest = hashlib.sha256()
     for name, face in zip(names, faces, strict=True):
-        _add(digest, name, face)
+        digest.update(f"{name}\0{face.shape}\0".encode())
+        digest.update(np.ascontiguousarray(face).data)
     return digest.hexdigest()
 
 
@@ -259,11 +258,6 @@ def _write_faces(path: Path, count: int, faces: Iterable[tuple[int, np.ndarray]]
             raise ValueError(f"{len(missing)} of {count} faces were not given")
         file.flush()
         os.fsync(file.fileno())
-
-
-def _add(digest: Any, name: str, face: np.ndarray) -> None:
-    digest.update(f"{name}\0{face.shape}\0".encode())
-    digest.update(np.ascontiguousarray(face).data)
 
 
 def _how(dataset: str) -> str:

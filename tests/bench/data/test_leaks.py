@@ -187,7 +187,7 @@ def planted() -> tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]:
 
 
 @pytest.mark.parametrize("block", [(2, 5), (7, 9), (64, 8192)])
-@pytest.mark.parametrize("ones", ["_ones", "_ones_by_sums"])
+@pytest.mark.parametrize("ones", ["_ones", "_ones_of_bytes"])
 def test_blocks_give_what_brute_force_gives(monkeypatch: pytest.MonkeyPatch, block: tuple[int, int], ones: str) -> None:
     train, test, expected = planted()
     assert len({bits for _, bits, _ in expected}) > 8
@@ -200,7 +200,7 @@ def test_blocks_give_what_brute_force_gives(monkeypatch: pytest.MonkeyPatch, blo
 
 def test_sums_count_ones() -> None:
     words = np.concatenate([random_hashes(50, 8), np.array([[0, 1, 2**63, 2**64 - 1]], np.uint64)])
-    assert leaks._ones_by_sums(words).tolist() == [[int(word).bit_count() for word in row] for row in words]
+    assert leaks._ones_of_bytes(words).tolist() == [[int(word).bit_count() for word in row] for row in words]
 
 
 def test_only_the_nearest_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
