@@ -11,16 +11,11 @@ from bench.analysis.results import Results
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, write_bytes
 from bench.report import csv_file, html, latex, markdown
-from bench.report.ablation import ablation_table
-from bench.report.capacity import capacity_page
-from bench.report.comparison import comparison_table, realworld_table
-from bench.report.factorial import factorial_page
-from bench.report.gains import metrics_page
-from bench.report.images import images_page
-from bench.report.page import render_page, render_subpage
-from bench.report.sensitivity import sensitivity_page
-from bench.report.subpage import Page
+from bench.report.modules import capacity_page, factorial_page
+from bench.report.page import Page, render_page, render_subpage
+from bench.report.pages import images_page, metrics_page, sensitivity_page
 from bench.report.table import Table
+from bench.report.tables import ablation_table, comparison_table, realworld_table
 
 
 @dataclass(frozen=True)

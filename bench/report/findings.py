@@ -17,11 +17,10 @@ from bench.core.files import read_json, write_text
 from bench.metrics.catalogue import get_metric
 from bench.papers.judge import RULES, Finding, Verdict, findings_on
 from bench.papers.paper import paper_of, papers
-from bench.report.ablation import caption, listed
 from bench.report.draw import draw_report
 from bench.report.markdown import escape
-from bench.report.subpage import suffix
 from bench.report.table import DASH, gain_cell
+from bench.report.words import caption, listed, suffix
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more

@@ -1,18 +1,43 @@
-"""The report's first page: table, pictures, and where each row comes from."""
+"""The pages of a report as Markdown: the first with its tables, pictures and provenance, and those beside it."""
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
 from bench.analysis.results import Results, RunResult
 from bench.report import markdown
-from bench.report.ablation import beside_of, shown_in_table_1
 from bench.report.audit import audit_section
-from bench.report.means import row_status
-from bench.report.subpage import Page
+from bench.report.columns import beside_of
 from bench.report.table import DASH, Table
+from bench.report.tables import shown_in_table_1
+from bench.report.words import row_status
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A figure, drawn when it is written, and what stands under it."""
+
+    draw: Callable[[], Figure]
+    alt: str
+    about: str
+
+
+@dataclass(frozen=True)
+class Page:
+    """A page `name`.md; `text` are paragraphs above the tables, `pictures` go by the name of their files."""
+
+    name: str
+    title: str
+    text: tuple[str, ...]
+    tables: tuple[Table, ...]
+    pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
 def render_page(results: Results, tables: Mapping[str, Table], files: Collection[str], pages: Sequence[Page]) -> str:

@@ -6,9 +6,7 @@ same values. Texts are plain Unicode; escaping is a renderer's business.
 
 from __future__ import annotations
 
-import dataclasses
 import math
-from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -17,6 +15,7 @@ if TYPE_CHECKING:
 
 Value = bool | int | float | str | None
 Emphasis = Literal["", "best", "tie"]
+Align = Literal["left", "center", "right"]
 
 DASH = "–"  # noqa: RUF001 - the dash of an empty cell
 CHECK = "✓"
@@ -62,7 +61,7 @@ class Column:
     title: str
     unit: str = ""
     group: str = ""
-    align: Literal["left", "center", "right"] = "right"
+    align: Align = "right"
     dataset: str = ""
 
     @property
@@ -129,6 +128,11 @@ def number_cell(
     return Cell(value, text, spread=spread, provenance=provenance)
 
 
+def signed_cell(value: float, decimals: int) -> Cell:
+    """Return a signed difference."""
+    return Cell(value, f"{value:+.{decimals}f}")
+
+
 def letter(index: int) -> str:
     """Return the mark of a footnote: a, b, ..., z, aa, ab, ...
 
@@ -152,14 +156,3 @@ def gain_cell(found: Estimate | None, decimals: int) -> Cell:
         return Cell(found.mean, shown)
     text = f"{shown} [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
     return Cell(found.mean, text, interval=(found.low, found.high))
-
-
-def emphasise(rows: Sequence[Row], column: int, marks: Mapping[int, Emphasis]) -> tuple[Row, ...]:
-    """Mark cells of a column: place of the row -> what it is."""
-    return tuple(_with_emphasis(row, column, marks.get(place, "")) for place, row in enumerate(rows))
-
-
-def _with_emphasis(row: Row, column: int, emphasis: Emphasis) -> Row:
-    cells = list(row.cells)
-    cells[column] = dataclasses.replace(cells[column], emphasis=emphasis)
-    return dataclasses.replace(row, cells=tuple(cells))

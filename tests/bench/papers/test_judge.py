@@ -18,8 +18,8 @@ from bench.core.errors import UserError
 from bench.core.files import read_csv, read_json, write_csv
 from bench.papers.judge import AS_IN, ONE_SEED, Finding, Verdict, findings_on, judge
 from bench.papers.paper import Rule, papers
-from bench.report.ablation import ablation_table
-from bench.report.factorial import factorial_page
+from bench.report.modules import factorial_page
+from bench.report.tables import ablation_table
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name, write_run
 

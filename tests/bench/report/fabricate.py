@@ -55,18 +55,22 @@ def fabricate(
     psnr: Value = made_up_psnr,
     pictures: Sequence[np.ndarray] = (),
     protocols: Sequence[str] = ("sparnet",),
+    faces: int = 3,
     **changes: Any,
 ) -> Path:
-    """Write experiment.json, a finished run a row and seed, and faces; `changes` go into experiment.json."""
-    described = []
+    """Write experiment.json, a finished run a row and seed, and pictures of the first images, so many as `faces`.
+
+    `changes` go into experiment.json.
+    """
+    described, shown = [], images[:faces]
     for row in rows_of_table_1() if rows is None else rows:
         own = (0,) if row["method"] == "bicubic" else seeds
         described.append({**row, "runs": [run_name(row["method"], seed) for seed in own]})
         for seed in own:
             write_run(folder, row["method"], seed, images, tests, psnr, protocols)
-            _write_samples(folder, row["method"], seed, images, pictures)
-    _write_faces(folder, images, pictures)
-    faces = {"dataset": "synthfaces", "split": "train", "faces": 320, "fingerprint": FINGERPRINT}
+            _write_samples(folder, row["method"], seed, shown, pictures)
+    _write_faces(folder, shown, pictures)
+    train = {"dataset": "synthfaces", "split": "train", "faces": 320, "fingerprint": FINGERPRINT}
     record: dict[str, Any] = {
         "layout": LAYOUT,
         "name": folder.name,
@@ -75,15 +79,15 @@ def fabricate(
         "profile": "quick",
         "profile_note": "made-up numbers",
         "rows": described,
-        "train": faces,
-        "val": {**faces, "split": "val", "faces": 16},
-        "test": [{**faces, "dataset": name, "split": "test", "faces": len(images)} for name in tests],
+        "train": train,
+        "val": {**train, "split": "val", "faces": 16},
+        "test": [{**train, "dataset": name, "split": "test", "faces": len(images)} for name in tests],
         "training": {"iterations": 200, "batch": 8},
         "seeds": list(seeds),
         "protocol": "sparnet",
         "metrics": ["psnr", "ssim"],
         "baseline": "msfnet-1",
-        "samples": list(images),
+        "samples": list(shown),
     }
     write_json(folder / "experiment.json", record | changes)
     return folder

@@ -11,10 +11,9 @@ import pytest
 
 from bench.analysis.results import Results, read_results
 from bench.core.files import read_csv, write_csv
-from bench.report.ablation import ablation_table
-from bench.report.comparison import comparison_table
 from bench.report.csv_file import render
 from bench.report.table import Table
+from bench.report.tables import ablation_table, comparison_table
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, run_name
 

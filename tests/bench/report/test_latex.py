@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.results import read_results
-from bench.report.ablation import ablation_table
 from bench.report.latex import escape, render
+from bench.report.tables import ablation_table
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
 NASTY = "[x] 50% of a_b & R&D \\ {c} ~ ^ #1 $5 <y> |z| *w* --data “q” … µ ± ∞ é 中 ж\nnext line"

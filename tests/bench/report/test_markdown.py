@@ -6,9 +6,9 @@ import re
 from pathlib import Path
 
 from bench.analysis.results import read_results
-from bench.report.ablation import ablation_table
 from bench.report.markdown import escape, render
 from bench.report.table import Cell, Column, Row, Table
+from bench.report.tables import ablation_table
 from tests.bench.report.fabricate import fabricate, rows_of_table_1
 
 

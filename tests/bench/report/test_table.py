@@ -7,7 +7,7 @@ import math
 import pytest
 
 from bench.analysis.intervals import Estimate
-from bench.report.table import Cell, Row, emphasise, gain_cell, letter, number_cell
+from bench.report.table import gain_cell, letter, number_cell
 
 
 @pytest.mark.parametrize(
@@ -40,13 +40,6 @@ def test_numbers_are_written_with_their_decimals(value: float | None, spread: fl
 def test_differences_have_a_sign_and_an_interval(told: tuple[float, float, float], text: str) -> None:
     assert gain_cell(Estimate(*told, n=9, seeds=1, left_out=0), 3).text == text
     assert gain_cell(None, 3).text == "–"  # noqa: RUF001
-
-
-def test_marks_go_to_their_cells() -> None:
-    rows = [Row((Cell(name, name), Cell(1.0, "1")), name) for name in "abc"]
-    marked = emphasise(rows, 1, {0: "tie", 2: "best"})
-    assert [row.cells[1].emphasis for row in marked] == ["tie", "", "best"]
-    assert all(row.cells[0].emphasis == "" for row in marked)
 
 
 def test_footnote_marks_do_not_run_out() -> None:

@@ -11,14 +11,10 @@ import pytest
 
 from bench.analysis.results import Results, read_results
 from bench.core.files import read_csv, read_json, write_csv
-from bench.report.ablation import ablation_table
-from bench.report.build import build_report
-from bench.report.capacity import capacity_page
-from bench.report.factorial import factorial_page
-from bench.report.gains import metrics_page
-from bench.report.images import images_page
-from bench.report.sensitivity import sensitivity_page
+from bench.report.modules import capacity_page, factorial_page
+from bench.report.pages import images_page, metrics_page, sensitivity_page
 from bench.report.table import Cell, Table
+from bench.report.tables import ablation_table
 from bench.runs.store import SCORE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
@@ -42,7 +38,7 @@ def noise(*what: int) -> float:
 def psnr(
     gains: Callable[[int], float], seed_noise: float = 0.0, own_noise: float = 0.05
 ) -> Callable[[str, int, int], float]:
-    """Return PSNRs of models: the image's own, the model's gain, a little of both, and what the training adds."""
+    """Return PSNRs of models: the image's own, the model's gain, a little of both, and what the seed adds."""
 
     def value(method: str, seed: int, image: int) -> float:
         model = {"bicubic": -9, "sparnet": 0}.get(method) if method in ("bicubic", "sparnet") else int(method[-1])
@@ -70,22 +66,20 @@ def cells(table: Table) -> dict[str, dict[str, Cell]]:
 
 
 def results_of(folder: Path, **how: object) -> Results:
-    return read_results(fabricate(folder, images=IMAGES, **how))  # type: ignore[arg-type]
+    return read_results(fabricate(folder, images=IMAGES, faces=0, **how))  # type: ignore[arg-type]
 
 
 def test_bold_is_what_is_better_than_all_others(tmp_path: Path) -> None:
     results = results_of(tmp_path, seeds=(0, 1, 2), psnr=psnr(one_better, 0.01))
     assert marks(results, "psnr") == marks(results, "ssim") == {"msfnet-8": "best"}
     assert marks(results, "psnr_gain") == marks(results, "published_psnr") == {}
-    assert "Bold: better than every other row" in " ".join(ablation_table(results).notes)
 
 
-def test_one_training_is_never_bold(tmp_path: Path) -> None:
+def test_one_seed_is_never_bold(tmp_path: Path) -> None:
     results = results_of(tmp_path, psnr=psnr(one_better))
     assert marks(results, "psnr") == {"msfnet-8": "tie"}
-    assert "Nothing is bold" in " ".join(ablation_table(results).notes)
     page = metrics_page(results)
-    assert page is not None and "about these trainings, not about their methods" in page.tables[1].notes[0]
+    assert page is not None and "about these seeds, not about their methods" in page.tables[1].notes[0]
 
 
 def test_rows_that_cannot_be_told_apart_are_marked_alike(tmp_path: Path) -> None:
@@ -93,14 +87,14 @@ def test_rows_that_cannot_be_told_apart_are_marked_alike(tmp_path: Path) -> None
     assert marks(results, "psnr") == {"msfnet-6": "tie", "msfnet-8": "tie"}
 
 
-def test_what_trainings_differ_by_is_no_claim(tmp_path: Path) -> None:
-    """A gain of 0.3 dB that every image shows, between networks whose trainings differ by 0.5 dB."""
+def test_what_seeds_differ_by_is_no_claim(tmp_path: Path) -> None:
+    """A gain of 0.3 dB that every image shows, between networks whose seeds differ by 0.5 dB."""
     results = results_of(tmp_path, seeds=(0, 1), psnr=psnr(lambda model: 0.3 * (model == 8), 0.5))
     assert set(marks(results, "psnr").values()) == {"tie"}
 
 
 def test_failed_rows_do_not_compete(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path, images=IMAGES, seeds=(0, 1), psnr=psnr(lambda model: 1.0 * model, 0.01))
+    folder = fabricate(tmp_path, images=IMAGES, faces=0, seeds=(0, 1), psnr=psnr(lambda model: 1.0 * model, 0.01))
     for seed in (0, 1):
         change(folder / run_name("msfnet-8", seed) / "run.json", status="failed", error="stopped")
     assert marks(read_results(folder), "psnr") == {"msfnet-7": "best"}
@@ -110,7 +104,7 @@ def test_gains_say_what_can_be_claimed(tmp_path: Path) -> None:
     page = metrics_page(results_of(tmp_path, seeds=(0, 1, 2), psnr=psnr(one_better, 0.01)))
     assert page is not None
     means, gains = page.tables
-    assert "these trainings" not in gains.notes[0], "there are several seeds"
+    assert "these seeds" not in gains.notes[0], "there are several seeds"
     found = cells(gains)
     assert "Model 1" not in found and len(found) == 9
     better = found["Model 8"]["psnr_gain"]
@@ -123,7 +117,7 @@ def test_gains_say_what_can_be_claimed(tmp_path: Path) -> None:
 
 
 def test_metrics_that_need_no_truth_are_all_that_is_shown_without(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path, images=IMAGES, psnr=psnr(one_better), metrics=["psnr", "ssim", "niqe-pooled"])
+    folder = fabricate(tmp_path, images=IMAGES, faces=0, psnr=psnr(one_better), metrics=["psnr", "ssim", "niqe-pooled"])
     for row in rows_of_table_1():
         path = folder / run_name(row["method"]) / "scores.csv"
         kept = [{**line, "metric": "niqe-pooled"} for line in read_csv(path, SCORE) if line["metric"] == "psnr"]
@@ -135,7 +129,6 @@ def test_metrics_that_need_no_truth_are_all_that_is_shown_without(tmp_path: Path
     assert [column.key for column in table.columns if column.dataset] == ["niqe-pooled"]
     assert all(row.status == "finished" for row in table.rows)
     assert marks(results, "niqe-pooled") == {"bicubic": "tie"}, "lower is better"
-    assert build_report(folder, tmp_path / "report")
 
 
 def test_effects_are_those_that_were_put_in(tmp_path: Path) -> None:
@@ -166,7 +159,7 @@ def test_no_factorial_without_all_its_rows(tmp_path: Path) -> None:
 def test_size_alone_has_a_row_of_its_own(tmp_path: Path) -> None:
     rows = rows_of_table_1()
     rows.insert(2, {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"})
-    folder = fabricate(tmp_path, images=IMAGES, rows=rows, psnr=psnr(one_better))
+    folder = fabricate(tmp_path, images=IMAGES, faces=0, rows=rows, psnr=psnr(one_better))
     page = capacity_page(read_results(folder))
     assert page is not None and "widened to the size of msfnet-8" in page.text[0]
     table = cells(page.tables[0])
@@ -189,7 +182,7 @@ def test_a_row_that_breaks_down_on_one_image_is_found(tmp_path: Path) -> None:
     assert "Model 1" not in found, "it is what the others are held against"
     assert found["Model 8"] == {
         "model": "Model 8",
-        "better": "95.8",  # 23 of 24: on one the mean of both trainings is lower
+        "better": "95.8",  # 23 of 24: on one the mean of both seeds is lower
         "median_gain": "+1.000",
         "largest_loss": "-7.000",
         "largest_loss_on": "face-05",

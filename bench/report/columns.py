@@ -1,0 +1,237 @@
+"""The columns that tables are put together from: each is what stands above it and a function that fills it."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import statistics
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Generic, TypeVar
+
+import numpy as np
+
+from bench.analysis.claims import emphasis, gain, scores_of
+from bench.analysis.intervals import Estimate, estimate
+from bench.analysis.results import FaceSet, Results, RowResult, RunResult
+from bench.analysis.significance import holm, wilcoxon
+from bench.metrics.catalogue import get_metric
+from bench.metrics.spec import Metric
+from bench.papers.paper import Beside, Paper, paper_of
+from bench.report.table import Align, Cell, Column, Provenance, Row, Table, check_cell, gain_cell, number_cell
+from bench.report.words import problems, row_status
+from bench.runs.records import RunState
+
+CLAIMED = "*"
+T = TypeVar("T")
+
+
+@dataclass(frozen=True)
+class Field(Generic[T]):
+    """A column, and what gives its cells for what the rows are about."""
+
+    column: Column
+    fill: Callable[[Sequence[T]], Sequence[Cell]]
+
+
+def each(column: Column, cell: Callable[[T], Cell]) -> Field[T]:
+    """Return a column whose cells do not depend on each other."""
+    return Field(column, lambda rows: [cell(row) for row in rows])
+
+
+def make_table(
+    name: str, title: str, caption: str, rows: Sequence[T], fields: Sequence[Field[T]], notes: Sequence[str] = ()
+) -> Table:
+    """Fill every column for `rows`; rows of an experiment carry the id of their method."""
+    cells = zip(*(field.fill(rows) for field in fields), strict=True)
+    body = tuple(Row(line, getattr(row, "method", "")) for row, line in zip(rows, cells, strict=True))
+    return Table(name, title, caption, tuple(field.column for field in fields), body, tuple(notes))
+
+
+def with_status(table: Table, results: Results) -> Table:
+    """Say of each row of an experiment's table how far it has come, and below the table what it lacks and why."""
+    rows, footnotes = [], dict[str, int]()
+    for result, row in zip(results.rows, table.rows, strict=True):
+        status, lines = row_status(result, results), problems(result, results)
+        marks = tuple(footnotes.setdefault(line, len(footnotes)) for line in lines)
+        label = result.label if status in ("finished", "partial") else f"{result.label} ({status})"
+        cells = (Cell(result.label, label), *row.cells[1:])
+        rows.append(Row(cells, row.method, status, " ".join(lines), marks))
+    return dataclasses.replace(table, rows=tuple(rows), footnotes=tuple(footnotes))
+
+
+@dataclass(frozen=True)
+class Measure:
+    """A metric on one test set of an experiment."""
+
+    results: Results
+    test: FaceSet
+    metric: str
+
+    @property
+    def spec(self) -> Metric:
+        """What the metric is."""
+        return get_metric(self.metric)
+
+    def scores(self, row: RowResult, protocol: str | None = None) -> np.ndarray | None:
+        """Return a row's scores [seeds, images]; None where it has none."""
+        return scores_of(self.results, row, self.test, self.metric, protocol)
+
+    def gain(self, row: RowResult, base: RowResult, protocol: str | None = None) -> Estimate | None:
+        """Return how far a row lies above another."""
+        return gain(self.results, row, base, self.test, self.metric, protocol)
+
+    def column(self, key: str = "", title: str = "", group: str = "", align: Align = "left") -> Column:
+        """Return the heading of a column of this metric."""
+        spec = self.spec
+        return Column(key or spec.name, title or spec.title, spec.unit, group, align, self.test.dataset)
+
+
+def scored(results: Results, test: FaceSet) -> list[Measure]:
+    """Return the metrics that any row has on a test set under the experiment's protocol."""
+    measures = [Measure(results, test, metric) for metric in results.metrics]
+    return [one for one in measures if any(one.scores(row) is not None for row in results.rows)]
+
+
+def labels() -> Field[RowResult]:
+    """Return the first column: the rows' labels."""
+    return each(Column("model", "Model", align="left"), lambda row: Cell(row.label, row.label))
+
+
+def flag(module: str) -> Field[RowResult]:
+    """Return a column of check marks: which rows have a module."""
+    return each(Column(module, module, align="center"), lambda row: check_cell(row.modules.get(module)))
+
+
+def means(
+    measure: Measure, group: str = "", align: Align = "left", interval: bool = False, plain: bool = False
+) -> Field[RowResult]:
+    """Return measured means; the rows that stand out are marked, but for `plain`.
+
+    A cell shows the standard deviation over seeds or, with `interval`, the 95% interval.
+    """
+
+    def fill(rows: Sequence[RowResult]) -> list[Cell]:
+        marks = {} if plain else emphasis(measure.results, measure.test, measure.metric)
+        marked = {id(measure.results.rows[place]): mark for place, mark in marks.items()}
+        cells = [_mean_cell(measure, row, interval) for row in rows]
+        return [
+            dataclasses.replace(cell, emphasis=marked.get(id(row), "")) for row, cell in zip(rows, cells, strict=True)
+        ]
+
+    return Field(measure.column(group=group, align=align), fill)
+
+
+def gains(
+    measure: Measure, base: RowResult, column: Column, protocol: str | None = None, tested: bool = False
+) -> Field[RowResult]:
+    """Return differences from `base` with their intervals, nothing in its own row.
+
+    With `tested` a cell has Wilcoxon's p, corrected by Holm over the column, and a star where a difference can be
+    claimed.
+    """
+    decimals = measure.spec.decimals
+
+    def fill(rows: Sequence[RowResult]) -> list[Cell]:
+        estimates = [measure.gain(row, base, protocol) for row in rows]
+        cells = [
+            Cell(text="") if row is base else gain_cell(one, decimals) for row, one in zip(rows, estimates, strict=True)
+        ]
+        for place, p in _chances(measure, base, rows).items() if tested else ():
+            one = estimates[place]
+            star = f" {CLAIMED}" if one is not None and one.excludes_zero and p < 0.05 else ""
+            cells[place] = dataclasses.replace(cells[place], text=cells[place].text + star, p=p)
+        return cells
+
+    return Field(column, fill)
+
+
+def beside_of(results: Results, table: str) -> tuple[Paper, Beside]:
+    """Return the paper of an experiment's methods and what it has to stand beside a table, which may be nothing."""
+    paper = paper_of(row.method for row in results.rows)
+    return paper, paper.beside.get(table, Beside())
+
+
+def published(results: Results, table: str, metric: str, dataset: str, column: Column) -> Field[RowResult]:
+    """Return what is printed of the rows' methods; nothing is of a row that changes its method."""
+    paper, beside = beside_of(results, table)
+
+    def cell(row: RowResult) -> Cell:
+        plain = row is results.plain(row.method)
+        printed = paper.find(row.method, metric, dataset, beside.tables) if plain else None
+        return number_cell(printed.value, printed.decimals) if printed else Cell()
+
+    return each(column, cell)
+
+
+def parameters() -> Field[RowResult]:
+    """Return the networks' sizes in millions; the value is the count itself."""
+    return each(Column("parameters", "Params", "M"), lambda row: _scaled(row, "parameters", 1e6))
+
+
+def multiply_adds() -> Field[RowResult]:
+    """Return multiply-adds an image in billions; the value is the count itself."""
+    return each(Column("multiply_adds", "Mult-adds", "G"), lambda row: _scaled(row, "multiply_adds", 1e9))
+
+
+def seconds() -> Field[RowResult]:
+    """Return seconds an image, a mean over the finished runs."""
+
+    def cell(row: RowResult) -> Cell:
+        times = [run.seconds_per_image for run in _finished(row) if run.seconds_per_image is not None]
+        return number_cell(sum(times) / len(times) if times else None, 3)
+
+    return each(Column("seconds_per_image", "Time", "s/image"), cell)
+
+
+def _mean_cell(measure: Measure, row: RowResult, interval: bool) -> Cell:
+    """Return the mean over seeds of the mean over images, with the sample standard deviation over seeds.
+
+    Only runs that have finished and scored every face count; with none of them the cell is a dash. One seed has no
+    standard deviation. The 95% interval is over images and seeds.
+    """
+    results, test = measure.results, measure.test
+    by_run = {
+        run.name: _mean(list(values.values()))
+        for run in row.scored_runs(test, results.protocol)
+        if len(values := run.values(test, results.protocol, measure.metric)) == test.faces
+    }
+    scores = measure.scores(row)
+    if not by_run or scores is None:
+        return Cell()
+    run_means, decimals = list(by_run.values()), measure.spec.decimals
+    finite = all(map(math.isfinite, run_means))
+    spread = statistics.stdev(run_means) if len(run_means) > 1 and finite else None
+    source = Provenance(tuple(by_run), test.dataset, test.fingerprint, test.faces, len(run_means), results.protocol)
+    cell = number_cell(_mean(run_means), decimals, spread, source)
+    found = estimate(scores)
+    if not finite or not math.isfinite(found.low):
+        return cell
+    cell = dataclasses.replace(cell, interval=(found.low, found.high))
+    if interval:
+        text = f"{cell.value:.{decimals}f} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+        cell = dataclasses.replace(cell, text=text)
+    return cell
+
+
+def _mean(values: Sequence[float]) -> float:
+    return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
+
+
+def _chances(measure: Measure, base: RowResult, rows: Sequence[RowResult]) -> dict[int, float]:
+    """Return p by the place of each row that is scored, corrected for their number."""
+    theirs = measure.scores(base)
+    ours = {place: scores for place, row in enumerate(rows) if (scores := measure.scores(row)) is not None}
+    if theirs is None:
+        return {}
+    return dict(zip(ours, holm([wilcoxon(scores, theirs) for scores in ours.values()]), strict=True))
+
+
+def _finished(row: RowResult) -> list[RunResult]:
+    return [run for run in row.runs if run.status is RunState.FINISHED]
+
+
+def _scaled(row: RowResult, name: str, unit: float) -> Cell:
+    """Return what a row's network costs, which is the same for every seed."""
+    count = next((count for run in _finished(row) if (count := getattr(run, name)) is not None), None)
+    return Cell(count, number_cell(None if count is None else count / unit, 3).text)

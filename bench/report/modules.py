@@ -1,0 +1,200 @@
+"""The pages about modules: the ablation as the factorial it is, and gains held against the networks' sizes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+
+from bench.analysis.claims import scores_of
+from bench.analysis.factorial import Effect, Rows, additivity, effects, factorial_rows, measured_effects
+from bench.analysis.intervals import Estimate
+from bench.analysis.results import FaceSet, Results, RowResult
+from bench.metrics.catalogue import get_metric
+from bench.report.columns import (
+    Field,
+    Measure,
+    beside_of,
+    each,
+    gains,
+    labels,
+    make_table,
+    means,
+    multiply_adds,
+    parameters,
+    scored,
+)
+from bench.report.dots import Dots, Marked, draw_dots, draw_sizes
+from bench.report.page import Page, Picture
+from bench.report.table import Cell, Column, Table, gain_cell, signed_cell
+from bench.report.words import listed, on, suffix
+
+_MAIN = "psnr"  # the metric of gains against size, and of the effects that are drawn
+
+
+def factorial_page(results: Results) -> Page | None:
+    """Build the page of main effects and interactions; None without a scored row for each combination of modules."""
+    rows = factorial_rows(results)
+    tables, pictures, text = [], {}, []
+    for test in results.test if rows else ():
+        every = {one.metric: measured_effects(results, test, one.metric) for one in scored(results, test)}
+        found = {metric: estimates for metric, estimates in every.items() if estimates}
+        if not found:
+            continue
+        tables.append(_effects_table(results, rows, test, found))
+        if _MAIN in found:
+            text.append(_sums_in_words(results, rows, test))
+            about = f"Effects on PSNR, {on(test)}, with 95% intervals, beside those of the published numbers."
+            draw = partial(draw_dots, _dots(results, rows, found[_MAIN]), "Effect on PSNR (dB)")
+            pictures[f"effects{suffix(results, test)}"] = Picture(draw, "Effects on PSNR with intervals", about)
+    if not tables:
+        return None
+    head = (
+        f"Each of {listed(results.modules)} is there or not, in every combination, so every row says something about "
+        "every module. A main effect is the mean of the rows with a module less that of the rows without; an "
+        "interaction is half of what one module's effect changes by the other. Intervals are paired by image"
+        + (", over images and seeds." if len(results.seeds) > 1 else ", over images alone: there is one seed a row."),
+        *text,
+    )
+    return Page("factorial", "Factorial effects", head, tuple(tables), pictures)
+
+
+def capacity_page(results: Results) -> Page | None:
+    """Build the page of gains against size; None without a baseline, or when no other trained row is scored.
+
+    Rows that change the training alone are left out: their network has its size already.
+    """
+    base, control = results.base, next((row for row in results.rows if row.match), None)
+    tables, pictures = [], {}
+    for test in (test for test in results.test if test.truth and base):
+        rows = [row for row in results.rows if _size(results, row, test) and not row.training]
+        if base is None or base not in rows or len(rows) < 2:
+            continue
+        tables.append(_capacity_table(results, base, control, test, rows))
+        draw = partial(draw_sizes, results.rows, results.modules, _marked(results, base, control, test, rows))
+        about = f"PSNR over {base.label} on {on(test)} with 95% intervals, against parameters and multiply-adds." + (
+            f" The line leads from {base.label} to {control.label}: what size alone gives." if control else ""
+        )
+        pictures[f"capacity{suffix(results, test)}"] = Picture(draw, "Gain in PSNR against size", about)
+    text = "The modules make the network larger. A gain counts for a module as far as it exceeds what size alone gives"
+    text += f": {control.label} is {control.method}, widened to the size of {control.match}." if control else "."
+    return Page("capacity-control", "Capacity control", (text,), tuple(tables), pictures) if tables else None
+
+
+def _printed(results: Results, rows: Rows, metric: str) -> dict[tuple[bool, ...], float]:
+    """Return the published numbers of the same rows, or nothing when one is missing."""
+    paper, beside = beside_of(results, "table1")
+    printed = {cell: paper.find(row.method, metric, paper.reference, beside.tables) for cell, row in rows.items()}
+    found = {cell: one.value for cell, one in printed.items() if one is not None}
+    return found if len(found) == len(rows) else {}
+
+
+def _effects_table(
+    results: Results, rows: Rows, test: FaceSet, found: Mapping[str, Mapping[Effect, Estimate]]
+) -> Table:
+    paper, beside = beside_of(results, "table1")
+    columns: list[Field[Effect]] = [each(Column("effect", "Effect", align="left"), partial(_effect_cell, results))]
+    for metric, estimates in found.items():
+        measure = Measure(results, test, metric)
+        columns.append(each(measure.column(group="Measured"), partial(_estimate_cell, estimates, metric)))
+    printed = {
+        metric: cells for metric in beside.metrics if metric in found and (cells := _printed(results, rows, metric))
+    }
+    for metric, cells in printed.items():
+        spec, group = get_metric(metric), f"Published, {paper.datasets[paper.reference]}"
+        values = effects(cells)
+        column = Column(f"published_{metric}", spec.title, spec.unit, group)
+        columns.append(each(column, partial(_value_cell, values, spec.decimals)))
+    note = "The published effects follow from the printed means; neither seeds nor scores of single images are printed."
+    return make_table(
+        f"effects{suffix(results, test)}",
+        f"Effects of {listed(results.modules)}",
+        f"On {on(test)}, protocol {results.protocol}; 95% intervals in brackets.",
+        list(next(iter(found.values()))),
+        columns,
+        (note,) if printed else (),
+    )
+
+
+def _effect_cell(results: Results, effect: Effect) -> Cell:
+    return Cell(name := _effect_name(results, effect), name)
+
+
+def _effect_name(results: Results, effect: Effect) -> str:
+    return " × ".join(results.modules[place] for place in effect)  # noqa: RUF001
+
+
+def _estimate_cell(estimates: Mapping[Effect, Estimate], metric: str, effect: Effect) -> Cell:
+    return gain_cell(estimates[effect], get_metric(metric).decimals)
+
+
+def _value_cell(values: Mapping[Effect, float], decimals: int, effect: Effect) -> Cell:
+    return signed_cell(values[effect], decimals)
+
+
+def _dots(results: Results, rows: Rows, found: Mapping[Effect, Estimate]) -> list[Dots]:
+    names = [_effect_name(results, effect) for effect in found]
+    ours = Dots("measured", names, [(one.mean, one.low, one.high) for one in found.values()])
+    cells = _printed(results, rows, _MAIN)
+    return [ours, *([Dots("published", names, [(one, one, one) for one in effects(cells).values()])] if cells else [])]
+
+
+def _sums_in_words(results: Results, rows: Rows, test: FaceSet) -> str:
+    """Say whether single gains add up."""
+    scores = {cell: scores_of(results, row, test, _MAIN) for cell, row in rows.items()}
+    single, together = additivity({cell: float(one.mean()) for cell, one in scores.items() if one is not None})
+    text = (
+        f"On {test.dataset} the PSNR gains of single modules add up to {single:+.3f} dB; all together gain "
+        f"{together:+.3f} dB."
+    )
+    if cells := _printed(results, rows, _MAIN):
+        single, together = additivity(cells)
+        text += f" Published: {single:+.3f} and {together:+.3f} dB."
+    return text
+
+
+def _size(results: Results, row: RowResult, test: FaceSet) -> tuple[int, int] | None:
+    """Return parameters and multiply-adds of a trained row that is scored and knows them."""
+    runs = (run for run in row.scored_runs(test, results.protocol) if run.trained)
+    sizes = ((run.parameters, run.multiply_adds) for run in runs)
+    return next(((size, work) for size, work in sizes if size and work), None)
+
+
+def _capacity_table(
+    results: Results, base: RowResult, control: RowResult | None, test: FaceSet, rows: Sequence[RowResult]
+) -> Table:
+    measure = Measure(results, test, _MAIN)
+    paper, beside = beside_of(results, "table1")
+
+    def published_gain(row: RowResult) -> Cell:
+        pair = [paper.find(one.method, _MAIN, paper.reference, beside.tables) for one in (row, base)]
+        if row is base or row is not results.plain(row.method) or pair[0] is None or pair[1] is None:
+            return Cell()
+        return signed_cell(pair[0].value - pair[1].value, pair[0].decimals)
+
+    over = [measure.column(f"over_{row.label}", f"Over {row.label}") for row in (base, control) if row]
+    return make_table(
+        f"capacity{suffix(results, test)}",
+        "Gains against size",
+        f"PSNR on {on(test)}, protocol {results.protocol}; 95% intervals in brackets.",
+        rows,
+        [
+            labels(),
+            parameters(),
+            multiply_adds(),
+            means(measure, plain=True),
+            *(gains(measure, row, column) for row, column in zip(filter(None, (base, control)), over, strict=True)),
+            each(Column("published_gain", f"Published over {base.label}", measure.spec.unit), published_gain),
+        ],
+    )
+
+
+def _marked(
+    results: Results, base: RowResult, control: RowResult | None, test: FaceSet, rows: Sequence[RowResult]
+) -> list[Marked]:
+    marked = []
+    for row in rows:
+        size, gain = _size(results, row, test), Measure(results, test, _MAIN).gain(row, base)
+        assert size is not None  # the rows were chosen by it
+        values = (gain.mean, gain.low, gain.high) if gain else (0.0, 0.0, 0.0)
+        marked.append(Marked(row, size[0] / 1e6, size[1] / 1e9, *values, line=row in (base, control)))
+    return marked

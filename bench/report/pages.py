@@ -1,0 +1,220 @@
+"""The pages beside a report's first, each as tables of columns: all metrics, image by image, protocols."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+
+import numpy as np
+
+from bench.analysis.claims import covers_training
+from bench.analysis.results import FaceSet, Results, RowResult
+from bench.metrics.catalogue import get_metric
+from bench.metrics.protocol import PROTOCOLS
+from bench.report.columns import CLAIMED, Field, Measure, each, gains, labels, make_table, means, scored
+from bench.report.page import Page
+from bench.report.table import Cell, Column, Table, number_cell, signed_cell
+from bench.report.words import cautions, claim_note, lower_is_better, on, suffix
+
+_MAIN = "psnr"  # the metric of gains image by image
+
+
+def metrics_page(results: Results) -> Page | None:
+    """Build the page of all metrics: means with their intervals, and differences from the baseline that hold."""
+    tables = []
+    for test in results.test:
+        measures = scored(results, test)
+        if measures:
+            tables.append(_means_table(results, test, measures))
+        if measures and results.base is not None:
+            tables.append(_gains_table(results, results.base, test, measures))
+    text = "Brackets hold 95% intervals, over images, and over seeds where there are several."
+    return Page("metrics", "All metrics", (text,), tuple(tables)) if tables else None
+
+
+def images_page(results: Results) -> Page | None:
+    """Build the page of rows image by image: how often one is better than the baseline, and where it breaks down."""
+    base = results.base
+    tests = [test for test in results.test if test.truth]
+    if base is None or not (
+        tables := [_images_table(results, base, test) for test in tests if _compares(results, test)]
+    ):
+        return None
+    text = (
+        f"A mean hides a network that fails on a few faces. A row's gain on an image is its PSNR less {base.label}'s, "
+        "both means over seeds; the largest loss is that of any single seed."
+    )
+    return Page("image-by-image", "Image by image", (text,), tuple(tables))
+
+
+def sensitivity_page(results: Results) -> Page | None:
+    """Build the page of protocols: the same pictures under every preset, and what is left of a gain."""
+    tables, text = [], []
+    for test in results.test:
+        for metric in (name for name in results.metrics if get_metric(name).colour):
+            measure = Measure(results, test, metric)
+            protocols = _protocols(measure)
+            if len(protocols) < 2:
+                continue
+            tables.append(_protocols_table(measure, protocols))
+            if results.base is not None:
+                tables.append(_protocol_gains_table(measure, results.base, protocols))
+                text.append(_moves_in_words(measure, results.base, protocols))
+    head = (
+        "A protocol is how pixels become a score: colour space, rounding, border, SSIM window. The pictures are the "
+        "same in every column, so whatever differs along a row is convention.",
+        *filter(None, text),
+    )
+    return Page("sensitivity", "Protocol sensitivity", head, tuple(tables)) if tables else None
+
+
+def _others(results: Results, base: RowResult) -> list[RowResult]:
+    return [row for row in results.rows if row is not base]
+
+
+def _means_table(results: Results, test: FaceSet, measures: Sequence[Measure]) -> Table:
+    metrics = [measure.metric for measure in measures]
+    return make_table(
+        f"means{suffix(results, test)}",
+        "All metrics",
+        f"Means on {on(test)}, protocol {results.protocol}.",
+        results.rows,
+        [labels(), *(means(measure, interval=True) for measure in measures)],
+        (claim_note(results), f"Lower is better: {lower_is_better(metrics) or 'none'}.", *cautions(metrics)),
+    )
+
+
+def _gains_table(results: Results, base: RowResult, test: FaceSet, measures: Sequence[Measure]) -> Table:
+    note = (
+        f"{CLAIMED} a difference can be claimed: its interval is without 0, and Wilcoxon's p over images, corrected by "
+        "Holm over the column, is below 0.05. Everywhere else no difference can be claimed."
+    )
+    if not covers_training(results, test):
+        note += " With one seed a row a claim is about these seeds, not about their methods."
+    return make_table(
+        f"gains{suffix(results, test)}",
+        f"Differences from {base.label}",
+        f"Paired by image, on {on(test)}, protocol {results.protocol}.",
+        _others(results, base),
+        [labels(), *(gains(one, base, one.column(f"{one.metric}_gain"), tested=True) for one in measures)],
+        (note,),
+    )
+
+
+def _compares(results: Results, test: FaceSet) -> bool:
+    """Tell whether a row has the main metric on the same faces as the baseline."""
+    base, measure = results.base, Measure(results, test, _MAIN)
+    if base is None or measure.scores(base) is None:
+        return False
+    return any(measure.scores(row) is not None for row in _others(results, base))
+
+
+def _images_table(results: Results, base: RowResult, test: FaceSet) -> Table:
+    measure = Measure(results, test, _MAIN)
+    spec = measure.spec
+
+    def column(heading: Column, cell: Callable[[RowResult, np.ndarray], Cell]) -> Field[RowResult]:
+        gained = {id(row): _image_gains(measure, row, base) for row in results.rows}
+        return each(heading, lambda row: Cell() if (own := gained[id(row)]) is None else cell(row, own))
+
+    def lost_on(row: RowResult, gained: np.ndarray) -> Cell:
+        run = row.scored_runs(test, results.protocol)[0]
+        names = sorted(run.values(test, results.protocol, _MAIN))  # the order of the scores
+        name = names[int(gained.min(axis=0).argmin())]
+        return Cell(name, name) if gained.min() < 0 else Cell()
+
+    return make_table(
+        f"images{suffix(results, test)}",
+        f"{spec.title} image by image",
+        f"Against {base.label} on {on(test)}, protocol {results.protocol}.",
+        _others(results, base),
+        [
+            labels(),
+            column(
+                Column("better", f"Better than {base.label}", "% of images", dataset=test.dataset),
+                lambda _, gained: number_cell(100 * float((gained.mean(axis=0) > 0).mean()), 1),
+            ),
+            column(
+                Column("median_gain", "Median gain", spec.unit, dataset=test.dataset),
+                lambda _, gained: signed_cell(float(np.median(gained.mean(axis=0))), spec.decimals),
+            ),
+            column(
+                Column("largest_loss", "Largest loss", spec.unit, dataset=test.dataset),
+                lambda _, gained: signed_cell(float(gained.min()), spec.decimals) if gained.min() < 0 else Cell(),
+            ),
+            column(Column("largest_loss_on", "On", align="left"), lost_on),
+        ],
+    )
+
+
+def _image_gains(measure: Measure, row: RowResult, base: RowResult) -> np.ndarray | None:
+    """Return how far each seed of a row lies above the baseline's mean on each image, [seeds, images]."""
+    ours, theirs = measure.scores(row), measure.scores(base)
+    if ours is None or theirs is None:
+        return None
+    with np.errstate(invalid="ignore"):  # both infinite: no gain
+        return np.asarray(np.nan_to_num(ours - theirs.mean(axis=0), nan=0.0))
+
+
+def _protocols(measure: Measure) -> list[str]:
+    """Return the protocols under which any row is scored, the experiment's own first."""
+    test, own = measure.test, measure.results.protocol
+    known = {
+        protocol
+        for row in measure.results.rows
+        for run in row.runs
+        for dataset, fingerprint, protocol, name in run.scores
+        if (dataset, fingerprint, name) == (test.dataset, test.fingerprint, measure.metric)
+    }
+    return sorted(known, key=lambda name: (name != own, list(PROTOCOLS).index(name), name))
+
+
+def _protocols_table(measure: Measure, protocols: Sequence[str]) -> Table:
+    spec, test, results = measure.spec, measure.test, measure.results
+
+    def cell(protocol: str, row: RowResult) -> Cell:
+        scores = measure.scores(row, protocol)
+        return Cell() if scores is None else number_cell(float(scores.mean()), spec.decimals)
+
+    sources = [f"{name}: {PROTOCOLS[name].source}." for name in protocols if name in PROTOCOLS]
+    return make_table(
+        f"sensitivity-{measure.metric}{suffix(results, test)}",
+        f"{spec.title} under every protocol",
+        f"Means on {on(test)}{f', {spec.unit}' if spec.unit else ''}.",
+        results.rows,
+        [labels(), *(each(_protocol_column(name, test), partial(cell, name)) for name in protocols)],
+        sources if measure.metric == _MAIN else (),
+    )
+
+
+def _protocol_gains_table(measure: Measure, base: RowResult, protocols: Sequence[str]) -> Table:
+    spec, test, results = measure.spec, measure.test, measure.results
+    return make_table(
+        f"sensitivity-{measure.metric}-gain{suffix(results, test)}",
+        f"{spec.title}: difference from {base.label} under every protocol",
+        f"Paired by image, with 95% intervals, on {on(test)}{f', {spec.unit}' if spec.unit else ''}.",
+        _others(results, base),
+        [labels(), *(gains(measure, base, _protocol_column(name, test), name) for name in protocols)],
+    )
+
+
+def _protocol_column(protocol: str, test: FaceSet) -> Column:
+    return Column(protocol, protocol, align="left", dataset=test.dataset)
+
+
+def _moves_in_words(measure: Measure, base: RowResult, protocols: Sequence[str]) -> str:
+    """Say how far values and gains move between protocols: the largest move of any row."""
+    values, differences = [], []
+    for row in measure.results.rows:
+        scores = [measure.scores(row, name) for name in protocols]
+        gained = [measure.gain(row, base, name) for name in protocols]
+        values.append([one.mean() for one in scores if one is not None])
+        differences.append([one.mean for one in gained if one is not None])
+    if not any(differences):
+        return ""
+    moves = (max(float(np.ptp(one)) for one in some if one) for some in (values, differences))
+    value, difference = (f"{move:.{measure.spec.decimals}f} {measure.spec.unit}".rstrip() for move in moves)
+    return (
+        f"{measure.spec.title} on {measure.test.dataset}: between protocols a row's value moves by up to {value}, its "
+        f"difference from {base.label} by up to {difference}."
+    )

@@ -1,0 +1,137 @@
+"""The tables that stand beside a paper's: Table 1 for one test set, Tables 2 and 3 for several, as lists of columns."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+from bench.analysis.results import FaceSet, Results, RowResult
+from bench.metrics.catalogue import get_metric
+from bench.report.columns import (
+    Field,
+    Measure,
+    beside_of,
+    flag,
+    gains,
+    labels,
+    make_table,
+    means,
+    multiply_adds,
+    parameters,
+    published,
+    seconds,
+    with_status,
+)
+from bench.report.table import Align, Column, Table
+from bench.report.words import (
+    caption,
+    cautions,
+    claim_note,
+    devices,
+    lower_is_better,
+    measured_note,
+    own_notes,
+    row_status,
+)
+
+_WITH_TRUTH = ("psnr", "ssim")
+_FIRST = (*_WITH_TRUTH, "niqe-pooled")  # the columns of Table 1; all others are in the table of gains
+
+
+def ablation_table(results: Results) -> Table:
+    """Build Table 1 (paper, section 4.3) from an experiment's results, of one test set: `shown_in_table_1`."""
+    results = dataclasses.replace(results, test=(shown_in_table_1(results),))
+    done = [row.method for row in results.rows if row_status(row, results) in ("finished", "partial")]
+    paper, beside = beside_of(results, "table1")
+    notes = [
+        measured_note(results),
+        claim_note(results),
+        *paper.notes(beside, done),
+        *own_notes(results),
+        *cautions(metric for metric in _FIRST if metric in results.metrics),
+    ]
+    if len(devices(results)) > 1:
+        notes.append("Rows were timed on different devices: their times are not comparable.")
+    fields = tuple(_ablation_fields(results))
+    table = make_table("table1", results.title, caption(results), results.rows, fields, notes)
+    return with_status(table, results)
+
+
+def comparison_table(results: Results) -> Table | None:
+    """Build Table 2 (paper, section 4.4): PSNR and SSIM on all test sets with ground truth; None for fewer than two."""
+    tests = tuple(test for test in results.test if test.truth)
+    metrics = [name for name in _WITH_TRUTH if name in results.metrics]
+    return _compared(results, tests, "table2", "comparison", metrics) if len(tests) > 1 else None
+
+
+def realworld_table(results: Results) -> Table | None:
+    """Build Table 3 (paper, section 4.4): no-reference metrics on test sets without ground truth; None for none."""
+    tests = tuple(test for test in results.test if not test.truth)
+    metrics = [name for name in results.metrics if not get_metric(name).needs]
+    return _compared(results, tests, "table3", "real-world faces", metrics) if tests and metrics else None
+
+
+def shown_in_table_1(results: Results) -> FaceSet:
+    """Return the paper's reference test set if it is among the experiment's, else the first."""
+    reference = beside_of(results, "table1")[0].reference
+    return next((test for test in results.test if test.dataset == reference), results.test[0])
+
+
+def _ablation_fields(results: Results) -> Iterator[Field[RowResult]]:
+    (test,) = results.test
+    paper, beside = beside_of(results, "table1")
+    yield labels()
+    yield from map(flag, results.modules)
+    for metric in _FIRST:
+        # Without ground truth only metrics that need none are shown.
+        if metric in results.metrics and (test.truth or not get_metric(metric).needs):
+            measure, group = Measure(results, test, metric), "Measured"
+            yield means(measure, group, _align(results))
+            if metric == _FIRST[0] and results.base:
+                over = f"Gain over {results.base.label}"
+                column = measure.column(f"{metric}_gain", over, group, _align(results))
+                yield gains(measure, results.base, column)
+    for metric in beside.metrics:
+        spec, group = get_metric(metric), f"Published, {paper.datasets[paper.reference]}"
+        column = Column(f"published_{metric}", spec.title, spec.unit, group)
+        yield published(results, "table1", metric, paper.reference, column)
+    yield from (parameters(), multiply_adds(), seconds())
+
+
+def _compared(results: Results, tests: tuple[FaceSet, ...], name: str, about: str, metrics: Sequence[str]) -> Table:
+    """Build a table of `metrics` on `tests`; the paper's numbers stand beside them if it has any of those sets."""
+    paper, beside = beside_of(results, name)
+    results = dataclasses.replace(results, test=tests)
+    known = any(test.dataset in paper.datasets for test in tests)
+    fields = [labels()]
+    for test in tests:
+        group = f"Measured, {test.dataset}"
+        fields += [means(Measure(results, test, metric), group, _align(results)) for metric in metrics]
+        for metric in beside.metrics if known else ():
+            spec, group = get_metric(metric), f"Published, {paper.datasets.get(test.dataset, test.dataset)}"
+            # Which convention the paper's NIQE follows is not known: the family's name alone, without ours.
+            title = spec.title if metric in results.metrics else metric.upper()
+            column = Column(f"published_{metric}", title, spec.unit, group, dataset=test.dataset)
+            fields.append(published(results, name, metric, test.dataset, column))
+    lower = lower_is_better(metrics)
+    shown = {test.dataset for test in tests}
+    notes = (
+        measured_note(results),
+        claim_note(results),
+        *([f"Lower is better: {lower}."] if lower else []),
+        *cautions(metrics),
+        *(paper.notes(beside, [row.method for row in results.rows]) if known else ()),
+        *(
+            f"{one['title']}: {one['stands_for']}"
+            for one in results.audits
+            if one["dataset"] in shown and one["stands_for"]
+        ),
+        *own_notes(results),
+    )
+    table = make_table(name, f"{results.title}: {about}", caption(results), results.rows, fields, notes)
+    return with_status(table, results)
+
+
+def _align(results: Results) -> Align:
+    """Return left for several seeds: the points stand in line whether or not a standard deviation follows."""
+    return "left" if len(results.seeds) > 1 else "right"

@@ -1,0 +1,153 @@
+"""What tables and pages say in words: faces, captions, notes, and how far each row has come."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bench.analysis.claims import covers_training
+from bench.analysis.results import FaceSet, Results, RowResult, RunResult
+from bench.core.errors import UserError
+from bench.metrics.catalogue import get_metric
+from bench.metrics.protocol import get_protocol
+from bench.runs.records import RunState
+
+_SHORT = 8  # digits of a fingerprint that are shown
+
+
+def listed(names: Sequence[str]) -> str:
+    """Return names as in a sentence: "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)
+
+
+def on(test: FaceSet) -> str:
+    """Say which faces a table is about."""
+    return f"{test.dataset} ({test.faces:,} faces, {test.fingerprint[:_SHORT]})"
+
+
+def suffix(results: Results, test: FaceSet) -> str:
+    """Return what a file's name ends with where there are several test sets."""
+    return f"-{test.dataset}" if len(results.test) > 1 else ""
+
+
+def caption(results: Results) -> str:
+    """Say what a table shows and how it was made: data, protocol, budget, seeds, profile, device."""
+    seeds = ", ".join(map(str, results.seeds))
+    if len({len(row.runs) for row in results.rows if any(run.trained for run in row.runs)}) > 1:
+        seeds += " (some rows fewer)"
+    return (
+        f"Trained on {on(results.train)}, tested on {listed([on(test) for test in results.test])}. "
+        f"Protocol {results.protocol}; {results.iterations:,} iterations of batch {results.batch}; "
+        f"{'seed' if len(results.seeds) == 1 else 'seeds'} {seeds}; profile {results.profile}"
+        + (f": {results.profile_note.rstrip('.')}. " if results.profile_note else ". ")
+        + f"Device: {listed(devices(results)) or 'unknown'}."
+    )
+
+
+def devices(results: Results) -> list[str]:
+    """Return the devices that the finished rows were timed on, each once."""
+    runs = [run for row in results.rows for run in row.runs if run.status is RunState.FINISHED]
+    return list(dict.fromkeys(run.device for run in runs if run.device))
+
+
+def measured_note(results: Results) -> str:
+    """Say what a measured number is the mean of, and under which protocol."""
+    spread = ", then over seeds, ± the standard deviation over seeds" if len(results.seeds) > 1 else ""
+    try:
+        source = f": {get_protocol(results.protocol).source}"
+    except UserError:
+        source = ""
+    return f"Measured: mean over images{spread}. Protocol {results.protocol}{source}."
+
+
+def claim_note(results: Results) -> str:
+    """Say what bold and underlined mean, and what the intervals cover."""
+    if all(covers_training(results, test) for test in results.test):
+        return (
+            "Bold: better than every other row. Underlined, where no row is: the best mean and those that are not "
+            "significantly different from it. 95% intervals of paired differences are over images and seeds; a claim "
+            "takes one without 0 and Wilcoxon's p below 0.05 after Holm's correction."
+        )
+    return (
+        "Nothing is bold, for one seed a row says nothing about other seeds. Underlined: the best mean and those that "
+        "are not significantly different from it, by 95% intervals of paired differences over images and Wilcoxon's "
+        "test with Holm's correction."
+    )
+
+
+def cautions(metrics: Iterable[str]) -> list[str]:
+    """Return what must be known of metrics to read their numbers."""
+    specs = [get_metric(metric) for metric in metrics]
+    return [f"{spec.title}: {spec.caution.rstrip('.')}." for spec in specs if spec.caution]
+
+
+def lower_is_better(metrics: Iterable[str]) -> str:
+    """Return the titles of the metrics of which less is better."""
+    specs = [get_metric(metric) for metric in metrics]
+    return ", ".join(spec.title for spec in specs if not spec.higher_is_better)
+
+
+def own_notes(results: Results) -> list[str]:
+    """Say of each row with a widened network, or with options or settings of training of its own, what it is."""
+    labels = {row.method: row.label for row in reversed(results.rows)}
+    widened = [
+        f"{row.label}: {row.method}, widened to the size of {labels.get(row.match, row.match)}."
+        for row in results.rows
+        if row.match
+    ]
+    changed = []
+    for row in results.rows:
+        changes = {"built": row.options, "trained": row.training}
+        parts = [f"{how} with {_settings(settings)}" for how, settings in changes.items() if settings]
+        changed += [f"{row.label}: {' and '.join(parts)}."] if parts else []
+    return widened + changed
+
+
+def row_status(row: RowResult, results: Results) -> str:
+    """Say in a word how far a row has come.
+
+    "finished"; "partial" when some of its runs or test sets are missing; else what keeps it from having any number:
+    "failed", "running", "not scored" or "not run", the first that applies to one of its runs.
+    """
+    scored = [run.scored(test, results.protocol) for run in row.runs for test in results.test]
+    if any(scored):
+        return "finished" if all(scored) else "partial"
+    states = {run.status for run in row.runs}
+    for state in (RunState.FAILED, RunState.RUNNING):
+        if state in states:
+            return str(state)
+    return "not scored" if RunState.FINISHED in states else "not run"
+
+
+def problems(row: RowResult, results: Results) -> tuple[str, ...]:
+    """Return a line for every run of a row that has no number, or not on every test set, or a broken picture."""
+    lines = [line for run in row.runs for line in _problems_of(run, results)]
+    return tuple(dict.fromkeys(lines)) or (() if row.runs else ("No run is planned for this row.",))
+
+
+def _problems_of(run: RunResult, results: Results) -> list[str]:
+    if run.status is RunState.FAILED:
+        return [f"{run.name} failed: {run.error.rstrip('.') or 'no reason recorded'}."]
+    if run.status is RunState.RUNNING:
+        last = run.curve[-1].iteration if run.curve else 0
+        return [f"{run.name} has not finished (last validated at iteration {last} of {results.iterations})."]
+    if run.status is RunState.NOT_RUN:
+        return ["Not run yet; run the experiment again to train what is missing."]
+    lines = []
+    for test in results.test:
+        count = run.scored_faces(test, results.protocol)
+        if count != test.faces:
+            lines.append(f"{run.name} is scored on {count} of the {test.faces} faces of {test.dataset}.")
+        if broken := run.broken.get(test.fingerprint, ()):
+            lines.append(
+                f"{run.name}: the output holds NaN or infinity on {len(broken)} of the {test.faces} faces of "
+                f"{test.dataset}, scored with NaN as black and infinity as the end of the range."
+            )
+    return lines
+
+
+def _settings(changes: Mapping[str, Any]) -> str:
+    """Return settings in words, e.g. "learning_rate 1e-05, augment rot90 True"."""
+    return ", ".join(
+        f"{name} {_settings(value) if isinstance(value, Mapping) else value}" for name, value in changes.items()
+    )

@@ -1,0 +1,252 @@
+"""Tables 1, 2 and 3: from scores an image to the numbers, what stands beside them, and what a row without one shows."""
+
+from __future__ import annotations
+
+import math
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bench.analysis.results import Results, read_results
+from bench.core.files import read_csv, read_json, write_csv
+from bench.report.table import Cell, Row, Table
+from bench.report.tables import ablation_table, comparison_table, realworld_table
+from bench.runs.store import SCORE
+from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, rows_of_table_1, run_name
+
+REAL = ("widerface", "webface")
+WIDE = {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"}
+FACES = tuple(
+    "abcdefghijklmn"
+)  # Wilcoxon's p with Holm's correction takes 10; of fewer than 14 with ties it takes a second
+STAND_IN = "All-Age-Faces stands in for WebFace."
+DASH = "–"  # noqa: RUF001
+
+
+def photos(
+    folder: Path,
+    tests: tuple[str, ...] = ("celeba", "helen", "lfw", *REAL),
+    seeds: tuple[int, ...] = (0,),
+    rows: Sequence[dict[str, Any]] | None = None,
+) -> Path:
+    """Write results on `tests`; those of REAL have no truth and NIQE of 50 less the PSNR that would be there."""
+    audit = {"dataset": "webface", "title": "WebFace", "stands_for": STAND_IN, "splits": {}, "paper": {}, "leakage": []}
+    fabricate(
+        folder,
+        images=FACES,
+        faces=0,
+        tests=tests,
+        seeds=seeds,
+        rows=rows,
+        metrics=["psnr", "ssim", "niqe-pooled"],
+        audits=[audit] if "webface" in tests else [],
+    )
+    for path in folder.glob("*/scores.csv"):
+        rows = []
+        for row in read_csv(path, SCORE):
+            if row["dataset"] not in REAL:
+                rows.append(row)
+            elif row["metric"] == "psnr":
+                rows.append({**row, "metric": "niqe-pooled", "value": str(50 - float(row["value"]))})
+        write_csv(path, SCORE, rows)
+    described = read_json(folder / "experiment.json")["test"]
+    change(folder / "experiment.json", test=[{**one, "truth": one["dataset"] not in REAL} for one in described])
+    return folder
+
+
+def there(draw: Table | None) -> Table:
+    assert draw is not None
+    return draw
+
+
+def cells_on(table: Table, method: str, dataset: str) -> dict[str, Cell]:
+    row = next(row for row in table.rows if row.method == method)
+    pairs = zip(table.columns, row.cells, strict=True)
+    return {column.key: cell for column, cell in pairs if column.dataset == dataset}
+
+
+def published(found: dict[str, Cell]) -> tuple[object, object]:
+    return found["published_psnr"].value, found["published_ssim"].value
+
+
+def table_of(folder: Path) -> Table:
+    return ablation_table(read_results(folder))
+
+
+def row_of(table: Table, method: str) -> Row:
+    return next(row for row in table.rows if row.method == method)
+
+
+def cell_of(table: Table, method: str, key: str) -> Cell:
+    return row_of(table, method).cells[[column.key for column in table.columns].index(key)]
+
+
+def footnotes_of(table: Table, method: str) -> list[str]:
+    return [table.footnotes[index] for index in row_of(table, method).footnotes]
+
+
+def test_mean_over_images_then_over_seeds(tmp_path: Path) -> None:
+    # Means over images 21, 25 and 26: over seeds 24, and a standard deviation of sqrt((9 + 1 + 4) / 2).
+    values = {0: (20.0, 22.0), 1: (24.0, 26.0), 2: (23.0, 29.0)}
+    folder = fabricate(tmp_path, seeds=(0, 1, 2), images=("a", "b"), psnr=lambda method, seed, i: values[seed][i])
+    path = folder / run_name("msfnet-1") / "scores.csv"
+    kept = read_csv(path, SCORE)
+    others = {"fingerprint": "another", "protocol": "another", "dataset": "another", "metric": "another"}
+    write_csv(path, SCORE, [*kept, *({**kept[0], "value": 99, key: value} for key, value in others.items())])
+
+    table = table_of(folder)
+    cell = cell_of(table, "msfnet-1", "psnr")
+    assert cell.value == pytest.approx(24.0, abs=1e-12)
+    assert cell.spread == pytest.approx(math.sqrt(7), abs=1e-12)
+    assert cell.text == "24.000 ± 2.646"
+    assert cell_of(table, "msfnet-1", "ssim").text == "0.4800 ± 0.0529"
+    source = cell.provenance
+    assert source is not None
+    assert source.runs == tuple(run_name("msfnet-1", seed) for seed in (0, 1, 2))
+    assert (source.fingerprint, source.images, source.seeds, source.protocol) == (FINGERPRINT, 2, 3, "sparnet")
+    assert cell_of(table, "bicubic", "psnr").text == "21.000", "one run has no standard deviation"
+
+
+def test_how_a_row_without_its_number_shows(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path)
+    scores = folder / run_name("msfnet-2") / "scores.csv"
+    write_csv(scores, SCORE, [row for row in read_csv(scores, SCORE) if row["image"] != "face-1"])
+    change(folder / run_name("msfnet-3") / "run.json", status="failed", error="OutOfMemory:\n  1 | 2 GiB.")
+    change(folder / run_name("msfnet-4") / "run.json", status="running")
+    shutil.rmtree(folder / run_name("msfnet-5"))
+    (folder / run_name("msfnet-6") / "run.json").unlink()
+    (folder / run_name("msfnet-7") / "scores.csv").unlink()
+    scores = folder / run_name("msfnet-8") / "scores.csv"
+    write_csv(scores, SCORE, read_csv(scores, SCORE)[:-1])
+
+    table = table_of(folder)
+    expected = {
+        "msfnet-2": ("not scored", f"{run_name('msfnet-2')} is scored on 2 of the 3 faces of synthfaces."),
+        "msfnet-3": ("failed", f"{run_name('msfnet-3')} failed: OutOfMemory: 1 | 2 GiB."),
+        "msfnet-4": (
+            "running",
+            f"{run_name('msfnet-4')} has not finished (last validated at iteration 200 of 200).",
+        ),
+        "msfnet-5": ("not run", "Not run yet; run the experiment again to train what is missing."),
+        "msfnet-6": ("not run", "Not run yet; run the experiment again to train what is missing."),
+        "msfnet-7": ("not scored", f"{run_name('msfnet-7')} is scored on 0 of the 3 faces of synthfaces."),
+    }
+    for method, (status, footnote) in expected.items():
+        row = row_of(table, method)
+        assert (row.status, row.cells[0].text) == (status, f"Model {method[-1]} ({status})")
+        assert footnotes_of(table, method) == [footnote]
+        for key in ("psnr", "ssim"):
+            cell = cell_of(table, method, key)
+            assert (cell.text, cell.value, cell.provenance, cell.emphasis) == (DASH, None, None, "")
+        assert cell_of(table, method, "published_psnr").text.startswith("27.")
+    assert len(table.footnotes) == 5, "two rows share one"
+    assert [cell_of(table, "msfnet-8", key).text for key in ("psnr", "ssim")] == ["39.000", DASH], "one SSIM is missing"
+    assert cell_of(table, "msfnet-3", "parameters").text == DASH, "nothing of a failed run counts"
+    assert (row_of(table, "msfnet-1").status, footnotes_of(table, "msfnet-1")) == ("finished", [])
+
+
+def test_a_broken_picture_is_said_beside_the_number(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path)
+    change(folder / run_name("msfnet-8") / "run.json", broken={FINGERPRINT: ["face-1"], "another": ["x", "y"]})
+    table = table_of(folder)
+    assert (row_of(table, "msfnet-8").status, cell_of(table, "msfnet-8", "psnr").text) == ("finished", "39.000")
+    (footnote,) = footnotes_of(table, "msfnet-8")
+    assert footnote.startswith(f"{run_name('msfnet-8')}: the output holds NaN or infinity on 1 of the 3 faces of synth")
+
+
+def test_a_row_with_some_of_its_seeds_keeps_its_number(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, seeds=(0, 1))
+    change(folder / run_name("msfnet-1", 1) / "run.json", status="failed", error=None)
+    table = table_of(folder)
+    row, cell = row_of(table, "msfnet-1"), cell_of(table, "msfnet-1", "psnr")
+    assert (row.status, row.cells[0].text, cell.text) == ("partial", "Model 1", "32.000")
+    assert cell.provenance is not None and cell.provenance.runs == (run_name("msfnet-1", 0),)
+    assert footnotes_of(table, "msfnet-1") == [f"{run_name('msfnet-1', 1)} failed: no reason recorded."]
+
+
+def test_published_numbers_and_costs_stand_in_their_rows(tmp_path: Path) -> None:
+    table = table_of(fabricate(tmp_path))
+    shown = {row.method: [cell.text for cell in row.cells] for row in table.rows}
+    costs = ["10.519", "7.130", "0.250"]  # parameters, multiply-adds, time
+    gain = "-11.000 [-11.000, -11.000]"
+    assert shown["bicubic"][1:] == ["", "", "", "21.000", gain, "0.4200", "24.138", "0.681", "0", "0", "<0.001"]
+    assert shown["sparnet"][1:4] + shown["sparnet"][7:9] == ["", "", "", "27.401", "0.818"]
+    assert shown["msfnet-1"][4:7] == ["32.000", "", "0.6400"], "the baseline gains nothing over itself"
+    gain = "+5.000 [+5.000, +5.000]"
+    assert shown["msfnet-6"] == ["Model 6", "✓", "", "✓", "37.000", gain, "0.7400", "27.684", "0.828", *costs]
+    assert cell_of(table, "msfnet-6", "parameters").value == 10_518_867
+
+
+def test_measured_and_published_stand_side_by_side(tmp_path: Path) -> None:
+    results = read_results(photos(tmp_path, seeds=(0, 1)))
+    table = there(comparison_table(results))
+    assert list(dict.fromkeys(column.dataset for column in table.columns if column.dataset)) == [
+        "celeba",
+        "helen",
+        "lfw",
+    ]
+    assert [row.method for row in table.rows] == [row.method for row in results.rows]
+    ours = cells_on(table, "msfnet-8", "lfw")
+    assert ours["psnr"].text == "44.750 ± 0.354" and ours["psnr"].value == pytest.approx(44.75)
+    assert published(ours) == (29.165, 0.838), "Model 8 is the paper's own network"
+    assert published(cells_on(table, "sparnet", "celeba")) == (27.167, 0.789)
+    assert published(cells_on(table, "bicubic", "helen")) == (24.138, 0.681)
+    assert published(cells_on(table, "msfnet-3", "helen")) == (None, None), "Table 1 is not Table 2"
+    assert ours["psnr"].provenance is not None and ours["psnr"].provenance.dataset == "lfw"
+    assert ours["psnr"].emphasis and not cells_on(table, "bicubic", "lfw")["psnr"].emphasis
+    assert "lfw (14 faces" in table.caption and "widerface" not in table.caption
+
+
+def test_without_a_truth_niqe_alone_and_its_caveats(tmp_path: Path) -> None:
+    table = there(realworld_table(read_results(photos(tmp_path))))
+    assert [column.key for column in table.columns if column.dataset == "webface"] == ["niqe-pooled", "published_niqe"]
+    ours = cells_on(table, "msfnet-8", "webface")
+    assert (ours["niqe-pooled"].value, ours["published_niqe"].value) == (5.5, 11.8835)
+    assert ours["niqe-pooled"].emphasis == "tie" and not cells_on(table, "bicubic", "webface")["niqe-pooled"].emphasis
+    notes = " ".join(table.notes)
+    assert STAND_IN in notes and "only the order of the methods" in notes and "Lower is better: NIQE (pooled)" in notes
+    assert "one 96x96 block" in notes
+
+
+def test_a_widened_network_has_nothing_published(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, rows=[*rows_of_table_1(), WIDE], tests=("celeba", "helen"))
+    table = there(comparison_table(read_results(folder)))
+    wide = dict(zip([column.key for column in table.columns], table.rows[-1].cells, strict=True))
+    assert (wide["model"].text, wide["published_psnr"].value) == ("SPARNet-wide", None)
+    assert "SPARNet-wide: sparnet, widened to the size of Model 8." in table.notes
+
+
+def test_sets_that_the_paper_does_not_have_stand_alone(tmp_path: Path) -> None:
+    table = there(comparison_table(read_results(fabricate(tmp_path, tests=("mine", "yours")))))
+    assert [column.key for column in table.columns] == ["model", *("psnr", "ssim") * 2]
+    assert "Published" not in " ".join(table.notes)
+
+
+def test_one_test_set_has_neither(tmp_path: Path) -> None:
+    results = read_results(fabricate(tmp_path))
+    assert comparison_table(results) is None and realworld_table(results) is None
+
+
+@pytest.mark.parametrize(("tests", "shown"), [(("celeba", "helen"), "helen"), (("lfw", "celeba"), "lfw")])
+def test_table_1_shows_one_set(tmp_path: Path, tests: tuple[str, ...], shown: str) -> None:
+    results: Results = read_results(photos(tmp_path, tests))
+    table = ablation_table(results)
+    assert {column.dataset for column in table.columns} == {"", shown}
+    assert f"tested on {shown} (14 faces" in table.caption
+    assert [column.key for column in table.columns].count("psnr") == 1
+
+
+def test_a_set_that_is_not_scored_yet_shows_as_such(tmp_path: Path) -> None:
+    folder = photos(tmp_path)
+    path = folder / run_name("msfnet-8") / "scores.csv"
+    write_csv(path, SCORE, [row for row in read_csv(path, SCORE) if row["dataset"] != "lfw"])
+    table = there(comparison_table(read_results(folder)))
+    row = next(row for row in table.rows if row.method == "msfnet-8")
+    assert (row.status, cells_on(table, "msfnet-8", "lfw")["psnr"].value) == ("partial", None)
+    assert cells_on(table, "msfnet-8", "celeba")["psnr"].value == pytest.approx(44.5)
+    assert [table.footnotes[place] for place in row.footnotes] == [
+        f"{run_name('msfnet-8')} is scored on 0 of the 14 faces of lfw."
+    ]
