@@ -18,8 +18,13 @@ from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run
 
 FIRST = {"table1.md", "table1.tex", "table1.csv", "table1.html", "fig6.png", "fig6.pdf", "faces.webp"}
 KINDS = ("md", "tex", "csv", "html")
-PAGES = {"metrics.md", "image-by-image.md", "factorial.md", "capacity-control.md"}
-TABLES = {f"{name}.{ending}" for name in ("means", "gains", "images", "effects", "capacity") for ending in KINDS}
+PAGES = {"metrics.md", "image-by-image.md", "factorial.md", "capacity-control.md", "sensitivity.md"}
+_SENSITIVITY = [f"sensitivity-{metric}{gain}" for metric in ("psnr", "ssim") for gain in ("", "-gain")]
+TABLES = {
+    f"{name}.{ending}"
+    for name in ("means", "gains", "images", "effects", "capacity", *_SENSITIVITY)
+    for ending in KINDS
+}
 PICTURES = {f"{name}.{ending}" for name in ("effects", "capacity") for ending in ("png", "pdf")}
 FILES = {"index.md"} | FIRST | PAGES | TABLES | PICTURES
 RUN = run_name("msfnet-8")
@@ -39,10 +44,13 @@ def few_rows() -> list[dict[str, object]]:
 
 
 def test_the_same_results_give_the_same_bytes_without_torch(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "results", seeds=(0, 1), images=("a", "b"))
+    folder = fabricate(tmp_path / "results", seeds=(0, 1), images=("a", "b"), faces=1, protocols=("sparnet", "rgb"))
+    (folder / RUN / "run.json").unlink()
+    change(folder / run_name("msfnet-7", 1) / "run.json", status="failed", error="ran out of <memory>")
     before = contents(folder)
     written = build_report(folder, tmp_path / "first")
-    assert {path.name for path in written} == set(contents(tmp_path / "first")) == FILES
+    there = contents(tmp_path / "first")
+    assert {path.name for path in written} == set(there) == FILES
     code = (
         "import sys; from pathlib import Path; from bench.report.build import build_report\n"
         f"build_report(Path({str(folder)!r}), Path({str(tmp_path / 'second')!r}))\n"
@@ -51,8 +59,17 @@ def test_the_same_results_give_the_same_bytes_without_torch(tmp_path: Path) -> N
     subprocess.run(
         [sys.executable, "-c", code], check=True, env={**os.environ, "PYTHONHASHSEED": "1", "TZ": "Asia/Tokyo"}
     )
-    assert contents(tmp_path / "first") == contents(tmp_path / "second")
+    assert there == contents(tmp_path / "second")
     assert contents(folder) == before, "the results are only read"
+
+    pages = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "first").glob("*.md")}
+    linked = {name: links(text) for name, text in pages.items()}
+    assert set().union(*linked.values()) == set(there), "all that is there is linked, and no more"
+    assert linked["index.md"] == FIRST | PAGES
+    index = pages["index.md"]
+    runs = [name for row in read_json(folder / "experiment.json")["rows"] for name in row["runs"]]
+    assert len(runs) == 19 and all(f"`{name}`" in index for name in runs)
+    assert r"ran out of \<memory>" in index and "Model 8 [" in index and pages["table1.md"].strip() in index
 
 
 def test_a_report_that_is_up_to_date_is_left_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -74,20 +91,6 @@ def test_a_report_that_is_up_to_date_is_left_alone(tmp_path: Path, monkeypatch: 
     assert all(path.exists() for path in build_report(folder, out))
 
 
-def test_the_page_names_every_run_and_links_what_is_there(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "results", seeds=(0, 1), images=("a",))
-    (folder / RUN / "run.json").unlink()
-    change(folder / run_name("msfnet-7", 1) / "run.json", status="failed", error="ran out of <memory>")
-    build_report(folder, tmp_path / "report")
-    text = (tmp_path / "report" / "index.md").read_text(encoding="utf-8")
-    runs = [name for row in read_json(folder / "experiment.json")["rows"] for name in row["runs"]]
-    assert len(runs) == 19
-    assert all(f"`{name}`" in text for name in runs)
-    assert links(text) == FIRST | PAGES
-    assert r"ran out of \<memory>" in text and "Model 8 [" in text
-    assert (tmp_path / "report" / "table1.md").read_text(encoding="utf-8").strip() in text
-
-
 def test_what_has_nothing_to_show_is_neither_written_nor_left(tmp_path: Path) -> None:
     folder = fabricate(tmp_path / "results", rows=few_rows(), images=("a",))
     build_report(folder, tmp_path / "report")
@@ -104,20 +107,14 @@ def test_what_has_nothing_to_show_is_neither_written_nor_left(tmp_path: Path) ->
 
 
 def test_pages_of_other_test_sets_do_not_stay(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "results", images=("a", "b"), tests=("celeba", "lfw"))
+    folder = fabricate(tmp_path / "results", rows=few_rows(), images=("a", "b"), tests=("celeba", "lfw"), faces=0)
     build_report(folder, tmp_path / "report")
-    assert {"effects-celeba.png", "effects-lfw.tex", "gains-lfw.csv"} <= set(contents(tmp_path / "report"))
-    build_report(fabricate(tmp_path / "results", images=("a", "b")), tmp_path / "report")
-    assert set(contents(tmp_path / "report")) == FILES
-
-
-def test_every_page_links_what_is_there(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path / "results", images=("a", "b"), protocols=("sparnet", "rgb"))
-    build_report(folder, tmp_path / "report")
-    there = set(contents(tmp_path / "report"))
-    pages = {path: links(path.read_text(encoding="utf-8")) for path in (tmp_path / "report").glob("*.md")}
-    assert all(linked <= there for linked in pages.values())
-    assert set().union(*pages.values()) == there
+    assert {"table2.csv", "means-celeba.tex", "means-lfw.csv"} <= set(contents(tmp_path / "report"))
+    written = build_report(
+        fabricate(tmp_path / "results", rows=few_rows(), images=("a", "b"), faces=0), tmp_path / "report"
+    )
+    assert set(contents(tmp_path / "report")) == {path.name for path in written}
+    assert not {"table2.csv", "means-lfw.csv"} & {path.name for path in written}
 
 
 def cut(path: Path) -> None:
