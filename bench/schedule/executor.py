@@ -73,7 +73,17 @@ def execute(
 
         gpus = _gpus_per_run(chosen, faces, device, options)
         share = Share(gpus, 1 if gpus else local.threads_each(jobs))
-        ended = ray_tune.execute(chosen, faces, options, share, samples=samples, quiet=quiet, complete=complete)
+        ended = ray_tune.execute(
+            chosen,
+            faces,
+            share,
+            address=options.address,
+            storage=options.storage,
+            jobs=options.jobs,
+            samples=samples,
+            quiet=quiet,
+            complete=complete,
+        )
     outcomes |= dict(zip(left, ended, strict=True))
     return [outcomes[index] for index in range(len(row_runs))]
 

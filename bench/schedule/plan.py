@@ -4,32 +4,44 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
+import torch
+from tabulate import tabulate
+
+from bench.core.errors import UserError
+from bench.core.provenance import code_of, describe_device
+from bench.models import registry
+from bench.models.cost import seconds_per_image
+from bench.models.memory import memory_there_is
 from bench.runs.complete import unscored
+from bench.runs.evaluate import low_resolution, to_tensor
+from bench.runs.records import RunState
+from bench.runs.train import probe
 from bench.schedule.executor import ExecutionOptions, failed_before
 from bench.schedule.local import choose_jobs, threads_each
 
 if TYPE_CHECKING:
-    import torch
-
     from bench.runs.experiment import Faces, Job, RowRun
 
-_Speed = tuple[float, float, float]
-State = Literal["cached", "score", "resume", "to do", "failed"]
+_Cost = tuple[float, float, float]  # seconds of a training iteration and of one image scored, memory (MiB)
 DEFAULT = ExecutionOptions()
 _CHANGED = "kept, though its network's code has changed since; delete the folder to train it again"
+_HEAD = ("row", "seed", "state", "iterations", "s/iteration", "MiB", "minutes")
 
 
 @dataclass(frozen=True)
 class PlannedRun:
-    """One run: what there is of it, what is left to do, how long that takes and the memory it needs (MiB)."""
+    """One run: what there is of it, what is left to do, how long that takes and the memory it needs (MiB).
+
+    The state "trained" means that scores are missing, "interrupted" that training goes on from its last state.
+    """
 
     label: str
     method: str
     seed: int
     run: str
-    state: State
+    state: RunState
     iterations: int
     seconds_per_iteration: float
     memory: float
@@ -41,7 +53,7 @@ class Plan:
     """All runs of a job in order; `seconds` is the expected time of what is left, `jobs` runs side by side.
 
     `fit` is how many runs as large as the largest the memory holds side by side (0: not known), and `gpus` for how many
-    devices like this one the time is told too. `warnings` name runs that are kept although the code of their network
+    devices like this one the time is given too. `warnings` name runs that are kept although the code of their network
     has changed since.
     """
 
@@ -62,25 +74,26 @@ class Plan:
 
     def to_text(self) -> str:
         """Return the plan as a table for a terminal."""
-        wide = max(18, *(len(run.label) for run in self.runs))
-        head = (
-            f"{'row':<{wide}} {'seed':>4} {'state':<7} {'iterations':>10} {'s/iteration':>12} {'MiB':>7} {'minutes':>8}"
-        )
-        lines = [f"{self.name}: {len(self.runs)} runs on {self.device}", head, "-" * len(head)]
-        for run in self.runs:
-            speed = f"{run.seconds_per_iteration:.3f}" if run.seconds_per_iteration else "-"
-            count = str(run.iterations) if run.iterations else "-"
-            memory = f"{run.memory:.0f}" if run.memory else "-"
-            lines.append(
-                f"{run.label:<{wide}} {run.seed:>4} {run.state:<7} {count:>10} {speed:>12} {memory:>7} "
-                f"{run.seconds / 60:>8.1f}"
+        body = [
+            (
+                run.label,
+                run.seed,
+                run.state,
+                run.iterations or "-",
+                f"{run.seconds_per_iteration:.3f}" if run.seconds_per_iteration else "-",
+                f"{run.memory:.0f}" if run.memory else "-",
+                f"{run.seconds / 60:.1f}",
             )
-        return "\n".join([*lines, *self._sum(), *self.warnings])
+            for run in self.runs
+        ]
+        align = ("left", "right", "left", "right", "right", "right", "right")
+        table = tabulate(body, _HEAD, tablefmt="simple", disable_numparse=True, colalign=align)
+        return "\n".join([f"{self.name}: {len(self.runs)} runs on {self.device}", table, *self._sum(), *self.warnings])
 
     def _sum(self) -> list[str]:
         """Return the lines that add up."""
         if not any(run.seconds for run in self.runs):
-            failed = any(run.state == "failed" for run in self.runs)
+            failed = any(run.state is RunState.FAILED for run in self.runs)
             return ["nothing to do but what failed before: --retry-failed" if failed else "all done before"]
         side = f", {self.jobs} runs side by side" if self.jobs > 1 else ""
         lines = [f"expected: {_duration(self.seconds)}{side}"]
@@ -100,28 +113,25 @@ def make_plan(
     row_runs: Sequence[RowRun],
     faces: Faces,
     device: torch.device,
-    how: ExecutionOptions = DEFAULT,
+    options: ExecutionOptions = DEFAULT,
     *,
     most: float = 1.0,
     gpus: int = 1,
 ) -> Plan:
-    """Measure ten iterations of each method that has something left to train (or `most` seconds of it), and add up.
+    """Measure ten iterations of each network that has something left to train (or `most` seconds of it), and add up.
 
-    Measured with the threads that each of the runs side by side will have, one after the other. The time is told for
+    Measured with the threads that each of the runs side by side will have, one after the other. The time is given for
     `gpus` devices like this one, too.
     """
-    import torch
-
-    from bench.core.provenance import describe_device
-
-    jobs = choose_jobs(how.jobs, len(row_runs), device)
-    speeds: dict[str, _Speed] = {}
+    jobs = choose_jobs(options.jobs, len(row_runs), device)
+    costs: dict[str, _Cost] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(threads_each(jobs))
     try:
-        runs = tuple(_plan_run(row_run, faces, device, how, speeds, most) for row_run in row_runs)
+        runs = tuple(_plan_run(row_run, faces, device, options, costs, most) for row_run in row_runs)
     finally:
         torch.set_num_threads(threads)
+    largest = max((run.memory for run in runs), default=0.0)
     return Plan(
         name=job.name,
         profile=job.profile_name,
@@ -130,35 +140,37 @@ def make_plan(
         jobs=jobs,
         runs=runs,
         seconds=sum(run.seconds for run in runs) / jobs,
-        fit=_fit(runs, device),
+        fit=int(memory_there_is(device) / largest) if largest else 0,
         gpus=gpus,
         warnings=tuple(f"{row_run.run.folder}: {_CHANGED}" for row_run in row_runs if _has_changed(row_run)),
     )
 
 
 def _plan_run(
-    row_run: RowRun, faces: Faces, device: torch.device, how: ExecutionOptions, speeds: dict[str, _Speed], most: float
+    row_run: RowRun,
+    faces: Faces,
+    device: torch.device,
+    options: ExecutionOptions,
+    costs: dict[str, _Cost],
+    most: float,
 ) -> PlannedRun:
     config = row_run.run.config
-    total = config.training.iterations if config.training else 0
-    state: State
-    missing = unscored(row_run, faces)
-    if failed_before(row_run, how):
-        state, left, missing = "failed", 0, []
+    training, missing, left = config.training, unscored(row_run, faces), 0
+    step = image = memory = 0.0
+    if failed_before(row_run, options):
+        state, missing = RunState.FAILED, []
     elif row_run.run.trained:
-        state, left = "score" if missing else "cached", 0
+        state = RunState.TRAINED if missing else RunState.CACHED
     else:
-        left = total - _done(row_run)
-        state = "resume" if left < total else "to do"
-    step = forward = memory = 0.0
-    if left:
+        assert training is not None  # else it would count as trained
+        left = training.iterations - _done(row_run)
+        state = RunState.INTERRUPTED if left < training.iterations else RunState.NOT_RUN
         key = f"{config.method}{config.options}"
-        if key not in speeds:
-            speeds[key] = _measure(row_run, faces, device, most)
-        step, forward, memory = speeds[key]
-    validations = left // config.training.validate_every if config.training else 0
+        if key not in costs:
+            costs[key] = _measure(row_run, faces, device, most)
+        step, image, memory = costs[key]
+    validated = left // training.validate_every * faces.sizes.val if training else 0
     scored = sum(test.count for test in missing)
-    seconds = left * step + forward * (validations * faces.sizes.val + scored)
     return PlannedRun(
         label=row_run.label,
         method=config.method,
@@ -168,15 +180,12 @@ def _plan_run(
         iterations=left,
         seconds_per_iteration=round(step, 4),
         memory=round(memory, 1),
-        seconds=round(seconds, 1),
+        seconds=round(left * step + image * (validated + scored), 1),
     )
 
 
 def _has_changed(row_run: RowRun) -> bool:
     """Tell whether a run was made, or begun, by other code than its method has now."""
-    from bench.core.provenance import code_of
-    from bench.models import registry
-
     config, code = row_run.run.config, row_run.run.record().code
     try:
         return code is not None and code != code_of(registry.build(config.method, config.options))
@@ -186,8 +195,6 @@ def _has_changed(row_run: RowRun) -> bool:
 
 def _done(row_run: RowRun) -> int:
     """Return how many iterations a run's saved state holds; a damaged state is reported when the run starts."""
-    from bench.core.errors import UserError
-
     try:
         state = row_run.run.load_state()
     except UserError:
@@ -195,16 +202,11 @@ def _done(row_run: RowRun) -> int:
     return int(state["iteration"]) if state else 0
 
 
-def _measure(row_run: RowRun, faces: Faces, device: torch.device, most: float) -> _Speed:
-    """Return seconds of a training iteration, seconds of one image scored and memory; zeros for a method that fails.
+def _measure(row_run: RowRun, faces: Faces, device: torch.device, most: float) -> _Cost:
+    """Measure what a network costs; nothing for one that fails.
 
     What is wrong with it is told when its run fails, and the other rows are planned all the same.
     """
-    from bench.models import registry
-    from bench.models.cost import seconds_per_image
-    from bench.runs.evaluate import low_resolution, to_tensor
-    from bench.runs.train import probe
-
     config = row_run.run.config
     try:
         found = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device, most=most)
@@ -213,11 +215,3 @@ def _measure(row_run: RowRun, faces: Faces, device: torch.device, most: float) -
         return found.seconds, seconds_per_image(model, lr, least_seconds=0), found.memory
     except Exception:
         return 0.0, 0.0, 0.0
-
-
-def _fit(runs: Sequence[PlannedRun], device: torch.device) -> int:
-    """Return how many runs as large as the largest the memory holds; 0 where that is not known."""
-    from bench.models.memory import memory_there_is
-
-    largest = max((run.memory for run in runs), default=0.0)
-    return int(memory_there_is(device) / largest) if largest else 0

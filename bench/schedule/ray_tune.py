@@ -31,7 +31,6 @@ from bench.schedule.storage import Storage
 
 if TYPE_CHECKING:
     from bench.runs.experiment import Faces, RowRun
-    from bench.schedule.executor import ExecutionOptions
     from bench.schedule.local import Complete
 
 log = logging.getLogger("fsr")
@@ -60,34 +59,36 @@ class Task:
 def execute(
     row_runs: Sequence[RowRun],
     faces: Faces,
-    options: ExecutionOptions,
     share: Share,
     *,
+    address: str,
+    storage: str,
+    jobs: int,
     samples: int,
     quiet: bool = False,
     complete: Complete = complete,
 ) -> list[Outcome]:
-    """Bring every run to its end by `complete` on Ray's cluster, `options.jobs` at most at a time.
+    """Bring every run to its end by `complete` on the cluster at `address` ("": on this machine), `jobs` at a time.
 
-    Runs go on in the results folder or, where `options.storage` names another place, there; then the results folder
-    gets a copy. Runs that had too little memory are tried again with twice the share. Raises UserError when Ray is
-    missing or cannot be reached, when the cluster has less than one share, and when its nodes do not see the results
-    folder or the storage cannot be written; Interrupted when asked to stop.
+    With 0 `jobs` there are as many at a time as fit. Runs go on in the results folder or, where `storage` names another
+    place, there; then the results folder gets a copy. Runs that had too little memory are tried again with twice the
+    share. Raises UserError when Ray is missing or cannot be reached, when the cluster has less than one share, and when
+    its nodes do not see the results folder or the storage cannot be written; Interrupted when asked to stop.
     """
-    storage = Storage(options.storage) if options.storage else None
-    if storage:
-        storage.check()
-        _fetch(storage, row_runs)
+    kept = Storage(storage) if storage else None
+    if kept:
+        kept.check()
+        _fetch(kept, row_runs)
     before = [is_complete(row_run, faces) for row_run in row_runs]
     left = [index for index, done in enumerate(before) if not done]
     reports: dict[int, Mapping[str, Any]] = {}
     if left:
-        with connected(options.address) as ray, _token(row_runs) as token:
+        with connected(address) as ray, _token(row_runs) as token:
             check_share(ray, share)
             absolute = tuple(_with_absolute_path(row_run) for row_run in row_runs)
             plugins = named_plugins()
-            task = Task(absolute, pack(faces, ray), share, samples, plugins, token, storage, complete)
-            reports = _execute(ray, task, left, options.jobs, quiet)
+            task = Task(absolute, pack(faces, ray), share, samples, plugins, token, kept, complete)
+            reports = _execute(ray, task, left, jobs, quiet)
     return [_outcome(row_runs[i], faces, before[i], reports.get(i, {})) for i in range(len(row_runs))]
 
 

@@ -74,7 +74,7 @@ def test_run_trains_scores_reports_and_then_has_nothing_to_do(
 ) -> None:
     first = run_json(["run", *job, "--plan"], capsys)
     assert [run["status"] for run in first["runs"]] == ["finished"] * 3
-    assert {run["state"] for run in first["plan"]["runs"]} == {"score", "to do"}
+    assert {run["state"] for run in first["plan"]["runs"]} == {"trained", "not run"}
     report = paths.reports() / "small-short-mine"
     table = (report / "table1.md").read_text()
     for word in ("Bicubic", "Narrow", "Tiny", "sparnet", "mine"):
