@@ -37,7 +37,9 @@ if TYPE_CHECKING:
 FEATURES = 36
 BLOCK, STRIDE = 96, 32  # pixels; NIQE's own blocks, and how far apart niqe-pooled lays them
 PARAMETERS = Path(__file__).with_name("niqe_parameters.json")
-_LUMA = (0.299, 0.587, 0.114)
+_LUMA = (299, 587, 114)  # thousandths
+_AT_ONCE = 8 * 96 * 96  # pixels of blocks, whose float64 copies stay in a core's cache
+_SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
 _SHAPES = (0.2, 10.0, 0.001)  # from, to, step of the shape parameters that are tried
 _FLAT = 1e-9  # levels: what arithmetic leaves of nothing must not count as a positive or negative value
 _OTHER_BLOCK = "blocks of {0}x{0} against a pristine Gaussian of {1}x{1}"
@@ -111,7 +113,7 @@ def fit(pictures: Iterable[np.ndarray], path: Path, block: int = BLOCK, stride: 
 def _sharp_blocks(picture: np.ndarray, block: int, stride: int) -> np.ndarray:
     """Return the features of the sharp blocks of one picture [1, H, W, 3]: float64 [n, 36]."""
     features = _blocks_of(describe(picture, block, stride))[0]
-    _, deviation = _normalise(_crop(_luma(picture), block, stride))
+    _, deviation = _normalise(_luma(_crop(picture, block, stride)))
     sharp = _cut(deviation, block, stride).mean(dim=(-2, -1))[0].numpy()
     return np.asarray(features[(sharp > _SHARP * sharp.max()) & np.isfinite(features).all(axis=1)])
 
@@ -123,30 +125,32 @@ def describe(pictures: np.ndarray, block: int, stride: int) -> np.ndarray:
     """
     import torch
 
-    luma = _crop(_luma(pictures), block, stride)
-    found = []
-    for scale in (1, 2):
-        normal, _ = _normalise(luma)
-        found.append(_features(_cut(normal, block // scale, stride // scale)))
-        if scale == 1:
-            luma = _halve(luma)
-    return torch.cat(found, -1).flatten(1).numpy()
+    blocks = _length(block, stride, *pictures.shape[1:3]) // FEATURES
+    count = max(1, _AT_ONCE // max(1, blocks * block**2))
+    features = []
+    for start in range(0, len(pictures), count):
+        luma = _luma(_crop(pictures[start : start + count], block, stride))
+        full = _features(_cut(_normalise(luma)[0], block, stride))
+        half = _features(_cut(_normalise(_halve(luma))[0], block // 2, stride // 2))
+        features.append(torch.cat([full, half], -1).flatten(1))
+    return torch.cat(features).numpy()
 
 
 def _luma(pictures: np.ndarray) -> Tensor:
-    """Return full-range luma, rounded: float64 [B, H, W] in [0, 255]."""
+    """Return full-range luma, rounded with ties upward: float64 [B, H, W] in [0, 255]."""
     import torch
 
-    return torch.from_numpy((pictures @ np.array(_LUMA) + 1e-9).round())
+    thousandths = pictures.astype(np.float32) @ np.array(_LUMA, np.float32)  # whole numbers, exact in float32
+    return torch.from_numpy(thousandths.astype(np.float64)).add_(500).div_(1000).floor_()
 
 
-def _crop(luma: Tensor, block: int, stride: int) -> Tensor:
-    """Cut off what no block covers, right and at the bottom."""
-    height, width = luma.shape[-2:]
+def _crop(pictures: np.ndarray, block: int, stride: int) -> np.ndarray:
+    """Cut off what no block covers, right and at the bottom of [B, H, W, 3]."""
+    height, width = pictures.shape[1:3]
     if min(height, width) < block:
         raise UserError(f"NIQE with blocks of {block}x{block} needs larger pictures than {width}x{height}")
     rows, columns = ((side - block) // stride * stride + block for side in (height, width))
-    return luma[..., :rows, :columns]
+    return pictures[:, :rows, :columns]
 
 
 def _cut(values: Tensor, block: int, stride: int) -> Tensor:
@@ -192,12 +196,12 @@ def _features(blocks: Tensor) -> Tensor:
     """Return 18 features of each block [..., h, w]: of the block and of its products with four shifted copies."""
     import torch
 
-    shape, left, right, _ = _fit_gaussian(blocks)
-    found = [shape, (left + right) / 2]
-    for shift in ((0, 1), (1, 0), (1, 1), (1, -1)):
-        shape, left, right, mean = _fit_gaussian(blocks * torch.roll(blocks, shift, dims=(-2, -1)))
-        found += [shape, mean, left, right]
-    return torch.stack(found, -1)
+    shifted = (torch.roll(blocks, shift, dims=(-2, -1)) for shift in _SHIFTS)
+    shape, left, right, mean = _fit_gaussian(torch.stack([blocks, *(blocks * copy for copy in shifted)]))
+    features = [shape[0], (left[0] + right[0]) / 2]
+    for place in range(1, len(shape)):
+        features += [shape[place], mean[place], left[place], right[place]]
+    return torch.stack(features, -1)
 
 
 def _fit_gaussian(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -208,13 +212,14 @@ def _fit_gaussian(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     import torch
 
     ratios, shapes, scales, means = _table()
-    above, below = values.clamp(min=0), values.clamp(max=0)
-    both = [(half.square().sum((-2, -1)), half.count_nonzero((-2, -1))) for half in (below, above)]
-    left, right = ((squares / count).sqrt() for squares, count in both)
-    absolute = (above - below).mean((-2, -1))
-    squares = (both[0][0] + both[1][0]) / (values.shape[-1] * values.shape[-2])
+    halves = [values.clamp(max=0), values.clamp(min=0)]
+    squares = [half.square().sum((-2, -1)) for half in halves]
+    counts = [half.ne_(0).sum((-2, -1)) for half in halves]  # in place, for booleans are slow to make
+    left, right = ((square / count).sqrt() for square, count in zip(squares, counts, strict=True))
+    absolute = values.abs().mean((-2, -1))
+    square = (squares[0] + squares[1]) / (values.shape[-1] * values.shape[-2])
     skew = left / right
-    ratio = absolute.square() / squares * (skew**3 + 1) * (skew + 1) / (skew.square() + 1).square()
+    ratio = absolute.square() / square * (skew**3 + 1) * (skew + 1) / (skew.square() + 1).square()
     place = torch.searchsorted(ratios, ratio.nan_to_num(0)).clamp(1, len(ratios) - 1)
     place = torch.where(ratio - ratios[place - 1] <= ratios[place] - ratio, place - 1, place)
     undefined = ratio.isnan()
@@ -243,14 +248,15 @@ def distances(features: np.ndarray, reference: Pristine) -> np.ndarray:
 
     A picture of one block has a covariance of 0.
     """
-    found = np.full(len(features), np.nan)
+    single = _precision(np.zeros((FEATURES, FEATURES)), reference)
+    values = np.full(len(features), np.nan)
     for place, blocks in enumerate(_blocks_of(features)):
         blocks = blocks[np.isfinite(blocks).all(axis=1)]
         if len(blocks):
-            covariance = np.cov(blocks, rowvar=False) if len(blocks) > 1 else 0.0
-            precision, off = _difference(blocks.mean(axis=0), covariance, reference)
-            found[place] = np.sqrt(off @ precision @ off)
-    return found
+            precision = _precision(np.cov(blocks, rowvar=False), reference) if len(blocks) > 1 else single
+            off = reference.mean - blocks.mean(axis=0)
+            values[place] = np.sqrt(off @ precision @ off)
+    return values
 
 
 def pooled(features: np.ndarray, reference: Pristine) -> np.ndarray:
@@ -266,7 +272,7 @@ def pooled(features: np.ndarray, reference: Pristine) -> np.ndarray:
     if len(every) < 2:
         return np.full(len(features), np.nan)
     mean, covariance = every.mean(axis=0), np.cov(every, rowvar=False)
-    precision, off = _difference(mean, covariance, reference)
+    precision, off = _precision(covariance, reference), reference.mean - mean
     value = float(np.sqrt(off @ precision @ off))
     direction = precision @ off
     along = (blocks - mean) @ direction
@@ -279,10 +285,9 @@ def pooled(features: np.ndarray, reference: Pristine) -> np.ndarray:
     return np.asarray(value + parts - np.nanmean(parts))
 
 
-def _difference(mean: np.ndarray, covariance: Any, reference: Pristine) -> tuple[np.ndarray, np.ndarray]:
-    """Return the inverse of the mean covariance, and how far the means are apart."""
-    precision = np.linalg.pinv((reference.covariance + covariance) / 2, hermitian=True)
-    return precision, reference.mean - mean
+def _precision(covariance: np.ndarray, reference: Pristine) -> np.ndarray:
+    """Return the inverse of the mean of a covariance and the pristine one."""
+    return np.linalg.pinv((reference.covariance + covariance) / 2, hermitian=True)
 
 
 def _length(block: int, stride: int, height: int, width: int) -> int:
