@@ -16,6 +16,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from bench.metrics.learned import WeightFile
+from bench.metrics.parts import in_parts
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
 
 if TYPE_CHECKING:
@@ -98,28 +99,23 @@ def lpips(sr: Tensor, hr: Tensor, stack: Stack, weights: Mapping[str, Tensor]) -
     return found
 
 
-def in_parts(batch: Batch, least: int, compare: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
-    """Compare SR, clamped to [0, 1], with HR some pairs at a time, so that memory does not grow with the batch.
-
-    `compare` maps two float32 [b, 3, H, W] to [b]; without gradients and, on CUDA, in full float32 precision. Raises
-    UnavailableError for pictures with a side under `least`.
-    """
+def _compute(stack: Stack, file: WeightFile, batch: Batch) -> Tensor:
+    """Compare SR, clamped to [0, 1], with HR: without gradients and, on CUDA, in full float32 precision."""
     import torch
 
     assert batch.hr is not None
     height, width = batch.sr.shape[-2:]
-    if min(height, width) < least:
-        raise UnavailableError(f"not defined for {width}x{height} pixels: at least {least}x{least} are needed")
-    count = max(1, _AT_ONCE // (height * width))
-    sr, hr = batch.sr.clamp(0, 1), batch.hr
-    with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-        parts = (slice(start, start + count) for start in range(0, len(sr), count))
-        return torch.cat([compare(sr[part], hr[part]) for part in parts])
-
-
-def _compute(stack: Stack, file: WeightFile, batch: Batch) -> Tensor:
+    if min(height, width) < stack.least:
+        raise UnavailableError(
+            f"not defined for {width}x{height} pixels: at least {stack.least}x{stack.least} are needed"
+        )
     weights = file.tensors(batch.sr.device)
-    return in_parts(batch, stack.least, lambda sr, hr: lpips(sr, hr, stack, weights))
+
+    def score(sr: Tensor, hr: Tensor) -> Tensor:
+        with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
+            return lpips(sr.clamp(0, 1), hr, stack, weights)
+
+    return in_parts(score, (batch.sr, batch.hr), max(1, _AT_ONCE // (height * width)))
 
 
 def _parameters(stack: Stack, file: WeightFile) -> Mapping[str, Any]:

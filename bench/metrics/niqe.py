@@ -29,6 +29,7 @@ import numpy as np
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
 from bench.data.imresize import resize_weights
+from bench.metrics.parts import in_parts
 from bench.metrics.spec import Described, Description
 
 if TYPE_CHECKING:
@@ -123,17 +124,18 @@ def describe(pictures: np.ndarray, block: int, stride: int) -> np.ndarray:
 
     Raises UserError when a picture is smaller than a block.
     """
+    blocks = _length(block, stride, *pictures.shape[1:3]) // FEATURES
+    count = _AT_ONCE // max(1, blocks * block**2)
+    return in_parts(lambda part: _describe(part, block, stride), (pictures,), max(1, count)).numpy()
+
+
+def _describe(pictures: np.ndarray, block: int, stride: int) -> Tensor:
     import torch
 
-    blocks = _length(block, stride, *pictures.shape[1:3]) // FEATURES
-    count = max(1, _AT_ONCE // max(1, blocks * block**2))
-    features = []
-    for start in range(0, len(pictures), count):
-        luma = _luma(_crop(pictures[start : start + count], block, stride))
-        full = _features(_cut(_normalise(luma)[0], block, stride))
-        half = _features(_cut(_normalise(_halve(luma))[0], block // 2, stride // 2))
-        features.append(torch.cat([full, half], -1).flatten(1))
-    return torch.cat(features).numpy()
+    luma = _luma(_crop(pictures, block, stride))
+    full = _features(_cut(_normalise(luma)[0], block, stride))
+    half = _features(_cut(_normalise(_halve(luma))[0], block // 2, stride // 2))
+    return torch.cat([full, half], -1).flatten(1)
 
 
 def _luma(pictures: np.ndarray) -> Tensor:

@@ -111,9 +111,9 @@ class Protocol:
         """
         levels = image.double() * 255
         if self.quantise != "none":
-            levels = levels.round()  # float32 has moved whole levels by a hair
+            levels.round_()  # float32 has moved whole levels by a hair
         if channel.space == "luma":
-            red, green, blue = (levels / 255).unbind(1)
+            red, green, blue = levels.div_(255).unbind(1)
             luma = channel.offset + channel.weights[0] * red + channel.weights[1] * green + channel.weights[2] * blue
             levels = _round(luma, channel.rounding).unsqueeze(1)
         height, width = levels.shape[-2:]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError
@@ -24,10 +25,7 @@ def psnr(sr: Tensor, hr: Tensor, peak: float = 255.0, epsilon: float = 0.0) -> T
 
 
 def _compute(batch: Batch) -> Tensor:
-    rule = batch.protocol
-    assert batch.hr is not None
-    sr, hr = (rule.compared(one, rule.psnr) for one in (batch.sr, batch.hr))
-    return psnr(sr, hr, epsilon=rule.epsilon)
+    return batch.compare(batch.protocol.psnr, partial(psnr, epsilon=batch.protocol.epsilon))
 
 
 METRICS = (

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -104,7 +103,7 @@ class Scorer:
         pairs = zip(*(contents[name] for name in ("sr", *metric.needs)), strict=True)
         found = self._cached(
             [key_of(what, pair) for pair in pairs],
-            lambda wanted: metric.compute(_some(batch, wanted)).double().cpu().numpy()[:, None],
+            lambda wanted: metric.compute(batch.take(wanted)).double().cpu().numpy()[:, None],
         )
         self._parts.setdefault((batch.protocol.name, metric.name), []).append(found[:, 0])
 
@@ -163,11 +162,3 @@ def _unit(pictures: np.ndarray | None, like: Tensor) -> Tensor | None:
     if pictures is None:
         return None
     return torch.from_numpy(np.array(pictures)).to(like.device).permute(0, 3, 1, 2).float() / 255
-
-
-def _some(batch: Batch, places: list[int]) -> Batch:
-    """Return the pictures at `places`."""
-    if len(places) == len(batch.sr):
-        return batch
-    sides = {side: getattr(batch, side) for side in ("sr", "hr", "lr")}
-    return dataclasses.replace(batch, **{side: one[places] for side, one in sides.items() if one is not None})

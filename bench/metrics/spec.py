@@ -8,17 +8,20 @@ once a picture, so that the ground truth of a face set is described once for all
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
 from bench.core.errors import UserError
+from bench.metrics.parts import in_parts
 
 if TYPE_CHECKING:
     import numpy as np
     from torch import Tensor
 
-    from bench.metrics.protocol import Protocol
+    from bench.metrics.protocol import Channel, Protocol
 
+_AT_ONCE = 4 * 128 * 128  # pixels of each side
 Need = Literal["hr", "lr"]
 
 
@@ -40,6 +43,21 @@ class Batch:
     protocol: Protocol
     scale: int = 8
     degradation: str = "pil-bicubic"
+
+    def compare(self, channel: Channel, score: Callable[[Tensor, Tensor], Tensor]) -> Tensor:
+        """Return score(sr, hr) of SR and HR as the protocol compares them in `channel`: float64 [B]."""
+        assert self.hr is not None
+        height, width = self.sr.shape[-2:]
+        count = max(1, _AT_ONCE // (height * width)) if self.sr.device.type == "cpu" else len(self.sr)
+        compared = partial(self.protocol.compared, channel=channel)
+        return in_parts(lambda sr, hr: score(compared(sr), compared(hr)), (self.sr, self.hr), count)
+
+    def take(self, places: list[int]) -> Batch:
+        """Return the pictures at `places`."""
+        if len(places) == len(self.sr):
+            return self
+        hr, lr = (None if side is None else side[places] for side in (self.hr, self.lr))
+        return replace(self, sr=self.sr[places], hr=hr, lr=lr)
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError
@@ -69,10 +70,7 @@ def _band(side: int, window: Window) -> Tensor:
 
 
 def _compute(batch: Batch) -> Tensor:
-    rule = batch.protocol
-    assert batch.hr is not None
-    sr, hr = (rule.compared(one, rule.ssim) for one in (batch.sr, batch.hr))
-    return ssim(sr, hr, window=rule.window)
+    return batch.compare(batch.protocol.ssim, partial(ssim, window=batch.protocol.window))
 
 
 METRICS = (Pairwise("ssim", "SSIM", "", True, 4, ("hr",), "Wang et al. 2004", colour=True, compute=_compute),)
