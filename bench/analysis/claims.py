@@ -10,9 +10,23 @@ import numpy as np
 from bench.analysis.intervals import Estimate, difference
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.analysis.significance import leaders
+from bench.core.errors import UserError, suggest
 from bench.metrics.catalogue import get_metric
 
 Mark = Literal["best", "tie"]
+
+
+def find_row(results: Results, name: str) -> RowResult:
+    """Return the row of this label or method id, in any case; raise UserError for none, naming the nearest, or many."""
+    wanted = name.casefold()
+    rows = [row for row in results.rows if row.label.casefold() == wanted]
+    rows = rows or [row for row in results.rows if row.method.casefold() == wanted]
+    if len(rows) > 1:
+        raise UserError(f"{results.folder}: several rows are '{name}': {', '.join(row.label for row in rows)}")
+    if not rows:
+        known = {word for row in results.rows for word in (row.label, row.method)}
+        raise UserError(f"{results.folder}: no row '{name}': {suggest(name, known)}")
+    return rows[0]
 
 
 def scores_of(

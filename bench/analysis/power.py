@@ -2,6 +2,7 @@
 
 Model: the score of method m, training s, image i is a mean of m, what is hard about i (shared, and gone in the paired
 difference), method x image, training (m, s) and training x image (m, s, i), all but the mean random and independent.
+statsmodels knows the power of a t test, whose margin depends on one variance; this margin depends on up to three.
 Variances are those of the two-way analysis of variance without replication (Searle, Casella and McCulloch, Variance
 Components, 1992, chapter 4), never below 0.
 """
@@ -10,6 +11,7 @@ from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
@@ -55,14 +57,14 @@ def measure(
     if seed_sd is not None and seed_sd < 0:
         raise UserError(f"deviation over trainings {seed_sd:g}: expected 0 or more, in the metric's unit")
     groups = [np.asarray(group, np.float64)[:, finite] for group in (a, b)]
-    found = [
+    parts = [
         _of_training(group) if has and len(group) > 1 else None for group, has in zip(groups, trained, strict=True)
     ]
-    mixed = sum(one[1] / len(group) for one, group in zip(found, groups, strict=True) if one)
+    mixed = sum(one[1] / len(group) for one, group in zip(parts, groups, strict=True) if one)
     image = max(float(np.var(groups[0].mean(axis=0) - groups[1].mean(axis=0), ddof=1)) - mixed, 0.0)
-    measured = [one[0] for one in found if one]
+    measured = [one[0] for one in parts if one]
     other = sum(measured) / len(measured) if measured else 0.0
-    mine = [one for one, has in zip(found, trained, strict=True) if has]
+    mine = [one for one, has in zip(parts, trained, strict=True) if has]
     training = tuple(seed_sd**2 if seed_sd is not None else one[0] if one else other for one in mine)
     known = seed_sd is not None or bool(measured) or not mine
     return Components(image, training, tuple(one[1] if one else 0.0 for one in mine), known)
@@ -125,13 +127,7 @@ def images_needed(
 ) -> int | None:
     """Return the fewest images from which on `gain` is seen; None where all the images there are would not do."""
     _check(level, wanted, gain)
-    low, high = 1, MOST_IMAGES
-    if power(components, gain, high, seeds, level) < wanted:
-        return None
-    while high - low > 1:
-        middle = (low + high) // 2
-        low, high = (low, middle) if power(components, gain, middle, seeds, level) >= wanted else (middle, high)
-    return high
+    return _fewest(lambda images: power(components, gain, images, seeds, level) >= wanted, MOST_IMAGES)
 
 
 def seeds_needed(
@@ -145,13 +141,17 @@ def seeds_needed(
     methods = len(components.training)
     if not methods or not components.known:
         return None
-    low, high = 1, MOST_SEEDS
-    if power(components, gain, images, (high,) * methods, level) < wanted:
+    return _fewest(lambda seeds: power(components, gain, images, (seeds,) * methods, level) >= wanted, MOST_SEEDS)
+
+
+def _fewest(enough: Callable[[int], bool], most: int) -> int | None:
+    """Return the smallest number, two at least, from which on there is enough; None where `most` is not."""
+    low, high = 1, most
+    if not enough(high):
         return None
     while high - low > 1:
         middle = (low + high) // 2
-        enough = power(components, gain, images, (middle,) * methods, level) >= wanted
-        low, high = (low, middle) if enough else (middle, high)
+        low, high = (low, middle) if enough(middle) else (middle, high)
     return high
 
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
+from statsmodels.stats.multitest import multipletests
 
 from bench.analysis.intervals import Estimate, difference
 
@@ -38,12 +39,7 @@ def wilcoxon(a: np.ndarray, b: np.ndarray) -> float:
 
 def holm(values: Sequence[float]) -> list[float]:
     """Return p values adjusted for their number by Holm's step-down method, in the order given."""
-    order = np.argsort(values, kind="stable")
-    adjusted, largest = [0.0] * len(values), 0.0
-    for rank, place in enumerate(order):
-        largest = max(largest, min(1.0, (len(values) - rank) * values[place]))
-        adjusted[place] = largest
-    return adjusted
+    return multipletests(values, method="holm")[1].tolist() if len(values) else []
 
 
 def verdict(a: np.ndarray, b: np.ndarray, higher_is_better: bool, p: float | None = None, level: float = 0.95) -> str:

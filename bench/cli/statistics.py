@@ -18,11 +18,10 @@ from bench.core.errors import UserError, suggest
 if TYPE_CHECKING:
     from bench.analysis.ranks import Ranking
     from bench.analysis.results import FaceSet, Results, RowResult
-    from bench.report.power import Asked, Comparison
+    from bench.analysis.study import Asked, Comparison
 
 log = logging.getLogger("fsr")
 _GAINS = (0.05, 0.1, 0.3)  # dB, for PSNR
-_BASELINES = ("sparnet", "msfnet-1")
 Rows = Annotated[list[str], several("ROW", "only this row, a label or method id (again for more)", "--row")]
 Metric = Annotated[str, typer.Option(metavar="NAME", help="a metric of the scores", autocompletion=complete.metrics)]
 Protocol = Annotated[
@@ -46,7 +45,7 @@ def power(
     ],
     *,
     baseline: Annotated[
-        str | None, typer.Option(metavar="ROW", help="compare with this row (default: SPARNet, else Model 1)")
+        str | None, typer.Option(metavar="ROW", help="compare with this row (default: the paper's baseline)")
     ] = None,
     gain: Annotated[
         list[float],
@@ -67,10 +66,10 @@ def power(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
+    from bench.analysis.claims import find_row
+    from bench.analysis.study import Asked
     from bench.metrics.catalogue import get_metric
-    from bench.report.power import Asked
-    from bench.report.power_text import Setting, power_json, power_text
-    from bench.report.ranks import find_row
+    from bench.report.power import Setting, power_json, power_text
 
     measure, results = get_metric(metric), _open(experiment)
     test = _test_set(results, data)
@@ -110,7 +109,7 @@ def rank(
 ) -> int:
     from bench.analysis import ranks
     from bench.metrics.catalogue import get_metric
-    from bench.report.ranks import data_set_blocks, image_blocks, rank_json, rank_text
+    from bench.report.ranks import rank_json, rank_text
 
     measure = get_metric(metric)
     experiments = {name: _open(name) for name in experiment}
@@ -118,11 +117,11 @@ def rank(
         if len(experiments) > 1:
             raise UserError("--over images takes one experiment: its blocks are the images of one test set")
         (results,) = experiments.values()
-        blocks = image_blocks(results, _test_set(results, data), row, measure.name, protocol)
+        blocks = ranks.image_blocks(results, _test_set(results, data), row, measure.name, protocol)
     else:
         if data:
             raise UserError("--data goes with --over images: data sets are ranked over all test sets")
-        blocks = data_set_blocks(experiments, row, measure.name, protocol)
+        blocks = ranks.data_set_blocks(experiments, row, measure.name, protocol)
     if not blocks.names or not blocks.values.size:
         raise UserError(f"nothing to rank: {'; '.join(blocks.left_out) or f'no row has {measure.name} everywhere'}")
     ranking = ranks.rank(blocks.values, blocks.rows, measure.higher_is_better, level)
@@ -145,7 +144,7 @@ def _comparisons(
 ) -> list[Comparison]:
     """Compare each row that is scored with the baseline; raise UserError where none, or one that was named, is not."""
     from bench.analysis.claims import scores_of
-    from bench.report.power import compare
+    from bench.analysis.study import compare
 
     scores = {row.label: scores_of(results, row, test, metric, protocol) for row in (base, *rows)}
     missing = [label for label, values in scores.items() if values is None]
@@ -200,13 +199,15 @@ def _test_set(results: Results, name: str | None) -> FaceSet:
 
 
 def _baseline(results: Results) -> RowResult:
-    """Return the row that others are compared with where none is named: SPARNet's, else Model 1's."""
-    for method in _BASELINES:
-        for row in results.rows:
-            if row.method == method and row.match == "":
-                return row
-    known = ", ".join(row.label for row in results.rows)
-    raise UserError(f"{results.folder}: neither SPARNet nor Model 1 is there; give --baseline, one of: {known}")
+    """Return the row that others are compared with where none is named: the paper's baseline, else the experiment's."""
+    from bench.papers.paper import paper_of
+
+    named = (*paper_of(row.method for row in results.rows).baselines, results.baseline)
+    rows = [row for method in named if (row := results.plain(method)) is not None]
+    if not rows:
+        known = ", ".join(row.label for row in results.rows)
+        raise UserError(f"{results.folder}: no baseline is among its rows; give --baseline, one of: {known}")
+    return rows[0]
 
 
 def _trained(row: RowResult) -> bool:

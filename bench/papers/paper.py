@@ -104,6 +104,7 @@ class Printed:
 class Paper:
     """A paper: `datasets` maps ids to the names that it prints, `reference` is the one that stands in for others.
 
+    `baselines` are the methods that gains are told over where none is named, the best first.
     `aliases` says under which name a method stands in some tables, `beside` what stands beside each of our tables.
     """
 
@@ -113,6 +114,7 @@ class Paper:
     datasets: Mapping[str, str]
     reference: str
     tables: tuple[PrintedTable, ...]
+    baselines: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, Beside] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()

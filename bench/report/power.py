@@ -1,135 +1,167 @@
-"""What an experiment's scores say about the images and seeds that a gain takes: all that `fsr power` tells."""
+"""Comparisons of `fsr power` as JSON values and as text for a terminal."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import dataclasses
+import math
+import textwrap
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
+from tabulate import tabulate
 
-from bench.analysis.intervals import Estimate, difference
-from bench.analysis.power import (
-    MOST_IMAGES,
-    MOST_SEEDS,
-    Components,
-    detectable,
-    images_needed,
-    measure,
-    seed_range,
-    seeds_needed,
-)
+from bench.analysis.study import Asked, Comparison, Need
+from bench.metrics.spec import Metric
+from bench.report.table import gain_cell
 
-_IMAGES = tuple(digit * 10**power for power in range(1, 6) for digit in (1, 2, 5))
-_SEEDS = (2, 3, 5, 10)
+_WIDTH = 100  # characters a line
 
 
 @dataclass(frozen=True)
-class Asked:
-    """What is asked: gains in the metric's unit, the interval's level, the power, and what is known of training."""
+class Setting:
+    """What all comparisons share: the experiment, what was scored how, the baseline's label and what is asked."""
 
-    gains: tuple[float, ...]
-    level: float = 0.95
-    power: float = 0.8
-    seed_sd: float | None = None
-
-
-@dataclass(frozen=True)
-class Need:
-    """What a gain takes; None where no number is enough.
-
-    `images` are needed with the seeds there are and `seeds` with the images there are. Where more images cannot help,
-    `least_seeds` would do with any number of images; where more seeds cannot, `least_images` with any number of seeds.
-    """
-
-    gain: float
-    images: int | None
-    seeds: int | None
-    least_images: int | None
-    least_seeds: int | None
+    experiment: str
+    dataset: str
+    metric: Metric
+    protocol: str
+    baseline: str
+    asked: Asked
 
 
-@dataclass(frozen=True)
-class Comparison:
-    """A row beside the baseline: the measured difference, its variances, and what gains can be seen.
-
-    `seeds` are of the baseline and the row, `grid` is (images, seeds) -> the smallest gain that is seen; no seeds in it
-    where nothing is known of training.
-    """
-
-    row: str
-    found: Estimate
-    seeds: tuple[int, int]
-    components: Components
-    seed_sd_range: tuple[float, float] | None
-    detectable: float
-    needs: tuple[Need, ...]
-    grid: Mapping[tuple[int, int], float]
-    cautions: tuple[str, ...]
-
-
-def compare(row: str, a: np.ndarray, base: np.ndarray, trained: tuple[bool, bool], asked: Asked) -> Comparison:
-    """Compare scores [seeds, images] of a row and of the baseline; `trained` tells which of the two are trained."""
-    found = difference(a, base, asked.level)
-    components = measure(a, base, trained, asked.seed_sd)
-    groups = [group for group, has in zip((a, base), trained, strict=True) if has]
-    seeds = tuple(map(len, groups))
-    grid = _grid(components, found.n, seeds, asked)
-    return Comparison(
-        row=row,
-        found=found,
-        seeds=(len(base), len(a)),
-        components=components,
-        seed_sd_range=seed_range(*groups, level=asked.level) if asked.seed_sd is None else None,
-        detectable=detectable(components, found.n, seeds, asked.level, asked.power),
-        needs=tuple(_need(components, gain, found.n, seeds, asked) for gain in asked.gains),
-        grid=grid,
-        cautions=_cautions(components, seeds, asked.seed_sd is not None, grid),
-    )
-
-
-def _need(components: Components, gain: float, images: int, seeds: tuple[int, ...], asked: Asked) -> Need:
-    how = asked.level, asked.power
-    by_images = images_needed(components, gain, seeds, *how)
-    by_seeds = seeds_needed(components, gain, images, *how)
-    least_seeds = None
-    if detectable(components, images, seeds, *how) <= gain:  # with two seeds more images than these may be worse
-        by_images = min(by_images or images, images)
-    if by_images is None:
-        tried = [seeds_needed(components, gain, many, *how) for many in (images, MOST_IMAGES)]
-        least_seeds = min((count for count in tried if count is not None), default=None)
-    least_images = None
-    if by_seeds is None and components.known:
-        least_images = images_needed(components, gain, (MOST_SEEDS,) * len(seeds), *how)
-    return Need(gain, by_images, by_seeds, least_images, least_seeds)
-
-
-def _grid(components: Components, images: int, seeds: tuple[int, ...], asked: Asked) -> dict[tuple[int, int], float]:
-    """Return the smallest gain for round numbers of images about those there are, and for a few numbers of seeds."""
-    many = sorted({images, *(count for count in _IMAGES if images / 3 <= count <= 12 * images)})
-    tried = sorted({*_SEEDS, *(count for count in seeds if count > 1)}) if seeds and components.known else [1]
+def power_json(setting: Setting, comparisons: Sequence[Comparison]) -> dict[str, Any]:
+    """Return everything as plain JSON values; what is infinite or unknown is null."""
     return {
-        (count, each): detectable(components, count, (each,) * len(seeds), asked.level, asked.power)
-        for count in many
-        for each in tried
+        "experiment": setting.experiment,
+        "dataset": setting.dataset,
+        "metric": setting.metric.name,
+        "unit": setting.metric.unit,
+        "protocol": setting.protocol,
+        "baseline": setting.baseline,
+        "level": setting.asked.level,
+        "power": setting.asked.power,
+        "comparisons": [_comparison_json(one) for one in comparisons],
     }
 
 
-def _cautions(
-    components: Components, seeds: tuple[int, ...], given: bool, grid: Mapping[tuple[int, int], float]
-) -> tuple[str, ...]:
-    if not components.known:
-        return (
-            "one seed a method: how much trainings vary is unknown and taken as 0, so all numbers hold for these very "
-            "trainings alone; run several seeds, or give --seed-sd",
-        )
-    found = []
-    if not given and seeds and min(seeds) == 1:
-        found.append("one of the two has one seed: its trainings are taken to vary as the other's do")
-    if seeds and min(seeds) == 1:
-        found.append("a method of one seed cannot be told from its training: no gain can be claimed with it")
-    if not given and sum(seeds) - len(seeds) < 8:
-        found.append("few seeds: see how wide the range of the training's deviation is")
-    by_two = [gain for (_, each), gain in grid.items() if each == 2]
-    if by_two and by_two[-1] > min(by_two):
-        found.append("with 2 seeds more images may not help: the interval comes to rest on the few trainings alone")
-    return tuple(found)
+def _comparison_json(one: Comparison) -> dict[str, Any]:
+    parts, estimate = one.components, one.difference
+    return {
+        "row": one.row,
+        "images": estimate.n,
+        "left_out": estimate.left_out,
+        "seeds": {"baseline": one.seeds[0], "row": one.seeds[1]},
+        "difference": {"mean": estimate.mean, "low": estimate.low, "high": estimate.high},
+        "sd_images": math.sqrt(parts.image),
+        "sd_trainings": np.sqrt(parts.training).tolist() if parts.known else None,
+        "sd_trainings_range": list(one.seed_sd_range) if one.seed_sd_range else None,
+        "sd_image_x_training": np.sqrt(parts.interaction).tolist() if parts.known else None,
+        "detectable": _finite(one.detectable),
+        "gains": [dataclasses.asdict(need) for need in one.needs],
+        "grid": [{"images": n, "seeds": seeds, "detectable": _finite(gain)} for (n, seeds), gain in one.grid.items()],
+        "cautions": list(one.cautions),
+    }
+
+
+def power_text(setting: Setting, comparisons: Sequence[Comparison]) -> str:
+    """Return one comparison in full with its grid, several as a table of a line each."""
+    metric, asked = setting.metric, setting.asked
+    unit = f" ({metric.unit})" if metric.unit else ""
+    head = (
+        f"{metric.title}{unit} over {setting.baseline}, protocol {setting.protocol}, {setting.dataset}; "
+        f"a gain is seen if the {100 * asked.level:g}% interval claims it with {100 * asked.power:g}% power"
+    )
+    whole = len(comparisons) == 1
+    body = _full(comparisons[0], asked, metric.decimals) if whole else _lines(comparisons, asked, metric.decimals)
+    cautions = dict.fromkeys(f"Caution: {caution}." for one in comparisons for caution in one.cautions)
+    return "\n\n".join([textwrap.fill(head, _WIDTH), *body, *(textwrap.fill(text, _WIDTH) for text in cautions)])
+
+
+def _full(one: Comparison, asked: Asked, decimals: int) -> list[str]:
+    """Return the parts of the text about one row."""
+    images, deviation = one.difference.n, math.sqrt(one.components.image)
+    facts = [
+        ["difference", gain_cell(one.difference, decimals).text],
+        ["images", str(images)],
+        ["seeds", f"{one.seeds[1]}, of the baseline {one.seeds[0]}"],
+        ["deviation over images", f"{deviation:.{decimals}f} of the paired difference"],
+        ["deviation over seeds", _over_seeds(one, decimals, asked.level)],
+        ["smallest gain seen", _gain(one.detectable, decimals)],
+    ]
+    parts = [f"{one.row}\n{tabulate(facts, tablefmt='plain', disable_numparse=True)}"]
+    if one.needs:
+        needs = [[f"{need.gain:g}", _images(need), _seeds(need, one)] for need in one.needs]
+        parts.append(_table(needs, ["gain", "images, with these seeds", f"seeds, with {images} images"]))
+    seeds = sorted({count for _, count in one.grid})
+    grid = [[n, *(_gain(one.grid[n, each], decimals) for each in seeds)] for n in sorted({n for n, _ in one.grid})]
+    heads = ["images", *(f"{each} seed{'s' * (each > 1)}" for each in seeds)]
+    table = _table(grid, heads, colalign=["right"] * len(heads))
+    return [*parts, f"Smallest gain seen with other numbers of images and seeds\n{table}"]
+
+
+def _lines(comparisons: Sequence[Comparison], asked: Asked, decimals: int) -> list[str]:
+    """Return a table of a line a row; where more images cannot help, the seeds that would take."""
+    rows = [
+        [
+            one.row,
+            gain_cell(one.difference, decimals).text,
+            f"{math.sqrt(one.components.image):.{decimals}f}",
+            _over_seeds(one, decimals, None),
+            _gain(one.detectable, decimals),
+            *(_images(need, short=True) for need in one.needs),
+        ]
+        for one in comparisons
+    ]
+    heads = ["row", "difference", "sd images", "sd seeds", "seen", *(f"for {gain:g}" for gain in asked.gains)]
+    about = "seen: the smallest gain that the images and seeds there are can show"
+    about += "; for a gain: the images it takes, or, where more cannot help, the seeds" if asked.gains else ""
+    return [_table(rows, heads), textwrap.fill(f"{about}. --row ROW tells more.", _WIDTH)]
+
+
+def _table(rows: Iterable[Iterable[object]], heads: Sequence[str], **how: Any) -> str:
+    return tabulate(rows, heads, tablefmt="simple", disable_numparse=True, **how)
+
+
+def _over_seeds(one: Comparison, decimals: int, level: float | None) -> str:
+    """Return the deviation over seeds of each trained method; with a level also the range of what it may be."""
+    if not one.components.known:
+        return "unknown"
+    if not one.components.training:
+        return "none: not trained" if level else "-"
+    both = [f"{math.sqrt(value):.{decimals}f}" for value in one.components.training]
+    if level is None:
+        return " and ".join(both)
+    text = ", of the baseline ".join(both)
+    if one.seed_sd_range is None:
+        return f"{text} (given)"
+    low, high = one.seed_sd_range
+    return f"{text}; together, if alike, {low:.{decimals}f} to {high:.{decimals}f} at {100 * level:g}%"
+
+
+def _gain(value: float, decimals: int) -> str:
+    return f"{value:.{decimals}f}" if math.isfinite(value) else "none"
+
+
+def _images(need: Need, short: bool = False) -> str:
+    if need.images is not None:
+        return str(need.images)
+    if need.least_seeds is None:
+        return "-" if short else "more images cannot help"
+    return f"{'>=' if short else 'more images cannot help: at least '}{need.least_seeds} seeds"
+
+
+def _seeds(need: Need, one: Comparison) -> str:
+    if not one.components.training:
+        return "-"
+    if not one.components.known:
+        return "unknown"
+    if need.seeds is not None:
+        return str(need.seeds)
+    least = f": at least {need.least_images} images" if need.least_images is not None else ""
+    return f"more seeds cannot help{least}"
+
+
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None

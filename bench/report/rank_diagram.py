@@ -7,20 +7,19 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.ticker import MultipleLocator
 
+from bench.analysis.ranks import Ranking
 from bench.core.errors import UserError
 from bench.report.curves import DPI, OKABE_ITO, REFERENCE, settings
 
 if TYPE_CHECKING:
-    import pandas as pd
     from matplotlib.axes import Axes
     from matplotlib.lines import Line2D
     from matplotlib.text import Text
-
-    from bench.analysis.ranks import Ranking
 
 _WIDTH = 4.8  # inches: the text width of a plain article
 _LINE = 0.17  # inches a line of text
@@ -42,13 +41,14 @@ def draw_ranks(ranking: Ranking) -> Figure:
         ) from None
     if math.isnan(ranking.critical):
         raise UserError(f"{ranking.blocks} blocks: no test, so there is nothing to join rows by")
+    alike = [[float(any({a, b} <= {*group} for group in ranking.groups)) for b in ranking.rows] for a in ranking.rows]
     with settings():
         figure = Figure(figsize=(_WIDTH, 1.0), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         axes = figure.add_subplot()
         drawn = critical_difference_diagram(
             dict(zip(ranking.rows, ranking.average, strict=True)),
-            _alike(ranking),
+            pd.DataFrame(alike, index=ranking.rows, columns=ranking.rows),
             ax=axes,
             label_fmt_left="{label}  {rank:.2f}",
             label_fmt_right="{rank:.2f}  {label}",
@@ -94,13 +94,3 @@ def _finish(figure: Figure, axes: Axes, ranking: Ranking) -> None:
     end = 1 + ranking.critical
     axes.plot([1, end], [1.75, 1.75], color="black", linewidth=1.0, marker="|", markersize=5, clip_on=False)
     axes.text((1 + min(end, worst)) / 2, 2.0, f"critical difference {ranking.critical:.2f}", ha="center", va="bottom")
-
-
-def _alike(ranking: Ranking) -> pd.DataFrame:
-    """Return, as the p values that the drawing wants, 1 for each pair of rows that share a group and 0 for others."""
-    import pandas as pd
-
-    alike = pd.DataFrame(0.0, index=ranking.rows, columns=ranking.rows)
-    for group in ranking.groups:
-        alike.loc[list(group), list(group)] = 1.0
-    return alike

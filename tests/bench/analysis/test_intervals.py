@@ -14,6 +14,7 @@ from bench.analysis.power import seed_spread
 from bench.analysis.significance import NO_DIFFERENCE, holm, leaders, verdict, wilcoxon
 from bench.core.errors import UserError
 
+SLOW = pytest.mark.slow
 # Paper, Table 1: PSNR on Helen with (ESEM, PA, FEM).
 PAPER = {
     (False, False, False): 27.389,
@@ -47,24 +48,30 @@ def coverage(seeds: int, images: int, sigma: float, noise: float, repeats: int =
     return hits / repeats
 
 
-@pytest.mark.parametrize(("seeds", "images"), [(1, 32), (1, 300), (2, 50), (3, 50), (5, 300), (10, 32)])
+@pytest.mark.parametrize(
+    ("seeds", "images"),
+    [(3, 50), *(pytest.param(*case, marks=SLOW) for case in ((1, 32), (1, 300), (2, 50), (10, 32)))],
+)
 def test_the_interval_of_a_difference_covers_the_truth(seeds: int, images: int) -> None:
     """Nominal 95% is 93-97%, for normal differences of images that are hard or easy for both methods."""
     assert 0.93 <= coverage(seeds, images, sigma=0, noise=0.1) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "images"), [(1, 32), (3, 50), (10, 32)])
 def test_it_covers_the_truth_at_the_skewness_of_real_differences(seeds: int, images: int) -> None:
     """A skewness of 0.95: nine in ten of the differences between rows of the quick reference have less."""
     assert 0.93 <= coverage(seeds, images, sigma=0.3, noise=0) <= 0.97
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("seeds", "images"), [(1, 32), (1, 50), (2, 32), (3, 50), (10, 32)])
 def test_it_covers_the_truth_at_a_skewness_beyond_real_ones(seeds: int, images: int) -> None:
     """A skewness of 3.7. A symmetric interval covers 91% with 1 seed and 32 images."""
     assert 0.93 <= coverage(seeds, images, sigma=0.8, noise=0) <= 0.97
 
 
+@pytest.mark.slow
 def test_two_seeds_beside_a_method_without_training_cover_less() -> None:
     """Below the nominal level, as the docstring says: two trainings that are alike by chance look certain."""
     draw, hits = np.random.default_rng(0), 0
@@ -75,6 +82,7 @@ def test_two_seeds_beside_a_method_without_training_cover_less() -> None:
     assert 0.86 <= hits / 3000 <= 0.91
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("others", [(2,) * 4, (3, 3, 2, 2, 2, 2, 2, 2)])
 @pytest.mark.parametrize("images", [50, 300])
 def test_single_trainings_with_what_others_vary_by_cover_the_truth(images: int, others: tuple[int, ...]) -> None:
@@ -97,7 +105,7 @@ def test_the_standard_error_is_that_of_a_bootstrap_over_seeds_and_images() -> No
     a = hard + draw.normal(0, 0.1, (3, 1)) + draw.normal(0, 0.5, 40)
     b = hard + draw.normal(0, 0.1, (4, 1))
     sums = []
-    for _ in range(8000):
+    for _ in range(4000):
         images, total = draw.integers(0, 40, 40), 0.0
         for group, sign in ((a, 1), (b, -1)):
             k = len(group)

@@ -37,7 +37,13 @@ def draw_scores(
 
 @pytest.mark.parametrize(
     ("training", "images", "seeds"),
-    [(0.0, 100, (1, 1)), (0.05, 60, (2, 2)), (0.05, 300, (3, 3)), (0.2, 50, (3, 5)), (0.02, 500, (5, 5))],
+    [
+        (0.05, 60, (2, 2)),
+        pytest.param(0.0, 100, (1, 1), marks=pytest.mark.slow),
+        pytest.param(0.05, 300, (3, 3), marks=pytest.mark.slow),
+        pytest.param(0.2, 50, (3, 5), marks=pytest.mark.slow),
+        pytest.param(0.02, 500, (5, 5), marks=pytest.mark.slow),
+    ],
 )
 @pytest.mark.parametrize("wanted", [0.5, 0.8])
 def test_simulated_studies_reach_the_power(training: float, images: int, seeds: tuple[int, int], wanted: float) -> None:
@@ -60,10 +66,10 @@ def test_without_seeds_it_is_the_power_of_the_paired_t_test() -> None:
 
 
 def test_variances_are_found_again() -> None:
-    """The mean over 400 studies of 3 and 4 seeds."""
+    """The mean over 200 studies of 3 and 4 seeds."""
     draw = np.random.default_rng(0)
     truth = Components(0.09, (0.1**2, 0.2**2), (0.01, 0.04))
-    found = [measure(*draw_scores(draw, truth, 0.3, 50, (3, 4))) for _ in range(400)]
+    found = [measure(*draw_scores(draw, truth, 0.3, 50, (3, 4))) for _ in range(200)]
     assert np.mean([one.image for one in found]) == pytest.approx(truth.image, rel=0.05)
     assert np.mean([one.training for one in found], axis=0) == pytest.approx(truth.training, rel=0.2)
     assert np.mean([one.interaction for one in found], axis=0) == pytest.approx(truth.interaction, rel=0.05)
