@@ -18,7 +18,7 @@ from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.progress import Bar
 from bench.data.cards import read_card
-from bench.data.store import SIZE, FaceRow, FaceStore, write_store
+from bench.data.store import SIZE, FaceRow, FaceStore, alone, write_store
 
 _FACE_BYTES = SIZE * SIZE * 3
 Make = Callable[[], "Generator"]
@@ -75,19 +75,30 @@ class Generator:
 
 
 def _prepare_split(path: Path, size: int, recipe: dict[str, Any], make: Make, quiet: bool) -> FaceStore:
-    split = path.name
-    old = FaceStore.open(path) if (path / "card.json").exists() else None
-    if old is not None and old.card.recipe != recipe:
-        raise UserError(f"{path}: made by another recipe; delete the folder and prepare again")
+    old = _open(path, recipe)
     if old is not None and len(old) >= size:
         return old
+    with alone(path.parent):
+        old = _open(path, recipe)  # another process may have made them while this one waited
+        return old if old is not None and len(old) >= size else _grow(path, size, old, recipe, make, quiet)
+
+
+def _open(path: Path, recipe: dict[str, Any]) -> FaceStore | None:
+    store = FaceStore.open(path) if (path / "card.json").exists() else None
+    if store is not None and store.card.recipe != recipe:
+        raise UserError(f"{path}: made by another recipe; delete the folder and prepare again")
+    return store
+
+
+def _grow(path: Path, size: int, old: FaceStore | None, recipe: dict[str, Any], make: Make, quiet: bool) -> FaceStore:
+    """Make the faces that `old` lacks and write a store of all."""
+    split, first = path.name, int(recipe["first_seed"][path.name])
     have = len(old) if old is not None else 0
     partial = path.with_name(f"{split}-from-{have}.partial")
-    _make_missing(partial, size - have, int(recipe["first_seed"][split]) + have, make, quiet)
+    _make_missing(partial, size - have, first + have, make, quiet)
 
     made = np.memmap(partial, np.uint8, "r", shape=(size - have, SIZE, SIZE, 3))
-    seeds = [int(recipe["first_seed"][split]) + i for i in range(size)]
-    rows = [FaceRow(f"seed-{seed:07d}", f"seed {seed}") for seed in seeds]
+    rows = [FaceRow(f"seed-{seed:07d}", f"seed {seed}") for seed in range(first, first + size)]
     faces = ((i, np.asarray(old.faces[i] if old and i < have else made[i - have])) for i in range(size))
     store = write_store(path, rows, faces, {"recipe": recipe, "counts": {"read": size}})
     partial.unlink()
@@ -110,8 +121,8 @@ def _make_missing(partial: Path, count: int, first: int, make: Make, quiet: bool
 
 def _find_networks(install: str) -> Path:
     """Return the folder of random-face's networks without importing its code, which needs an OpenVINO of 2021."""
-    found = importlib.util.find_spec("random_face")
-    folders = [Path(place) / "data" for place in (found.submodule_search_locations or ())] if found else []
+    spec = importlib.util.find_spec("random_face")
+    folders = [Path(place) / "data" for place in (spec.submodule_search_locations or ())] if spec else []
     for folder in folders:
         if (folder / "SynthesisNetwork.xml").exists():
             return folder

@@ -59,11 +59,18 @@ def write_manifest(path: Path, rows: Iterable[Row]) -> None:
     write_csv(path, COLUMNS, (_to_text(row) for row in sorted(rows, key=sort_key)))
 
 
-def read_manifest(path: Path) -> list[Row]:
-    """Read a manifest; raise UserError that names the line when a value is none that a detector could have written."""
+def read_manifest(path: Path, detector: str | None = None) -> list[Row]:
+    """Read a manifest, or of it the rows that `detector` left.
+
+    Raises UserError that names the line when a value is none that a detector could have written.
+    """
     if not path.exists():
         raise UserError(f"{path}: no such file; expected a manifest with the columns {','.join(COLUMNS[:3])},...")
-    return [_from_text(row, f"{path}: line {number}") for number, row in enumerate(read_csv(path, COLUMNS), 2)]
+    return [
+        _from_text(row, f"{path}: line {number}")
+        for number, row in enumerate(read_csv(path, COLUMNS), 2)
+        if detector in (None, row["detector"])
+    ]
 
 
 def by_photo(rows: Iterable[Row]) -> dict[str, list[Row]]:

@@ -6,10 +6,8 @@ import dataclasses
 import hashlib
 import logging
 import re
-import shutil
 from collections import Counter
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from typing import Any
@@ -20,7 +18,6 @@ from PIL import features
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
-from bench.core.locks import lock
 from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
@@ -28,7 +25,7 @@ from bench.data.layouts import Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
 from bench.data.scan import NO_FACE, NO_POINTS, ScanOptions, hash_photos, scan
 from bench.data.sources import Entry, Listing, list_sources
-from bench.data.store import FaceRow, FaceStore, write_store
+from bench.data.store import FaceRow, FaceStore, alone, write_store
 
 log = logging.getLogger("fsr")
 _NAMED = 20  # files that a card names for each reason
@@ -113,7 +110,7 @@ class _Job:
         if not self.wanted.redetect:
             earlier = sorted(folder.glob("*/manifest.csv")) if self.recipe.detector == "mtcnn" else []
             for path in [*manifest_paths(self.card_name), *earlier]:
-                own = [row for row in read_manifest(path) if row.detector == self.recipe.detection]
+                own = read_manifest(path, self.recipe.detection)
                 if path in earlier:
                     own = [dataclasses.replace(row, identity="") for row in own]
                 for digest, rows in by_photo(own).items():
@@ -297,18 +294,3 @@ def _inputs(
 
 def _unchanged(path: Path, inputs: Mapping[str, str]) -> bool:
     return (path / "inputs.json").exists() and read_json(path / "inputs.json") == inputs
-
-
-@contextmanager
-def alone(folder: Path) -> Iterator[None]:
-    """Hold the data set `folder` against other processes, and clear what a killed one left half-written in it."""
-    folder.mkdir(parents=True, exist_ok=True)
-    busy = f"{folder.name} is being prepared by another process; waiting for it"
-    with lock(folder.with_name(f".{folder.name}.lock"), notice=busy):
-        for left in folder.glob(".*.tmp"):
-            shutil.rmtree(left, ignore_errors=True)
-        try:
-            yield
-        finally:
-            if folder.exists() and not any(folder.iterdir()):
-                folder.rmdir()

@@ -7,6 +7,7 @@ give the same bytes. A real-world set holds low-resolution faces without ground 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import hashlib
 import math
@@ -22,6 +23,7 @@ import numpy as np
 from bench.core import paths
 from bench.core.errors import UserError, check_known, suggest
 from bench.core.files import read_csv, read_json, write_csv, write_json
+from bench.core.locks import lock
 from bench.core.schema import from_dict
 from bench.data.cards import card_names, is_generated
 
@@ -208,6 +210,21 @@ def write_store(
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return FaceStore.open(path)
+
+
+@contextlib.contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Hold the data set `folder` against other processes, and clear what a killed one left half-written in it."""
+    folder.mkdir(parents=True, exist_ok=True)
+    busy = f"{folder.name} is being prepared by another process; waiting for it"
+    with lock(folder.with_name(f".{folder.name}.lock"), notice=busy):
+        for left in folder.glob(".*.tmp"):
+            shutil.rmtree(left, ignore_errors=True)
+        try:
+            yield
+        finally:
+            if folder.exists() and not any(folder.iterdir()):
+                folder.rmdir()
 
 
 def fingerprint_of(names: Iterable[str], faces: Iterable[np.ndarray]) -> str:

@@ -16,34 +16,36 @@ from bench.report.table import DASH
 _SHOWN = 10  # leaks a pair of sets that the page shows
 
 
-def audit_page(found: Mapping[str, Any]) -> str:
+def audit_page(audit: Mapping[str, Any]) -> str:
     """Return audit.md of one data set."""
-    return f"# Audit of {escape(found['title'])}\n\n" + audit_section(found) + "\n"
+    return f"# Audit of {escape(audit['title'])}\n\n" + audit_section(audit) + "\n"
 
 
 def write_page(dataset: str) -> Path:
     """Write audit.md beside the audit.json of a prepared data set, and return its path."""
     folder = paths.prepared() / dataset
-    write_text(folder / "audit.md", audit_page(read_json(folder / "audit.json")))
+    text = audit_page(read_json(folder / "audit.json"))
+    if not (folder / "audit.md").exists() or (folder / "audit.md").read_text(encoding="utf-8") != text:
+        write_text(folder / "audit.md", text)
     return folder / "audit.md"
 
 
-def audit_section(found: Mapping[str, Any]) -> str:
+def audit_section(audit: Mapping[str, Any]) -> str:
     """Return what an audit says, without a heading: faces, the crop's fingerprint, what was left out, leaks."""
-    parts = [escape(found["stands_for"])] if found["stands_for"] else []
-    parts += [_faces(found), _recipe(found)]
-    if any(split["bicubic"] for split in found["splits"].values()):
-        parts.append(_bicubic(found))
+    parts = [escape(audit["stands_for"])] if audit["stands_for"] else []
+    parts += [_faces(audit), _recipe(audit)]
+    if any(split["bicubic"] for split in audit["splits"].values()):
+        parts.append(_bicubic(audit))
     else:
         parts.append("There is no ground truth: only no-reference metrics apply.")
-    parts += [_left_out(found), _leakage(found["leakage"])]
+    parts += [_left_out(audit), _leakage(audit["leakage"])]
     return "\n\n".join(part for part in parts if part)
 
 
-def _faces(found: Mapping[str, Any]) -> str:
+def _faces(audit: Mapping[str, Any]) -> str:
     """Return the table of what became of the photos; of generated faces only their number is known."""
-    if not any(split["side"] for split in found["splits"].values()):
-        body = [[name, _number(one["faces"]), f"`{one['fingerprint'][:12]}`"] for name, one in found["splits"].items()]
+    if not any(split["side"] for split in audit["splits"].values()):
+        body = [[name, _number(one["faces"]), f"`{one['fingerprint'][:12]}`"] for name, one in audit["splits"].items()]
         return _table(["Split", "Faces", "Fingerprint"], body)
     names = ("photos", "corrupt", "no face", "several faces", "too small", "grey", "faces")
     head = ["Split", *(name.capitalize() for name in names), "Side in the photo (px)", "Enlarged", "Fingerprint"]
@@ -56,14 +58,14 @@ def _faces(found: Mapping[str, Any]) -> str:
             _number(split["side"]["enlarged"]) if split["side"] else DASH,
             f"`{split['fingerprint'][:12]}`",
         ]
-        for name, split in found["splits"].items()
+        for name, split in audit["splits"].items()
     ]
     return _table(head, body)
 
 
-def _recipe(found: Mapping[str, Any]) -> str:
+def _recipe(audit: Mapping[str, Any]) -> str:
     recipes: dict[str, list[str]] = {}
-    for name, split in found["splits"].items():
+    for name, split in audit["splits"].items():
         if split["side"]:
             recipes.setdefault(_recipe_text(split["recipe"]), []).append(name)
     whose = {text: f" of {' and '.join(names)}" if len(recipes) > 1 else "" for text, names in recipes.items()}
@@ -81,14 +83,14 @@ def _recipe_text(recipe: Mapping[str, Any]) -> str:
     )
 
 
-def _bicubic(found: Mapping[str, Any]) -> str:
+def _bicubic(audit: Mapping[str, Any]) -> str:
     head = ["Bicubic x8", "Faces", "PSNR (dB)", "SSIM"]
     body = [
         [name, _number(row["faces"]), _decimals(row["psnr"], 3), _decimals(row["ssim"], 4)]
-        for name, split in found["splits"].items()
+        for name, split in audit["splits"].items()
         if (row := split["bicubic"])
     ]
-    paper, test = found["paper"], found["splits"].get("test", {}).get("bicubic")
+    paper, test = audit["paper"], audit["splits"].get("test", {}).get("bicubic")
     text = "The fingerprint of the crop, protocol `sparnet`:\n\n"
     if paper:
         body.append(["the paper, on its own photos", DASH, f"{paper['psnr']:.3f}", f"{paper['ssim']:.3f}"])
@@ -98,11 +100,11 @@ def _bicubic(found: Mapping[str, Any]) -> str:
     return text + _table(head, body)
 
 
-def _left_out(found: Mapping[str, Any]) -> str:
+def _left_out(audit: Mapping[str, Any]) -> str:
     lines = [
         f"- {name}: {one['count']:,} left out, {escape(reason)}: {escape(', '.join(one['files'][:3]))}"
         f"{', ...' if len(one['files']) > 3 else ''}"
-        for name, split in found["splits"].items()
+        for name, split in audit["splits"].items()
         for reason, one in split["counts"].get("left out", {}).items()
     ]
     return "\n".join(lines)

@@ -12,8 +12,8 @@ from bench.core.errors import UserError, suggest
 from bench.core.files import read_json, write_bytes, write_json
 from bench.data.cards import ANY_FOLDER, card_names, is_generated
 from bench.data.generated import prepare_generated
-from bench.data.photoset import PhotoOptions, alone, prepare_photos
-from bench.data.store import FaceStore, read_faces, write_store
+from bench.data.photoset import PhotoOptions, prepare_photos
+from bench.data.store import FaceStore, alone, read_faces, write_store
 from bench.runs import audit
 
 log = logging.getLogger("fsr")
@@ -56,18 +56,23 @@ def prepare(
 def _check_unused(dataset: str, wanted: PhotoOptions) -> None:
     """Raise UserError for what was asked of photographs where there are none."""
     plain = PhotoOptions((), how=wanted.how)
-    for one in dataclasses.fields(PhotoOptions):
-        value = getattr(wanted, one.name)
-        if value and value != getattr(plain, one.name):
-            option = "source" if one.name == "sources" else one.name.replace("_", "-")
+    for field in dataclasses.fields(PhotoOptions):
+        value = getattr(wanted, field.name)
+        if value and value != getattr(plain, field.name):
+            option = "source" if field.name == "sources" else field.name.replace("_", "-")
             raise UserError(f"--{option}: {dataset} is made from seeds and reads no photographs")
 
 
 def write_audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
     """Audit a data set (see bench.runs.audit), write audit.json beside its faces, and return the audit."""
-    found = audit.audit(dataset, fresh=fresh)
-    write_json(paths.prepared() / dataset / "audit.json", found)
-    return found
+    path = paths.prepared() / dataset / "audit.json"
+    made = audit.audit(dataset, fresh=fresh)
+    try:
+        write_json(path, made)
+    except OSError:  # faces that somebody else has prepared, and that may only be read
+        if not path.exists() or read_json(path) != made:
+            raise
+    return made
 
 
 def _without_leaks(store: FaceStore) -> FaceStore:

@@ -163,7 +163,5 @@ from bench.data.degrade import DEGRADATIONS, degrade
 for kind in ("pil-bicubic", "matlab-bicubic", "area", "real-world"):
     degrade(numpy.zeros((1, 16, 16, 3), numpy.uint8), 8, kind)
 assert "torch" not in sys.modules
-degrade(numpy.zeros((1, 16, 16, 3), numpy.uint8), 8, "no-antialias")
-assert "torch" in sys.modules
 """
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -186,8 +186,7 @@ def planted() -> tuple[np.ndarray, np.ndarray, list[tuple[int, int, int]]]:
     return train, test, brute_force(train, test, NEAR)
 
 
-@pytest.mark.parametrize("block", [(2, 5), (7, 9), (64, 8192)])
-@pytest.mark.parametrize("ones", ["_ones", "_ones_of_bytes"])
+@pytest.mark.parametrize(("block", "ones"), [((7, 9), "_ones"), ((64, 8192), "_ones"), ((64, 8192), "_ones_of_bytes")])
 def test_blocks_give_what_brute_force_gives(monkeypatch: pytest.MonkeyPatch, block: tuple[int, int], ones: str) -> None:
     train, test, expected = planted()
     assert len({bits for _, bits, _ in expected}) > 8

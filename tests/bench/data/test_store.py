@@ -123,17 +123,17 @@ def test_a_real_world_set_has_small_faces_and_no_truth(root: Path) -> None:
     store.verify()
 
 
-def test_twelve_thousand_faces_open_in_a_fifth_of_a_second(root: Path) -> None:
+def test_opening_reads_no_pixels_and_is_quick(root: Path) -> None:
     blank = np.zeros((128, 128, 3), np.uint8)
     texts = ["1.25 2.5 100.75 120.5", "0 0 120", " ".join(["100.25"] * 10), "0.99987", "1234"]
-    rows = [FaceRow(f"{i:06d}", f"x.tar:{i:06d}.jpg", "a" * 64, *texts) for i in range(12000)]
-    path = write_store(root / "big" / "train", rows, ((i, blank) for i in range(12000)), {}).path
+    rows = [FaceRow(f"{i:06d}", f"x.tar:{i:06d}.jpg", "a" * 64, *texts) for i in range(2000)]
+    path = write_store(root / "big" / "train", rows, ((i, blank) for i in range(2000)), {}).path
     seconds = []
     for _ in range(3):
         start = time.process_time()
-        assert len(FaceStore.open(path)) == 12000
+        assert len(FaceStore.open(path)) == 2000
         seconds.append(time.process_time() - start)
-    assert min(seconds) < 0.2
+    assert min(seconds) < 0.05
 
 
 def test_no_face_is_an_error(root: Path) -> None:

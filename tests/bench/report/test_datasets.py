@@ -102,12 +102,10 @@ def test_nothing_prepared_is_said(root: Path, capsys: pytest.CaptureFixture[str]
         assert "nothing is prepared in" in refused(capsys, what) and "fsr prepare synthfaces" in refused(capsys, what)
 
 
-@pytest.mark.parametrize("what", ["list", "show", "verify", "audit"])
-def test_an_unknown_name_gets_the_nearest(
-    two: dict[str, FaceStore], what: str, capsys: pytest.CaptureFixture[str]
-) -> None:
-    assert "no data set 'celebb' in" in refused(capsys, what, "celebb")
-    assert "did you mean 'celeba'?" in refused(capsys, what, "celebb")
+def test_an_unknown_name_gets_the_nearest(two: dict[str, FaceStore], capsys: pytest.CaptureFixture[str]) -> None:
+    for what in ("list", "show", "verify", "audit"):
+        message = refused(capsys, what, "celebb")
+        assert "no data set 'celebb' in" in message and "did you mean 'celeba'?" in message
 
 
 def test_an_unknown_word_gets_the_nearest_of_its_place(capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
@@ -24,6 +23,7 @@ from bench.data.photoset import PhotoOptions
 from bench.data.scan import ScanOptions
 from bench.data.store import FaceStore, check_disjoint, open_split
 from bench.report.audit import write_page
+from bench.runs import prepare as preparing
 from bench.runs.audit import audit
 from bench.runs.prepare import write_audit
 from tests.bench.cli.test_cli import error_of, run_json
@@ -198,10 +198,7 @@ def test_landmarks_that_have_changed_are_read_again(root: Path) -> None:
     assert box(points((41, 41), (141, 61), (81, 141))) == "40.0 40.0 140.0 140.0"
 
 
-@pytest.mark.parametrize("trouble", [KeyboardInterrupt(), OSError(28, "No space left on device")])
-def test_a_store_stays_whole_when_leaving_out_fails(
-    root: Path, trouble: BaseException, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_store_stays_whole_when_leaving_out_fails(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     given = wanted(pack(root / "a.tar", CELEBA))
     prepare("celeba", given)
     calls, real = [0], stores.write_csv
@@ -211,12 +208,12 @@ def test_a_store_stays_whole_when_leaving_out_fails(
         if ".train." in str(path):
             calls[0] += 1
             if calls[0] == 2:
-                raise trouble
+                raise OSError(28, "No space left on device")
         real(path, *rest)
 
     with monkeypatch.context() as patch:
         patch.setattr(stores, "write_csv", fail)
-        with pytest.raises(type(trouble)):
+        with pytest.raises(OSError, match="No space left"):
             prepare("celeba", dataclasses.replace(given, drop_leaks=True))
     assert calls[0] == 2
     train = open_split("celeba", "train")
@@ -273,6 +270,12 @@ def test_the_default_faces_take_sizes_and_are_audited(monkeypatch: pytest.Monkey
     page = (paths.prepared() / "synthfaces" / "audit.md").read_text(encoding="utf-8")
     assert page.startswith("# Audit of Default faces from a generator\n") and "Leakage" not in page
 
+    def refuse(path: Path, value: object) -> None:
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr(preparing, "write_json", refuse)  # a folder that may only be read, for another user than root
+    assert len(prepare("synthfaces", sizes={"train": 2}, quiet=True)[0]) == 3
+
 
 def test_an_audit_is_written_again_when_asked(root: Path) -> None:
     prepare("celeba", wanted(pack(root / "a.tar", CELEBA)))
@@ -283,20 +286,6 @@ def test_an_audit_is_written_again_when_asked(root: Path) -> None:
     found = write_audit("celeba", fresh=True)
     write_page("celeba")
     assert contents(folder) == before and read_json(folder / "audit.json") == found
-
-
-def test_leaks_need_no_more_than_the_store(root: Path) -> None:
-    """What leaves a store are rows and faces in their order, whatever their places."""
-    files = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 7)}
-    files |= {"200002.jpg": files["000002.jpg"], "200004.jpg": files["000004.jpg"]}
-    given = wanted(pack(root / "a.tar", files))
-    prepare("celeba", given)
-    whole = np.array(open_split("celeba", "train").faces)
-    made = prepare("celeba", dataclasses.replace(given, drop_leaks=True))
-    train = next(store for store in made if store.split == "train")
-    assert np.array_equal(train.faces, whole[[0, 2, 4, 5]])
-    with (train.path / "faces.csv").open(newline="") as file:
-        assert [row["name"] for row in csv.DictReader(file)] == ["000001", "000003", "000005", "000006"]
 
 
 @pytest.mark.parametrize(
