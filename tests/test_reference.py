@@ -14,7 +14,7 @@ from PIL import Image
 from bench.analysis.results import read_results, read_run
 from bench.core.files import LOCK
 from bench.report.findings import report_reference
-from bench.runs import archive
+from bench.runs import networks
 from bench.runs.evaluate import score_pictures, super_resolve
 
 ROOT = Path(__file__).parents[1]
@@ -45,14 +45,14 @@ def test_reports_are_what_the_results_say(tmp_path: Path, monkeypatch: pytest.Mo
 
 def test_the_kept_networks_are_at_hand_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("FSR_ROOT", str(tmp_path))
-    found = archive.archived_networks()
+    found = networks.archived_networks()
     assert sorted(one.folder for one in found) == NETWORKS
     assert found[0].label == "Model 8", "the best of them"
 
 
 def test_pictures_show_default_faces_alone() -> None:
     """The generator names its faces after their seeds; photographs are named by their files."""
-    pictures = list(REFERENCE.rglob("*.png"))
+    pictures = list(REFERENCE.rglob("*.webp"))
     assert pictures and all(path.name.startswith("seed-") for path in pictures)
     for path in REFERENCE.glob("*/experiment.json"):
         results = read_once(path.parent)
@@ -63,10 +63,12 @@ def test_pictures_show_default_faces_alone() -> None:
 @pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
 def test_kept_weights_give_the_kept_scores(folder: Path) -> None:
     results = read_once(folder.parent)
-    network = archive.open_run(folder)
+    network = networks.open_run(folder)
     device = torch.device("cpu")
     hr, lr = (
-        np.stack([np.asarray(Image.open(folder.parent / "samples" / f"{name}_{kind}.png")) for name in results.samples])
+        np.stack(
+            [np.asarray(Image.open(folder.parent / "samples" / f"{name}_{kind}.webp")) for name in results.samples]
+        )
         for kind in ("hr", "lr")
     )
     (sr,) = super_resolve(network.load(device), lr, device)

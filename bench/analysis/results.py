@@ -14,11 +14,18 @@ from typing import Any, TypeVar
 from bench.core.errors import UserError
 from bench.core.files import read_csv
 from bench.core.schema import describe
-from bench.runs.records import FaceSetRecord, RowRecord, RunState, read_experiment_record, read_run_record
-from bench.runs.store import CURVE, SCORE
+from bench.runs.records import (
+    ExperimentRecord,
+    FaceSetRecord,
+    RowRecord,
+    RunState,
+    read_experiment_record,
+    read_run_record,
+)
+from bench.runs.scores import ScoreSheet, read_scores, sheet_key
+from bench.runs.store import CURVE
 
 FaceSet = FaceSetRecord
-_Key = tuple[str, str, str, str]  # dataset, fingerprint, protocol, metric
 _T = TypeVar("_T")
 
 
@@ -48,17 +55,23 @@ class RunResult:
     seconds_per_image: float | None = None
     device: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    scores: Mapping[_Key, Mapping[str, float]] = field(default_factory=dict)
+    scores: Mapping[tuple[str, str], ScoreSheet] = field(default_factory=dict)
     curve: tuple[Point, ...] = ()
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def values(self, test: FaceSet, protocol: str, metric: str) -> Mapping[str, float]:
         """Return image -> score on exactly the faces of `test`; empty when the run was not scored on them."""
-        return self.scores.get((test.dataset, test.fingerprint, protocol, metric), {})
+        sheet = self.scores.get(sheet_key(test.dataset, test.fingerprint))
+        return sheet.values(metric, protocol) if sheet else {}
+
+    def columns(self, test: FaceSet) -> tuple[tuple[str, str], ...]:
+        """Return the metrics and protocols that the run was scored by on `test`."""
+        sheet = self.scores.get(sheet_key(test.dataset, test.fingerprint))
+        return sheet.scored if sheet else ()
 
     def scored_faces(self, test: FaceSet, protocol: str) -> int:
         """Return how many faces of `test` are scored: by PSNR, or by any metric where there is no original."""
-        metrics = ["psnr"] if test.truth else [metric for *_, metric in self.scores]
+        metrics = ["psnr"] if test.truth else [metric for metric, _ in self.columns(test)]
         return max((len(self.values(test, protocol, metric)) for metric in metrics), default=0)
 
     def scored(self, test: FaceSet, protocol: str) -> bool:
@@ -152,7 +165,7 @@ def read_results(folder: Path) -> Results:
         train=record.train,
         val=record.val,
         test=record.test,
-        rows=tuple(_read_row(folder, row) for row in record.rows),
+        rows=tuple(_read_row(folder, record, row) for row in record.rows),
         metrics=record.metrics,
         baseline=record.baseline,
         audits=record.audits,
@@ -160,8 +173,8 @@ def read_results(folder: Path) -> Results:
     )
 
 
-def _read_row(folder: Path, row: RowRecord) -> RowResult:
-    runs = tuple(read_run(folder / name) for name in row.runs)
+def _read_row(folder: Path, record: ExperimentRecord, row: RowRecord) -> RowResult:
+    runs = tuple(read_run(record.run_folder(folder, name)) for name in row.runs)
     label = " ".join(row.label.split())
     return RowResult(label, row.method, runs, row.modules, row.match, row.training, row.options)
 
@@ -183,20 +196,10 @@ def read_run(folder: Path) -> RunResult:
         seconds_per_image=record.seconds_per_image,
         device=record.scored_on or record.device,
         environment={name: str(version) for name, version in record.environment.items()},
-        scores=_read_scores(folder),
+        scores=read_scores(folder),
         curve=_read_curve(folder / "curve.csv"),
         broken=record.broken,
     )
-
-
-def _read_scores(folder: Path) -> dict[_Key, dict[str, float]]:
-    path = folder / "scores.csv"
-    path = path if path.exists() else folder / "scores.csv.gz"
-    scores: dict[_Key, dict[str, float]] = {}
-    for row in _rows(path, SCORE):
-        key = row["dataset"], row["fingerprint"], row["protocol"], row["metric"]
-        scores.setdefault(key, {})[row["image"]] = _number(row, "value", path, float)
-    return scores
 
 
 def _read_curve(path: Path) -> tuple[Point, ...]:

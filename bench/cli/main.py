@@ -38,6 +38,7 @@ COMMANDS = {  # name -> where its function is, what it does
     "run": ("experiment:run", "train, score and report an experiment; done runs are not repeated"),
     "status": ("results:status", "show how the runs of an experiment are doing"),
     "archive": ("results:archive", "keep finished runs in results/reference, small enough to be committed"),
+    "migrate": ("results:migrate", "bring an older version's results to the present layout"),
     "report": ("results:report", "redraw tables and figures from results alone"),
     "search": ("search:search", "search a method's hyper-parameters on validation faces (no ablation)"),
     "metrics": ("score:metrics", "list the metrics"),

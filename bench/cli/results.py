@@ -62,11 +62,26 @@ def archive(
     plugin: Plugins,
 ) -> int:
     from bench.runs.archive import archive as keep
-    from bench.runs.archive import reference
+    from bench.runs.networks import reference
 
     kept, folder = keep(experiment, weights), reference() / experiment
     text = f"{len(kept)} finished runs in {folder}; draw them by `fsr report --reference`"
     show(json, {"folder": str(folder), "runs": [path.name for path in kept]}, lambda: text)
+    return 0
+
+
+def migrate(
+    folder: Annotated[
+        Path, typer.Argument(metavar="FOLDER", help="results to migrate: a run, an experiment, or all of results/")
+    ],
+    *,
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
+    from bench.runs.migrate import migrate as bring_up
+
+    paths = bring_up(folder)
+    show(json, {"migrated": [str(path) for path in paths]}, lambda: f"{len(paths)} records migrated in {folder}")
     return 0
 
 

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.analysis.results import Results, RowResult, RunResult
 from bench.core.errors import UserError
+from bench.runs.pictures import picture_path
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -24,7 +25,7 @@ CAPTION = 20  # height of the line under a tile
 _TEXT = 13
 _LEAST_TEXT = 8
 # Test faces are written anew by every run of an experiment, SR faces when a run is scored.
-_REDRAW = "run the experiment again (for a run's SR face, delete the run's scores.csv first)"
+_REDRAW = "run the experiment again (for a run's SR face, delete the run's scores first)"
 
 
 @dataclass(frozen=True)
@@ -75,12 +76,12 @@ def picture_bytes(picture: Image.Image) -> bytes:
 def make_strips(results: Results) -> list[Strip]:
     """Return the columns of the grid from left to right; faces without LR or HR picture are left out."""
     folder = results.folder / "samples"
-    names = [name for name in results.samples if (folder / f"{name}_hr.png").exists()]
-    names = [name for name in names if (folder / f"{name}_lr.png").exists()]
+    names = [name for name in results.samples if picture_path(folder, f"{name}_hr").exists()]
+    names = [name for name in names if picture_path(folder, f"{name}_lr").exists()]
     if not names:
         return []
-    hr = [_open(folder / f"{name}_hr.png") for name in names]
-    lr = [_open(folder / f"{name}_lr.png") for name in names]
+    hr = [_open(picture_path(folder, f"{name}_hr")) for name in names]
+    lr = [_open(picture_path(folder, f"{name}_lr")) for name in names]
     shown = [(row, run) for row in results.rows if (run := _run_to_show(row, results, names)) is not None]
     scores = [[_psnr(run, results, name) for name in names] for _, run in shown]
     best = [max((_rounded(one[i]) for one in scores if one[i] is not None), default=None) for i in range(len(names))]
@@ -124,7 +125,7 @@ def _strip(
 ) -> Strip:
     tiles = []
     for name, truth, value, top in zip(names, hr, values, best, strict=True):
-        path = run.folder / "samples" / f"{name}.png"
+        path = picture_path(run.folder / "samples", name)
         picture = _open(path)
         if picture.size != truth.size:
             raise UserError(f"{path}: {picture.size} pixels, its HR has {truth.size}; {_REDRAW}")
@@ -136,7 +137,7 @@ def _strip(
 def _run_to_show(row: RowResult, results: Results, names: Sequence[str]) -> RunResult | None:
     """Return the row's first scored run that keeps a picture of every face."""
     for run in row.scored_runs(results.test[0], results.protocol):
-        if all((run.folder / "samples" / f"{name}.png").exists() for name in names):
+        if all(picture_path(run.folder / "samples", name).exists() for name in names):
             return run
     return None
 

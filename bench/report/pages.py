@@ -163,8 +163,8 @@ def _protocols(measure: Measure) -> list[str]:
         protocol
         for row in measure.results.rows
         for run in row.runs
-        for dataset, fingerprint, protocol, name in run.scores
-        if (dataset, fingerprint, name) == (test.dataset, test.fingerprint, measure.metric)
+        for name, protocol in run.columns(test)
+        if name == measure.metric
     }
     return sorted(known, key=lambda name: (name != own, list(PROTOCOLS).index(name), name))
 

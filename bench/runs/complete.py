@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import logging
-from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
 from bench.core.stop import Interrupted
+from bench.runs.pictures import write_png
 from bench.runs.records import RunState
+from bench.runs.scores import sheet_key
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
     from torch import nn
@@ -94,16 +97,16 @@ def is_complete(row_run: RowRun, faces: Faces) -> bool:
 def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:
     """Return the test sets on whose faces a run lacks scores under its own protocol, of metrics that could be had."""
     run = row_run.run
-    found = Counter(
-        (row["fingerprint"], row["metric"]) for row in run.scores() if row["protocol"] == run.config.protocol
-    )
-    known = run.record().unavailable
+    sheets, known = run.scores(), run.record().unavailable
 
-    def wanted(test: TestSet) -> set[str]:
-        return set(row_run.metrics) - set(known.get(test.fingerprint, {}))
+    def lacks(test: TestSet, metric: str) -> bool:
+        sheet = sheets.get(sheet_key(test.store.dataset, test.fingerprint))
+        return sheet is None or len(sheet.values(metric, run.config.protocol)) != test.count
 
     return [
-        test for test in faces.tests if any(found[test.fingerprint, metric] != test.count for metric in wanted(test))
+        test
+        for test in faces.tests
+        if any(lacks(test, metric) for metric in set(row_run.metrics) - set(known.get(test.fingerprint, {})))
     ]
 
 
@@ -144,7 +147,7 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
     if run.config.training is None:
         about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
     run.write(status=RunState.FINISHED, error=None, scored=now(), scored_on=describe_device(device), **about)
-    run.add_scores([row for _, one in found for row in one.rows])  # last: they make the run complete
+    run.add_scores([one.scores for _, one in found])  # last: they make the run complete
 
 
 def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
@@ -168,19 +171,17 @@ def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.de
     return found
 
 
-def load_model(run: Run, device: torch.device) -> nn.Module:
-    """Build a run's network with its finished weights, ready to score."""
+def load_model(run: Run, device: torch.device, files: Sequence[Path] = ()) -> nn.Module:
+    """Build a run's network with its finished weights, those in `files` where given, ready to score."""
     from bench.models import registry, weights
 
     model = registry.build(run.config.method, run.config.options)
     if run.config.training is not None:
-        weights.load_into(model, run.weights)
+        weights.load_into(model, *(files or [run.weights]))
     return model.to(device).eval()
 
 
 def write_samples(run: Run, names: list[str], pictures: np.ndarray) -> None:
     """Write super-resolved faces, uint8 [n, H, W, 3], as PNG files for the picture grid."""
-    from bench.runs.evaluate import write_png
-
     for name, picture in zip(names, pictures, strict=False):
         write_png(run.samples / f"{name}.png", picture)

@@ -22,7 +22,8 @@ def write_experiment(job: Job, faces: Faces, planned: Sequence[RowRun]) -> None:
 
 def _write_experiment(job: Job, faces: Faces, planned: Sequence[RowRun]) -> None:
     from bench.runs.audit import audit
-    from bench.runs.evaluate import low_resolution, write_png
+    from bench.runs.evaluate import low_resolution
+    from bench.runs.pictures import write_png
 
     count = min(SAMPLES, faces.sizes.test)
     hr = faces.test.faces[:count]

@@ -2,25 +2,22 @@
 
 from __future__ import annotations
 
-import io
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from PIL import Image
 
 from bench.core.errors import UserError
-from bench.core.files import write_bytes
 from bench.data.degrade import DEFAULT, degrade
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import get_protocol
-from bench.metrics.scoring import Scorer, Scores
+from bench.metrics.scoring import Scorer
+from bench.runs.scores import ScoreSheet, make_sheet
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -81,12 +78,11 @@ def psnr_of(model: nn.Module, hr: np.ndarray, protocol: str, scale: int, device:
 class Evaluation:
     """Scores of one method on one face set.
 
-    `rows` are score rows (design: run, method, seed, dataset, fingerprint, image, metric, protocol, value), `pictures`
-    the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` tells why a metric has no score. `broken`
-    names the faces whose picture held NaN or infinity.
+    `pictures` are the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` says why a metric has no score.
+    `broken` names the faces whose picture held NaN or infinity.
     """
 
-    rows: list[dict[str, Any]]
+    scores: ScoreSheet
     pictures: np.ndarray
     unavailable: Mapping[str, str]
     broken: tuple[str, ...] = ()
@@ -143,23 +139,5 @@ def evaluate(
         )
     size = config.scale * lr.shape[1]
     pictures = np.concatenate(kept)[:samples] if kept else np.empty((0, size, size, 3), np.uint8)
-    return Evaluation(_rows(run, store, count, scores), pictures, scores.unavailable, tuple(broken))
-
-
-def _rows(run: Run, store: FaceStore, count: int, scores: Scores) -> list[dict[str, Any]]:
-    """Return a row an image, metric and protocol, image by image."""
-    config = run.config
-    head = {"run": config.name, "method": config.method, "seed": config.seed}
-    head |= {"dataset": store.dataset, "fingerprint": store.fingerprint_of(count)}
-    return [
-        {**head, "image": name, "metric": metric, "protocol": protocol, "value": float(values[place])}
-        for place, name in enumerate(store.names[:count])
-        for (protocol, metric), values in scores.values.items()
-    ]
-
-
-def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write uint8 [H, W, 3] as a PNG file, in one step."""
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "PNG")
-    write_bytes(path, out.getvalue())
+    sheet = make_sheet(store.dataset, store.fingerprint_of(count), store.names[:count], scores.values)
+    return Evaluation(sheet, pictures, scores.unavailable, tuple(broken))

@@ -18,10 +18,15 @@ from bench.core.files import read_json, write_json
 from bench.core.schema import from_dict
 from bench.runs.config import RunConfig, Training
 
-LAYOUT = 1
+LAYOUT = 2
 RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.json"
-_RETIRED = {RUN_FILE: frozenset[str](), EXPERIMENT_FILE: frozenset({"iterations", "batch"})}
+SEARCH_FILE = "search.json"
+RETIRED = {
+    RUN_FILE: frozenset[str](),
+    EXPERIMENT_FILE: frozenset({"iterations", "batch"}),
+    SEARCH_FILE: frozenset[str](),
+}
 
 
 class RunState(StrEnum):
@@ -128,6 +133,7 @@ class ExperimentRecord:
     """experiment.json: what reports need to know beside the run folders.
 
     `samples` names the faces that pictures show: of the first test set, or of `pictured` where those may not be shown.
+    `elsewhere` says of runs that this experiment shares with a kept one beside it in which of the two they are kept.
     """
 
     layout: int
@@ -150,6 +156,16 @@ class ExperimentRecord:
     samples: tuple[str, ...] = ()
     audits: tuple[Any, ...] = ()
     pictured: FaceSetRecord | None = None
+    elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def run_folder(self, folder: Path, name: str) -> Path:
+        """Return where a run of the experiment in `folder` lies: in it, or in the one beside it that holds the run."""
+        if name not in self.elsewhere:
+            return folder / name
+        place = folder.parent / self.elsewhere[name]
+        if not place.is_dir():
+            raise UserError(f"{folder / EXPERIMENT_FILE}: run {name} is kept in {place}, which is not there")
+        return place / name
 
     @property
     def run_names(self) -> tuple[str, ...]:
@@ -194,16 +210,14 @@ def check_layout(record: Any, path: Path) -> None:
     """Raise UserError when a results file was written by another layout of the run store."""
     layout = record.get("layout") if isinstance(record, Mapping) else None
     if layout != LAYOUT:
-        raise UserError(
-            f"{path}: results layout {layout}, this version reads layout {LAYOUT}; "
-            "move the folder away and run again, or use the version that wrote it"
-        )
+        way_out = f"fsr migrate {path.parent}" if layout == 1 else "use the version that wrote it, or move it away"
+        raise UserError(f"{path}: results layout {layout}, this version reads layout {LAYOUT}: {way_out}")
 
 
 def _read(path: Path) -> dict[str, Any]:
     given = read_json(path)
     check_layout(given, path)
-    return {key: value for key, value in given.items() if key not in _RETIRED[path.name]}
+    return {key: value for key, value in given.items() if key not in RETIRED[path.name]}
 
 
 def _plain(record: Any) -> dict[str, Any]:

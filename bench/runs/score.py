@@ -84,9 +84,10 @@ def score_method(
         protocols=rules,
         cache=shared_cache(),
     )
-    values: dict[tuple[str, str], list[float]] = {}
-    for row in found.rows:
-        values.setdefault((row["protocol"], row["metric"]), []).append(row["value"])
+    values = {}
+    for name, column in found.scores.columns.items():
+        metric, _, rule = name.partition("@")
+        values[rule, metric] = np.array(column, float)
     return {
         "method": method,
         "weights": str(path) if path else None,
@@ -95,7 +96,7 @@ def score_method(
         "fingerprint": store.fingerprint_of(count),
         "scale": scale,
         "degradation": degradation if store.has_truth else None,
-        **_report({key: np.array(some) for key, some in values.items()}, store.names[:count], found.unavailable),
+        **_report(values, store.names[:count], found.unavailable),
     }
 
 

@@ -37,7 +37,7 @@ def status_of(folder: Path) -> list[RunStatus]:
     Raises UserError when experiment.json or a run.json is missing its layout or damaged.
     """
     experiment = read_experiment_record(folder)
-    return [_read(folder, row.label, name) for row in experiment.rows for name in row.runs]
+    return [_read(experiment.run_folder(folder, name), row.label) for row in experiment.rows for name in row.runs]
 
 
 def status_json(found: Mapping[str, list[RunStatus]]) -> dict[str, Any]:
@@ -82,9 +82,9 @@ def _line(run: RunStatus) -> list[str]:
     ]
 
 
-def _read(folder: Path, label: str, name: str) -> RunStatus:
-    record = read_run_record(folder / name)
-    state = _state(folder, name, record)
+def _read(folder: Path, label: str) -> RunStatus:
+    record, name = read_run_record(folder), folder.name
+    state = _state(folder, record)
     if record is None:
         return RunStatus(label, name, state)
     training, progress = record.config.training, record.progress
@@ -106,8 +106,8 @@ def _read(folder: Path, label: str, name: str) -> RunStatus:
     )
 
 
-def _state(folder: Path, name: str, record: RunRecord | None) -> RunState:
-    if is_held(folder, name):
+def _state(folder: Path, record: RunRecord | None) -> RunState:
+    if is_held(folder.parent, folder.name):
         return RunState.RUNNING
     if record is None:
         return RunState.NOT_RUN

@@ -1,12 +1,12 @@
 """The run store: one folder a run, named by its config's hash, every file written whole.
 
-results/<experiment>/<run>/run.json             config, status, device, versions, times, how far it is
+results/<experiment>/<run>/run.json             config, state, device, versions, times, how far it is
                            curve.csv            a row a validation
-                           scores.csv           a row an image and metric (scores.csv.gz where runs are kept)
+                           scores/<set>.csv     a row an image of a test set (.csv.xz where runs are kept)
                            weights.safetensors  the weights that were scored
                            state.pt             training state, until the run has finished
                            state.previous.pt    the one before it, should a power cut have damaged the last
-                           samples/<image>.png  a few super-resolved test faces
+                           samples/<image>.png  a few super-resolved test faces (.webp where runs are kept)
 """
 
 from __future__ import annotations
@@ -17,19 +17,18 @@ import io
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError
-from bench.core.files import read_csv, sweep, write_bytes, write_csv
+from bench.core.files import sweep, write_bytes, write_csv
 from bench.core.locks import is_locked, lock
 from bench.runs.config import RunConfig
 from bench.runs.records import RUN_FILE, RunRecord, read_run_record, write_run_record
+from bench.runs.scores import ScoreSheet, read_scores, sheet_key, write_sheet
 
 log = logging.getLogger("fsr")
 CURVE = ("iteration", "loss", "psnr", "learning_rate")
-SCORE = ("run", "method", "seed", "dataset", "fingerprint", "image", "metric", "protocol", "value")
 
 
 @dataclass(frozen=True)
@@ -108,17 +107,16 @@ class Run:
         """Replace the training curve."""
         write_csv(self.folder / "curve.csv", CURVE, points)
 
-    def scores(self) -> list[dict[str, str]]:
-        """Return the score rows written so far."""
-        path = self.folder / "scores.csv"
-        return read_csv(path, SCORE) if path.exists() else []
+    def scores(self) -> dict[tuple[str, str], ScoreSheet]:
+        """Return the scores written so far, by data set and the digits of its fingerprint (see `sheet_key`)."""
+        return read_scores(self.folder)
 
-    def add_scores(self, rows: list[dict[str, Any]]) -> None:
-        """Add score rows; those of the same face set, protocol and metric are replaced."""
-        what = itemgetter("fingerprint", "protocol", "metric")
-        new = set(map(what, rows))
-        kept = [row for row in self.scores() if what(row) not in new]
-        write_csv(self.folder / "scores.csv", SCORE, [*kept, *rows])
+    def add_scores(self, sheets: Iterable[ScoreSheet]) -> None:
+        """Write the scores of test sets; a set's columns that were there before and are not given again are kept."""
+        known = self.scores()
+        for sheet in sheets:
+            old = known.get(sheet_key(sheet.dataset, sheet.fingerprint))
+            write_sheet(self.folder, old.merged(sheet) if old else sheet)
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace the training state, in one step; the one before it is kept."""

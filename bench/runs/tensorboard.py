@@ -21,8 +21,9 @@ def write_logs(experiment: Path, folder: Path) -> list[Path]:
     except ImportError:
         raise UserError("tensorboardX is not installed: pip install 'fsr-bench[tensorboard]'") from None
     written = []
-    for name in read_experiment_record(experiment).run_names:
-        curve, target = experiment / name / "curve.csv", folder / name
+    record = read_experiment_record(experiment)
+    for name in record.run_names:
+        curve, target = record.run_folder(experiment, name) / "curve.csv", folder / name
         if not curve.exists():
             continue
         shutil.rmtree(target, ignore_errors=True)

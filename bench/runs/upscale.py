@@ -21,9 +21,9 @@ from bench.data.manifest import Row, sort_key
 from bench.data.scan import NO_FACE
 from bench.data.sources import Entry, Reader, list_sources
 from bench.metrics.protocol import get_protocol
-from bench.runs.archive import ArchivedNetwork, archived_networks, open_run, reference
-from bench.runs.evaluate import low_resolution, super_resolve, write_png
-from bench.runs.records import read_run_record
+from bench.runs.evaluate import low_resolution, super_resolve
+from bench.runs.networks import ArchivedNetwork, archived_networks, open_run, reference, run_record
+from bench.runs.pictures import write_png
 
 if TYPE_CHECKING:
     import torch
@@ -245,9 +245,7 @@ class _Job:
 
 def _describe(network: ArchivedNetwork) -> dict[str, Any]:
     """Return which network it is, what it was trained on, and what its training photos' licence allows."""
-    record = read_run_record(network.folder)
-    assert record is not None  # open_run has read it
-    config = record.config
+    config = run_record(network.folder).config
     trained: dict[str, Any] | None = None
     licence = None
     if config.train is not None and config.training is not None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import errno
 import json
@@ -31,6 +30,7 @@ from bench.models import registry
 from bench.models.weights import save
 from bench.runs.config import RunConfig
 from bench.runs.records import RunRecord
+from bench.runs.scores import read_scores
 from tests.bench.conftest import EXPERIMENT, TINY, smooth_faces
 
 
@@ -88,7 +88,7 @@ def test_run_trains_scores_reports_and_then_has_nothing_to_do(
     run_json(["run", *job[:-1], "2"], capsys)
     beside = contents(results())
     alone = contents(paths.results() / "alone")
-    compared = [name for name in alone if Path(name).stem in ("scores", "weights")]
+    compared = [name for name in alone if Path(name).suffix == ".safetensors" or "/scores/" in name]
     assert len(compared) == 5 and {name: beside[name] for name in compared} == {name: alone[name] for name in compared}
     shutil.rmtree(paths.results() / "alone")
 
@@ -105,18 +105,20 @@ def test_run_trains_scores_reports_and_then_has_nothing_to_do(
     shutil.rmtree(paths.prepared())
     run_json(["report"], capsys)
     assert {name: (report / name).read_bytes() for name in drawn} == drawn
-    (run / "run.json").write_text((run / "run.json").read_text().replace('"layout": 1', '"layout": 0'))
-    assert "results layout 0, this version reads layout 1" in error_of(["report"], capsys)
+    (run / "run.json").write_text((run / "run.json").read_text().replace('"layout": 2', '"layout": 0'))
+    assert "results layout 0, this version reads layout 2" in error_of(["report"], capsys)
 
 
 def assert_same_scores(run: Path, scored: Any) -> None:
     """Check that `fsr score` gives what the run's file of scores holds, of one protocol."""
-    with (run / "scores.csv").open() as file:
-        rows = list(csv.DictReader(file))
-    assert {row["image"] for row in rows} == {"test-0", "test-1", "test-2"}
-    assert {row["protocol"] for row in rows} == set(PROTOCOLS)
+    (sheet,) = read_scores(run).values()
+    assert sheet.images == ("test-0", "test-1", "test-2")
+    assert {protocol for _, protocol in sheet.scored} == set(PROTOCOLS)
     assert {(one["image"], one["metric"], one["value"]) for one in scored["images"]} == {
-        (row["image"], row["metric"], float(row["value"])) for row in rows if row["protocol"] == "sparnet"
+        (image, metric, value)
+        for metric, protocol in sheet.scored
+        if protocol == "sparnet"
+        for image, value in sheet.values(metric, protocol).items()
     }
 
 

@@ -15,13 +15,20 @@ from bench.analysis.agreement import order_agreement
 from bench.analysis.intervals import Estimate
 from bench.analysis.results import Results, read_results
 from bench.core.errors import UserError
-from bench.core.files import read_csv, read_json, write_csv
+from bench.core.files import read_json
 from bench.papers.judge import AS_IN, ONE_SEED, Finding, Verdict, findings_on, judge
 from bench.papers.paper import Rule, papers
 from bench.report.modules import factorial_page
 from bench.report.tables import ablation_table
-from bench.runs.store import SCORE
-from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name, write_run
+from tests.bench.report.fabricate import (
+    change,
+    fabricate,
+    read_score_rows,
+    rows_of_table_1,
+    run_name,
+    write_run,
+    write_score_rows,
+)
 
 HOLDS, DIRECTION, REVERSED = Verdict.HOLDS, Verdict.DIRECTION, Verdict.REVERSED
 UNKNOWN, NOT_RUN = Verdict.INCONCLUSIVE, Verdict.NOT_RUN
@@ -249,9 +256,9 @@ def test_sets_that_the_paper_has_no_number_for_take_helens(tmp_path: Path) -> No
 def real_world(folder: Path, psnr: Psnr) -> Path:
     """Turn made-up PSNRs into NIQE on a set without a truth: 50 less the PSNR."""
     experiment(folder, psnr, tests=("widerface",), metrics=["psnr", "ssim", "niqe-pooled"])
-    for path in folder.glob("*/scores.csv"):
-        kept = [row for row in read_csv(path, SCORE) if row["metric"] == "psnr"]
-        write_csv(path, SCORE, [{**row, "metric": "niqe-pooled", "value": 50 - float(row["value"])} for row in kept])
+    for path in folder.glob("*-s*"):
+        kept = [row for row in read_score_rows(path) if row["metric"] == "psnr"]
+        write_score_rows(path, [{**row, "metric": "niqe-pooled", "value": 50 - float(row["value"])} for row in kept])
     test = read_json(folder / "experiment.json")["test"]
     change(folder / "experiment.json", test=[{**test[0], "truth": False}])
     return folder

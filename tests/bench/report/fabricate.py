@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -13,7 +14,8 @@ from PIL import Image
 
 from bench.core.files import read_json, write_csv, write_json
 from bench.runs.records import LAYOUT
-from bench.runs.store import CURVE, SCORE
+from bench.runs.scores import ScoreSheet, read_scores, write_sheet
+from bench.runs.store import CURVE
 
 FINGERPRINT = "feedc0de" * 4
 IMAGES = ("face-0", "face-1", "face-2")
@@ -145,7 +147,31 @@ def write_run(
             value = float(psnr(method, seed, index)) - less
             scores.append({**where, "metric": "psnr", "value": value})
             scores.append({**where, "metric": "ssim", "value": value / 50})
-    write_csv(folder / name / "scores.csv", SCORE, scores)
+    write_score_rows(folder / name, scores)
+
+
+def read_score_rows(folder: Path) -> list[dict[str, Any]]:
+    """Return the scores of a run's folder, a row an image, metric and protocol."""
+    return [
+        {"dataset": sheet.dataset, "image": image, "metric": metric, "protocol": protocol, "value": value}
+        | {"fingerprint": sheet.fingerprint}
+        for sheet in read_scores(folder).values()
+        for metric, protocol in sheet.scored
+        for image, value in sheet.values(metric, protocol).items()
+    ]
+
+
+def write_score_rows(folder: Path, rows: Sequence[dict[str, Any]]) -> None:
+    """Replace the scores of a run's folder by rows like those of `read_score_rows`."""
+    shutil.rmtree(folder / "scores", ignore_errors=True)
+    for dataset, fingerprint in dict.fromkeys((row["dataset"], row["fingerprint"]) for row in rows):
+        own = [row for row in rows if (row["dataset"], row["fingerprint"]) == (dataset, fingerprint)]
+        images = tuple(dict.fromkeys(row["image"] for row in own))
+        columns: dict[str, dict[str, float]] = {}
+        for row in own:
+            columns.setdefault(f"{row['metric']}@{row['protocol']}", {})[row["image"]] = float(row["value"])
+        table = {name: tuple(map(values.get, images)) for name, values in columns.items()}
+        write_sheet(folder, ScoreSheet(dataset, fingerprint[:12], images, table))
 
 
 def face(index: int, size: int = 128) -> np.ndarray:

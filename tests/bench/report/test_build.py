@@ -14,7 +14,7 @@ import pytest
 from bench.core.errors import UserError
 from bench.core.files import LOCK, read_json
 from bench.report.build import STAMP, build_report
-from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
+from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, rows_of_table_1, run_name
 
 FIRST = {"table1.md", "table1.tex", "table1.csv", "table1.html", "fig6.png", "fig6.pdf", "faces.webp"}
 KINDS = ("md", "tex", "csv", "html")
@@ -28,6 +28,7 @@ TABLES = {
 PICTURES = {f"{name}.{ending}" for name in ("effects", "capacity") for ending in ("png", "pdf")}
 FILES = {"index.md"} | FIRST | PAGES | TABLES | PICTURES
 RUN = run_name("msfnet-8")
+SCORES = f"{RUN}/scores/synthfaces-{FINGERPRINT[:12]}.csv"
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -130,8 +131,8 @@ def replace(old: str, new: str) -> Callable[[Path], None]:
     [
         ("experiment.json", Path.unlink, "no such file"),
         ("experiment.json", cut, "not valid JSON"),
-        ("experiment.json", lambda path: path.write_text("[]"), "results layout None, this version reads layout 1"),
-        ("experiment.json", lambda path: change(path, layout=2), "results layout 2, this version reads layout 1"),
+        ("experiment.json", lambda path: path.write_text("[]"), "results layout None, .*reads layout 2"),
+        ("experiment.json", lambda path: change(path, layout=1), "results layout 1, .*layout 2: fsr migrate"),
         ("experiment.json", lambda path: change(path, kind="ablatoin"), "unknown kind .*did you mean 'ablation'"),
         ("experiment.json", lambda path: change(path, rows=[]), "key 'rows' is"),
         ("experiment.json", lambda path: change(path, train=None), "train: .*expected a table"),
@@ -140,9 +141,9 @@ def replace(old: str, new: str) -> Callable[[Path], None]:
         (f"{RUN}/run.json", cut, "not valid JSON"),
         (f"{RUN}/run.json", lambda path: change(path, layout=0), "results layout 0"),
         (f"{RUN}/run.json", lambda path: change(path, status="done"), "status: 'done' given, expected one of"),
-        (f"{RUN}/scores.csv", replace("fingerprint,", ""), "columns are .*, expected"),
-        (f"{RUN}/scores.csv", replace(",38.0", ",x38"), "'x38' in column 'value', expected a number"),
-        (f"{RUN}/scores.csv", replace(",sparnet,38.0", ",sparnet"), "8 fields in line 2, expected 9"),
+        (SCORES, replace("psnr@", "psnr"), "columns are .*, expected"),
+        (SCORES, replace(",38,", ",x38,"), "'x38' in column 'psnr@sparnet', expected a number"),
+        (SCORES, replace(",38,", ","), "2 fields in line 2, expected 3"),
         (f"{RUN}/curve.csv", replace("20,", "nan,"), "'nan' in column 'iteration', expected a whole number"),
         (f"{RUN}/samples/a.png", cut, "not a whole picture"),
     ],

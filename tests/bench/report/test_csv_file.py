@@ -10,12 +10,10 @@ import pandas as pd
 import pytest
 
 from bench.analysis.results import Results, read_results
-from bench.core.files import read_csv, write_csv
 from bench.report.csv_file import render
 from bench.report.table import Table
 from bench.report.tables import ablation_table, comparison_table
-from bench.runs.store import SCORE
-from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, run_name
+from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, read_score_rows, run_name, write_score_rows
 
 ERROR = 'said "no", twice'
 
@@ -30,9 +28,9 @@ def results(tmp_path: Path) -> Results:
         tmp_path, seeds=(0, 1), tests=("synthfaces", "helen"), psnr=lambda method, seed, image: values_of(seed)[image]
     )
     for seed in (0, 1):
-        path = folder / run_name("msfnet-8", seed) / "scores.csv"
-        rows = read_csv(path, SCORE)
-        write_csv(path, SCORE, [{**row, "value": float(row["value"]) + (row["dataset"] == "helen")} for row in rows])
+        path = folder / run_name("msfnet-8", seed)
+        rows = read_score_rows(path)
+        write_score_rows(path, [{**row, "value": float(row["value"]) + (row["dataset"] == "helen")} for row in rows])
         change(folder / run_name("msfnet-7", seed) / "run.json", status="failed", error=ERROR)
     return read_results(folder)
 

@@ -10,13 +10,12 @@ import numpy as np
 import pytest
 
 from bench.analysis.results import Results, read_results
-from bench.core.files import read_csv, read_json, write_csv
+from bench.core.files import read_json
 from bench.report.modules import capacity_page, factorial_page
 from bench.report.pages import images_page, metrics_page, sensitivity_page
 from bench.report.table import Cell, Table
 from bench.report.tables import ablation_table
-from bench.runs.store import SCORE
-from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
+from tests.bench.report.fabricate import change, fabricate, read_score_rows, rows_of_table_1, run_name, write_score_rows
 
 IMAGES = tuple(f"face-{i:02}" for i in range(24))
 _FACTORS = {
@@ -119,9 +118,9 @@ def test_gains_say_what_can_be_claimed(tmp_path: Path) -> None:
 def test_metrics_that_need_no_truth_are_all_that_is_shown_without(tmp_path: Path) -> None:
     folder = fabricate(tmp_path, images=IMAGES, faces=0, psnr=psnr(one_better), metrics=["psnr", "ssim", "niqe-pooled"])
     for row in rows_of_table_1():
-        path = folder / run_name(row["method"]) / "scores.csv"
-        kept = [{**line, "metric": "niqe-pooled"} for line in read_csv(path, SCORE) if line["metric"] == "psnr"]
-        write_csv(path, SCORE, kept)
+        path = folder / run_name(row["method"])
+        kept = [{**line, "metric": "niqe-pooled"} for line in read_score_rows(path) if line["metric"] == "psnr"]
+        write_score_rows(path, kept)
     test = read_json(folder / "experiment.json")["test"]
     change(folder / "experiment.json", test=[{**test[0], "truth": False}])
     results = read_results(folder)

@@ -11,11 +11,18 @@ from typing import Any
 import pytest
 
 from bench.analysis.results import Results, read_results
-from bench.core.files import read_csv, read_json, write_csv
+from bench.core.files import read_json
 from bench.report.table import Cell, Row, Table
 from bench.report.tables import ablation_table, comparison_table, realworld_table
-from bench.runs.store import SCORE
-from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, rows_of_table_1, run_name
+from tests.bench.report.fabricate import (
+    FINGERPRINT,
+    change,
+    fabricate,
+    read_score_rows,
+    rows_of_table_1,
+    run_name,
+    write_score_rows,
+)
 
 REAL = ("widerface", "webface")
 WIDE = {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"}
@@ -44,14 +51,14 @@ def photos(
         metrics=["psnr", "ssim", "niqe-pooled"],
         audits=[audit] if "webface" in tests else [],
     )
-    for path in folder.glob("*/scores.csv"):
+    for path in folder.glob("*-s*"):
         rows = []
-        for row in read_csv(path, SCORE):
+        for row in read_score_rows(path):
             if row["dataset"] not in REAL:
                 rows.append(row)
             elif row["metric"] == "psnr":
                 rows.append({**row, "metric": "niqe-pooled", "value": str(50 - float(row["value"]))})
-        write_csv(path, SCORE, rows)
+        write_score_rows(path, rows)
     described = read_json(folder / "experiment.json")["test"]
     change(folder / "experiment.json", test=[{**one, "truth": one["dataset"] not in REAL} for one in described])
     return folder
@@ -92,10 +99,10 @@ def test_mean_over_images_then_over_seeds(tmp_path: Path) -> None:
     # Means over images 21, 25 and 26: over seeds 24, and a standard deviation of sqrt((9 + 1 + 4) / 2).
     values = {0: (20.0, 22.0), 1: (24.0, 26.0), 2: (23.0, 29.0)}
     folder = fabricate(tmp_path, seeds=(0, 1, 2), images=("a", "b"), psnr=lambda method, seed, i: values[seed][i])
-    path = folder / run_name("msfnet-1") / "scores.csv"
-    kept = read_csv(path, SCORE)
+    path = folder / run_name("msfnet-1")
+    kept = read_score_rows(path)
     others = {"fingerprint": "another", "protocol": "another", "dataset": "another", "metric": "another"}
-    write_csv(path, SCORE, [*kept, *({**kept[0], "value": 99, key: value} for key, value in others.items())])
+    write_score_rows(path, [*kept, *({**kept[0], "value": 99, key: value} for key, value in others.items())])
 
     table = table_of(folder)
     cell = cell_of(table, "msfnet-1", "psnr")
@@ -112,15 +119,15 @@ def test_mean_over_images_then_over_seeds(tmp_path: Path) -> None:
 
 def test_how_a_row_without_its_number_shows(tmp_path: Path) -> None:
     folder = fabricate(tmp_path)
-    scores = folder / run_name("msfnet-2") / "scores.csv"
-    write_csv(scores, SCORE, [row for row in read_csv(scores, SCORE) if row["image"] != "face-1"])
+    scores = folder / run_name("msfnet-2")
+    write_score_rows(scores, [row for row in read_score_rows(scores) if row["image"] != "face-1"])
     change(folder / run_name("msfnet-3") / "run.json", status="failed", error="OutOfMemory:\n  1 | 2 GiB.")
     change(folder / run_name("msfnet-4") / "run.json", status="running")
     shutil.rmtree(folder / run_name("msfnet-5"))
     (folder / run_name("msfnet-6") / "run.json").unlink()
-    (folder / run_name("msfnet-7") / "scores.csv").unlink()
-    scores = folder / run_name("msfnet-8") / "scores.csv"
-    write_csv(scores, SCORE, read_csv(scores, SCORE)[:-1])
+    write_score_rows(folder / run_name("msfnet-7"), [])
+    scores = folder / run_name("msfnet-8")
+    write_score_rows(scores, read_score_rows(scores)[:-1])
 
     table = table_of(folder)
     expected = {
@@ -241,8 +248,8 @@ def test_table_1_shows_one_set(tmp_path: Path, tests: tuple[str, ...], shown: st
 
 def test_a_set_that_is_not_scored_yet_shows_as_such(tmp_path: Path) -> None:
     folder = photos(tmp_path)
-    path = folder / run_name("msfnet-8") / "scores.csv"
-    write_csv(path, SCORE, [row for row in read_csv(path, SCORE) if row["dataset"] != "lfw"])
+    path = folder / run_name("msfnet-8")
+    write_score_rows(path, [row for row in read_score_rows(path) if row["dataset"] != "lfw"])
     table = there(comparison_table(read_results(folder)))
     row = next(row for row in table.rows if row.method == "msfnet-8")
     assert (row.status, cells_on(table, "msfnet-8", "lfw")["psnr"].value) == ("partial", None)

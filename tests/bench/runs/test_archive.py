@@ -14,13 +14,12 @@ from bench.analysis.results import read_results, read_run
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
-from bench.core.files import read_csv, write_csv
 from bench.data.store import FaceRow, FaceStore, open_split, write_store
 from bench.models import registry, weights
 from bench.report.build import build_report
-from bench.runs import archive
+from bench.runs import archive, networks
 from bench.runs.evaluate import low_resolution, to_tensor
-from bench.runs.store import SCORE
+from bench.runs.scores import make_sheet, write_sheet
 from tests.bench.conftest import TINY, smooth_faces
 
 EXPERIMENT = """
@@ -62,7 +61,7 @@ def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     for seed, (split, count) in enumerate((("train", 6), ("val", 2), ("test", 3))):
         store("photos", split, count, seed)
     default = store("synthfaces", "test", archive.FACES, 9)
-    monkeypatch.setattr("bench.runs.prepare.prepare", lambda *_, **__: [default])
+    monkeypatch.setattr("bench.runs.archive.prepare", lambda *_, **__: [default])
     (tmp_path / "small.toml").write_text(EXPERIMENT)
     (tmp_path / "short.toml").write_text(PROFILE)
     job = [str(tmp_path / "small.toml"), "--profile", str(tmp_path / "short.toml"), "--data", "photos"]
@@ -77,21 +76,23 @@ def test_a_kept_experiment_says_what_the_whole_one_says(root: Path, capsys: pyte
     capsys.readouterr()
     assert main(["archive", NAME, "--weights", "tiny", "--json"]) == 0
     told = json.loads(capsys.readouterr().out)
-    whole, kept = read_results(paths.results() / NAME), read_results(archive.reference() / NAME)
+    whole, kept = read_results(paths.results() / NAME), read_results(networks.reference() / NAME)
     assert sorted(told["runs"]) == sorted(run.name for row in whole.rows for run in row.runs)
     for row, copy in zip(whole.rows, kept.rows, strict=True):
         for run, twin in zip(row.runs, copy.runs, strict=True):
             assert (twin.name, twin.status, twin.curve, twin.device) == (run.name, run.status, run.curve, run.device)
-            for key, values in run.scores.items():
-                assert twin.scores[key] == pytest.approx(values, rel=5e-6)
+            for key, sheet in run.scores.items():
+                assert twin.scores[key].images == sheet.images
+                for name, values in sheet.columns.items():
+                    assert twin.scores[key].columns[name] == pytest.approx(values, rel=5e-6)
 
 
 def test_no_photograph_is_kept(root: Path) -> None:
     archive.archive(NAME, ["tiny"])
     photos = {face.tobytes() for split in ("train", "val", "test") for face in open_split("photos", split).faces}
     default = {face.tobytes() for face in open_split("synthfaces", "test").faces}
-    pictures = list((archive.reference() / NAME).rglob("*.png"))
-    large = [picture for picture in pictures if picture.name.endswith("_hr.png")]
+    pictures = list((networks.reference() / NAME).rglob("*.webp"))
+    large = [picture for picture in pictures if picture.name.endswith("_hr.webp")]
     assert len(large) == archive.PICTURED
     for path in large:
         from PIL import Image
@@ -99,23 +100,23 @@ def test_no_photograph_is_kept(root: Path) -> None:
         with Image.open(path) as file:
             face = np.asarray(file.convert("RGB")).tobytes()
         assert face in default and face not in photos
-    assert {path.name.split("_")[0].removesuffix(".png") for path in pictures} == {
+    assert {path.name.split("_")[0].removesuffix(".webp") for path in pictures} == {
         f"synthfaces-{i}" for i in range(archive.PICTURED)
     }
-    assert build_report(archive.reference() / NAME, root / "report")
+    assert build_report(networks.reference() / NAME, root / "report")
     assert (root / "report" / "faces.webp").exists()
 
 
 def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
     archive.archive(NAME, ["tiny"])
-    network, second = archive.archived_networks()
+    network, second = networks.archived_networks()
     assert network.psnr > second.psnr and {network.label, second.label} == {"Tiny", "Wide"}
     assert (network.experiment, network.method) == (NAME, "tiny")
-    kept = read_results(archive.reference() / NAME)
+    kept = read_results(networks.reference() / NAME)
     scores = next(run for row in kept.rows for run in row.runs if run.name == network.folder.name)
     expected = scores.values(kept.pictured, "sparnet", "psnr")
-    rows = archive.default_scores(network.folder, network.folder, open_split("synthfaces", "test"))
-    found = {row["image"]: float(row["value"]) for row in rows if row["metric"] == "psnr"}
+    sheet = archive.default_scores(network.folder, network.folder, open_split("synthfaces", "test"))
+    found = sheet.rounded().values("psnr", "sparnet")
     assert found == expected and len(found) == archive.FACES
     faces = open_split("synthfaces", "test").faces[:1]
     sr = network.load(torch.device("cpu"))(to_tensor(low_resolution(faces, 8)))
@@ -127,16 +128,15 @@ def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
 def test_scores_on_the_default_faces_that_are_there_are_kept(root: Path) -> None:
     folder = read_results(paths.results() / NAME).rows[1].runs[0].folder
     store = open_split("synthfaces", "test")
-    row = {"run": folder.name, "method": "tiny", "seed": 0, "dataset": "synthfaces", "image": store.names[0]}
-    row |= {"fingerprint": store.fingerprint_of(archive.FACES), "protocol": "sparnet"}
-    mine = [{**row, "metric": "psnr", "value": 12.5}, {**row, "metric": "niqe-pooled", "value": 3.25}]
-    write_csv(folder / "scores.csv", SCORE, [*read_csv(folder / "scores.csv", SCORE), *mine])
+    mine = {("sparnet", "psnr"): [12.5] * archive.FACES, ("sparnet", "niqe-pooled"): [3.25] * archive.FACES}
+    names = store.names[: archive.FACES]
+    write_sheet(folder, make_sheet("synthfaces", store.fingerprint_of(archive.FACES), names, mine))
     archive.archive(NAME)
-    kept = read_run(archive.reference() / NAME / folder.name)
-    faces = read_results(archive.reference() / NAME).pictured
-    assert kept.values(faces, "sparnet", "psnr")[store.names[0]] == 12.5
-    assert len(kept.values(faces, "sparnet", "psnr")) == archive.FACES
-    assert kept.values(faces, "sparnet", "niqe-pooled") == {store.names[0]: 3.25}
+    kept = read_run(networks.reference() / NAME / folder.name)
+    faces = read_results(networks.reference() / NAME).pictured
+    assert kept.values(faces, "sparnet", "psnr") == dict.fromkeys(names, 12.5)
+    assert len(kept.values(faces, "sparnet", "ssim")) == archive.FACES
+    assert kept.values(faces, "sparnet", "niqe-pooled") == dict.fromkeys(names, 3.25)
 
 
 def test_calling_again_brings_what_has_finished_since(root: Path) -> None:
@@ -145,7 +145,7 @@ def test_calling_again_brings_what_has_finished_since(root: Path) -> None:
     record = json.loads((late / "run.json").read_text())
     (late / "run.json").write_text(json.dumps({**record, "status": "running"}))
     assert late.name not in [folder.name for folder in archive.archive(NAME)]
-    assert [run.status for run in read_results(archive.reference() / NAME).rows[1].runs] == ["finished", "not run"]
+    assert [run.status for run in read_results(networks.reference() / NAME).rows[1].runs] == ["finished", "not run"]
     (late / "run.json").write_text(json.dumps(record))
     assert late.name in [folder.name for folder in archive.archive(NAME)]
 
@@ -156,10 +156,10 @@ def test_what_is_not_there_is_refused(root: Path) -> None:
     with pytest.raises(UserError, match=r"experiment\.json: no such file"):
         archive.archive("other")
     folder = read_results(paths.results() / NAME).rows[1].runs[0].folder
-    assert archive.open_run(folder).label == "Tiny"
+    assert networks.open_run(folder).label == "Tiny"
     (folder / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="no weights there"):
-        archive.open_run(folder)
+        networks.open_run(folder)
 
 
 def test_weights_in_parts_are_the_whole(tmp_path: Path) -> None:

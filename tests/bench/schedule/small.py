@@ -74,7 +74,7 @@ def finish(root: Path, *arguments: str, code: int = 0) -> str:
 def outcome(root: Path) -> dict[str, bytes]:
     """Return what must not depend on what happened on the way: weights, curves and scores of every run."""
     folder = root / "results" / NAME
-    files = [path for name in ("weights.safetensors", "curve.csv", "scores.csv") for path in folder.glob(f"*/{name}")]
+    files = [path for name in ("weights.safetensors", "curve.csv", "scores/*.csv") for path in folder.glob(f"*/{name}")]
     return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 

@@ -45,7 +45,7 @@ def changed(root: Path) -> float:
 def leave_half_written(root: Path) -> None:
     """Put beside every file but a complete run's what a process killed while it wrote that file leaves."""
     folder = root / "results" / NAME
-    complete = [path.parent for path in folder.glob("*/scores.csv")]  # written last
+    complete = [path.parents[1] for path in folder.glob("*/scores/*.csv")]  # written last
     for path in [path for path in folder.rglob("*") if path.suffix in {".json", ".png", ".pt"}]:
         if not set(path.parents) & set(complete):
             path.with_name(f".{path.name}.half.tmp").write_bytes(b"half")
@@ -67,7 +67,7 @@ def test_killed_and_moved_it_is_ended_by_two_commands_with_the_same_bytes(
     assert kill_in_training(here, random.Random(0))
     leave_half_written(here)
     here.rename(there)
-    before = {path.parent.name for path in (there / "results" / NAME).glob("*/scores.csv")}
+    before = {path.parents[1].name for path in (there / "results" / NAME).glob("*/scores/*.csv")}
     both = [start(there, "--jobs", "1", "--json") for _ in range(2)]
     said = [process.communicate(timeout=300) for process in both]
     assert [process.returncode for process in both] == [0, 0], said

@@ -73,10 +73,12 @@ def test_a_run_that_ends_badly_is_kept_as_far_as_it_is(storage: Storage, tmp_pat
 
 def test_what_makes_a_run_count_comes_last(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     here, order = run_in(tmp_path / "here"), []
-    fill(here, scores_csv="", run_json="{}", weights_safetensors="", curve_csv="")
+    fill(here, run_json="{}", weights_safetensors="", curve_csv="")
+    (here.folder / "scores").mkdir()
+    (here.folder / "scores" / "a-1.csv").touch()
     monkeypatch.setattr("bench.schedule.storage._put", lambda _, name, content: order.append(name))
     storage.push(here, {})
-    assert order[-2:] == ["run.json", "scores.csv"] and len(order) == 4
+    assert order[-2:] == ["run.json", "scores/a-1.csv"] and len(order) == 4
 
 
 def test_places_that_are_none(tmp_path: Path) -> None:

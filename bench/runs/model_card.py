@@ -1,0 +1,59 @@
+"""The page beside kept weights: what the network is, what it was trained on and how well it does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from bench.models import weights
+from bench.runs.networks import run_record
+from bench.runs.records import ExperimentRecord, FaceSetRecord
+from bench.runs.scores import read_scores, sheet_key
+
+
+def model_card(folder: Path, experiment: ExperimentRecord, label: str) -> str:
+    """Return the model card of the kept run in `folder` of an experiment whose row is called `label`."""
+    record = run_record(folder)
+    config, training = record.config, record.config.training
+    assert training is not None
+    pictured = experiment.pictured or experiment.test[0]
+    train = experiment.train
+    return "\n".join(
+        [
+            f"# {label}, seed {config.seed}",
+            "",
+            f"`{config.method}` for x{config.scale} face super-resolution with the options "
+            + ", ".join(f"`{name} = {_plain(value)}`" for name, value in config.options.items())
+            + ".",
+            "",
+            f"- **Files**: {', '.join(path.name for path in weights.find(folder))}: kernels and matrices fp16, "
+            "vectors fp32. `fsr upscale` reads them.",
+            f"- **Trained on** {train.dataset} ({train.faces:,} faces, {train.fingerprint[:12]}): "
+            f"{training.iterations:,} iterations of batch {training.batch}, Adam {training.learning_rate:g} "
+            f"{tuple(training.betas)}, {training.schedule}; {(record.train_seconds or 0) / 60:.0f} minutes on "
+            f"{record.device}. Budget: {experiment.profile_note}.",
+            f"- **Parameters** {record.parameters or 0:,}; multiply-adds {(record.multiply_adds or 0) / 1e9:.3f} G.",
+            "- **Licence**: for research only, as the photographs that it was trained on.",
+            "- **Not for** identifying people: what it adds to a face is made up.",
+            "",
+            f"Scores of these weights on the default faces ({pictured.dataset}), and of the fp32 weights that they "
+            f"were rounded from on the others; protocol {experiment.protocol}:",
+            "",
+            "| test faces | number | PSNR (dB) | SSIM |",
+            "|---|---|---|---|",
+            *(_scores(folder, experiment, test) for test in (*experiment.test, pictured) if test.truth),
+            "",
+        ]
+    )
+
+
+def _scores(folder: Path, experiment: ExperimentRecord, test: FaceSetRecord) -> str:
+    sheet = read_scores(folder).get(sheet_key(test.dataset, test.fingerprint))
+    means = []
+    for metric, decimals in (("psnr", 3), ("ssim", 4)):
+        values = sheet.values(metric, experiment.protocol).values() if sheet else ()
+        means.append(f"{sum(values) / len(values):.{decimals}f}" if values else "-")
+    return f"| {test.dataset} | {test.faces:,} | {means[0]} | {means[1]} |"
+
+
+def _plain(value: object) -> object:
+    return list(value) if isinstance(value, tuple) else value

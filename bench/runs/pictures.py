@@ -1,0 +1,31 @@
+"""Sample pictures of runs: PNG while runs are made, lossless WebP (two thirds of the size) where they are kept."""
+
+from __future__ import annotations
+
+import io
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from bench.core.files import write_bytes
+
+
+def write_png(path: Path, picture: np.ndarray) -> None:
+    """Write uint8 [H, W, 3] as a PNG file, in one step."""
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "PNG")
+    write_bytes(path, out.getvalue())
+
+
+def write_webp(path: Path, picture: np.ndarray) -> None:
+    """Write uint8 [H, W, 3] as a lossless WebP file, in one step."""
+    out = io.BytesIO()
+    Image.fromarray(picture).save(out, "WEBP", lossless=True, quality=100, method=6, exact=True)
+    write_bytes(path, out.getvalue())
+
+
+def picture_path(folder: Path, name: str) -> Path:
+    """Return where the picture `name` lies in `folder`, in whichever format it is there; else where it is expected."""
+    webp = folder / f"{name}.webp"
+    return webp if webp.exists() else folder / f"{name}.png"
