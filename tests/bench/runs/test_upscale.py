@@ -21,8 +21,8 @@ from bench.data.detect import Face
 from bench.data.photoset import PhotoOptions, prepare_photos
 from bench.data.scan import ScanOptions
 from bench.models import registry, weights
-from bench.runs.archive import ArchivedNetwork, open_run
 from bench.runs.config import DataRef, RunConfig, Training
+from bench.runs.networks import ArchivedNetwork, open_run
 from tests.bench.cli.test_cli import error_of, run_json
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack
