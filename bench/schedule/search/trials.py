@@ -47,14 +47,7 @@ if TYPE_CHECKING:
     from optuna.trial import Trial
 
 log = logging.getLogger("fsr")
-RANKED = (
-    RunState.FINISHED,
-    RunState.STOPPED,
-    RunState.INTERRUPTED,
-    RunState.NOT_RUN,
-    RunState.DIVERGED,
-    RunState.FAILED,
-)
+_RANKED = ("finished", "stopped", "interrupted", "not run", "diverged", "failed")
 _SIDE_BY_SIDE = 4  # trials that "tpe" draws before it looks again, so that they do not depend on --jobs
 
 
@@ -122,7 +115,7 @@ def load_search(
 ) -> Search:
     """Read a space and a profile; `trials` goes before the space's own number.
 
-    The name says what differs from the default: `search-sparnet-schedules-full-celeba`, without the space's name when
+    The name says what differs from the default: `search-<method>-rates-full-<data>`, without the space's name when
     that is `space`. Raises UserError for unknown names, keys and values, an experiment in place of a method, and ends
     of ranges that the profile or the method refuses.
     """
@@ -152,7 +145,7 @@ def load_search(
     )
     for key, one in ranges.ranges.items():
         for end in one.ends:
-            _check(search, {key: end})
+            _settle(search, {key: end}, search.where)
     return search
 
 
@@ -228,28 +221,25 @@ def _draw(search: Search, faces: Faces, study: Study, before: Sequence[_Drawn]) 
 
 
 def _trial(search: Search, faces: Faces, number: int, trial: Trial, values: Mapping[str, Any]) -> _Drawn:
-    """Make a trial's run, with the profile's first seed and scored by PSNR alone, and build its network once."""
-    where, row = f"{search.where}, trial {number}", search.job.experiment.rows[0]
-    job = dataclasses.replace(search.job, profile=from_dict(Profile, _with(search.settings, values), where))
-    try:
-        size = method_size(row.method, resolve_row(job.experiment, job.profile, row))
-    except UserError as error:
-        raise UserError(f"{where}: {error}") from None
-    except Exception as error:
-        raise UserError(f"{where}: method '{row.method}' cannot be built: {reason(error)}") from None
-    run = Run(job.folder, run_config(job, row, job.profile.seeds[0], faces))
+    """Make a trial's run, with the profile's first seed and scored by PSNR alone."""
+    profile, size = _settle(search, values, f"{search.where}, trial {number}")
+    job, row = dataclasses.replace(search.job, profile=profile), search.job.experiment.rows[0]
+    run = Run(job.folder, run_config(job, row, profile.seeds[0], faces))
     return _Drawn(number, trial, values, RowRun(row, f"Trial {number}", run, ("psnr",)), size)
 
 
-def _check(search: Search, values: Mapping[str, Any]) -> None:
-    """Raise UserError for values that the profile or the method's constructor does not take."""
-    profile = from_dict(Profile, _with(search.settings, values), search.where)
+def _settle(search: Search, values: Mapping[str, Any], where: str) -> tuple[Profile, int]:
+    """Return the profile with these values and the network's size; raise UserError for what either refuses."""
+    experiment, method = search.job.experiment, search.method
+    profile = from_dict(Profile, _with(search.settings, values), where)
+    own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith("options.")}
     try:
-        resolve_row(search.job.experiment, profile, search.job.experiment.rows[0])
-        own = {key.partition(".")[2]: value for key, value in values.items() if key.startswith("options.")}
-        registry.options(search.method, own)
+        registry.options(method, own)
+        return profile, method_size(method, resolve_row(experiment, profile, experiment.rows[0]))
     except UserError as error:
-        raise UserError(f"{search.where}: {error}") from None
+        raise UserError(f"{where}: {error}") from None
+    except Exception as error:
+        raise UserError(f"{where}: method '{method}' cannot be built: {reason(error)}") from None
 
 
 def _with(settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, Any]:
@@ -305,7 +295,7 @@ def _write(search: Search, drawn: Sequence[_Drawn], asha: Asha | None) -> Search
     assert config.train is not None and config.val is not None
     trials = sorted(
         (_record(one) for one in drawn),
-        key=lambda trial: (RANKED.index(trial.state), -(trial.psnr or -math.inf), trial.number),
+        key=lambda trial: (_RANKED.index(trial.state), -(trial.psnr or -math.inf), trial.number),
     )
     record = SearchRecord(
         layout=LAYOUT,

@@ -244,7 +244,7 @@ def test_what_cannot_be_searched_is_refused(
         assert "another process is at work on this search" in error_of([*job, *ASHA], capsys)
     (tmp_path / "space.toml").write_text("trials = 2\noptions.width = { choice = [0, 0.125] }")
     for method, message in (
-        ("sparnet", "space.toml, trial"),
+        ("sparnet", "space.toml: method 'sparnet'"),
         ("ablation", "'ablation' is an experiment: its rows must have equal budgets"),
         ("bicubic", "method 'bicubic' is not trained"),
     ):
