@@ -187,8 +187,8 @@ def _crop_group(photos: Sequence[tuple[str, bytes, list[Crop]]], size: int) -> t
         pixels = decode(content).pixels
         for crop in crops:
             if pixels.shape[:2] != (crop.row.height, crop.row.width):
-                found, expected = f"{pixels.shape[1]}x{pixels.shape[0]}", f"{crop.row.width}x{crop.row.height}"
-                raise UserError(f"{where}: has {found} pixels, its manifest says {expected}; correct the manifest")
+                given, expected = f"{pixels.shape[1]}x{pixels.shape[0]}", f"{crop.row.width}x{crop.row.height}"
+                raise UserError(f"{where}: has {given} pixels, its manifest says {expected}; correct the manifest")
             indices.append(crop.index)
             faces.append(cut(pixels, crop.square, size))
     return indices, np.stack(faces)

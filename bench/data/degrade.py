@@ -76,8 +76,8 @@ def _torch(antialias: bool, face: np.ndarray, scale: int, index: int, seed: int)
 
 
 DEGRADATIONS: Mapping[str, Degradation] = {
-    one.name: one
-    for one in (
+    degradation.name: degradation
+    for degradation in (
         Degradation(
             DEFAULT,
             "PIL's antialiased bicubic on 8-bit pictures: the protocol of every table that names no other.",

@@ -58,10 +58,10 @@ def read_pairs(sr: Path, hr: Path | None = None, lr: Path | None = None, scale: 
             )
     if "LR" in pictures:
         scale = _scale(pictures["SR"], pictures["LR"], sr, lr)
-    found = tuple(filter(None, warnings))
-    for line in found:
+    lines = tuple(filter(None, warnings))
+    for line in lines:
         log.warning("%s", line)
-    return Pairs(names, pictures["SR"], pictures.get("HR"), pictures.get("LR"), scale, found)
+    return Pairs(names, pictures["SR"], pictures.get("HR"), pictures.get("LR"), scale, lines)
 
 
 def _list(path: Path) -> dict[str, Entry]:
@@ -133,9 +133,9 @@ def _lossy(side: str, entries: Mapping[str, Entry]) -> str:
 
 
 def _odd(side: str, kinds: Mapping[str, Sequence[str]]) -> str:
-    counts = Counter(kind for some in kinds.values() for kind in some)
-    found = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
-    return f"{side}: taken as 8-bit RGB: {found} of {len(kinds)} pictures" if found else ""
+    counts = Counter(kind for names in kinds.values() for kind in names)
+    text = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
+    return f"{side}: taken as 8-bit RGB: {text} of {len(kinds)} pictures" if text else ""
 
 
 def _size(pictures: np.ndarray) -> str:

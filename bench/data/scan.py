@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import UserError
 from bench.core.parallel import ordered_map
 from bench.core.progress import Bar
+from bench.core.provenance import choose_device
 from bench.core.stop import Stop
 from bench.data.decode import decode
 from bench.data.detect import Face, FaceDetector, choose_faces, make_detector
@@ -95,8 +96,8 @@ def scan(
     if unknown:
         placed = {id(photo.entry): photo for photo in unknown}
         ordered = [placed[id(entry)] for entry in reading_order([photo.entry for photo in unknown])]
-        for photo, found in _detect_all(ordered, recipe, partial, sidecars, how):
-            rows += _rows_of(photo, hashes[photo.file], found, recipe)
+        for photo, result in _detect_all(ordered, recipe, partial, sidecars, how):
+            rows += _rows_of(photo, hashes[photo.file], result, recipe)
     return sorted(rows, key=sort_key)
 
 
@@ -111,8 +112,8 @@ def _detect_all(
     count = sum(map(len, done))
     if done:
         log.info("detection goes on after %d of %d photos", count, len(photos))
-    for group, found in zip(groups, done, strict=False):
-        yield from zip(group, found, strict=True)
+    for group, result in zip(groups, done, strict=False):
+        yield from zip(group, result, strict=True)
     start = len(done)
     jobs = max(1, min(how.jobs if device == "cpu" else 1, len(groups) - start))
     work = functools.partial(detect_group, recipe=recipe, device=device)
@@ -127,10 +128,10 @@ def _detect_all(
             [(reader.read(photo.entry), points.get(photo.file, b"")) for photo in group] for group in groups[start:]
         )
         results = ordered_map(work, contents, jobs=jobs, preload=("facenet_pytorch",))
-        for group, found in zip(groups[start:], results, strict=True):
-            file.write(json.dumps(found, separators=(",", ":")) + "\n")
+        for group, result in zip(groups[start:], results, strict=True):
+            file.write(json.dumps(result, separators=(",", ":")) + "\n")
             file.flush()
-            yield from zip(group, found, strict=True)
+            yield from zip(group, result, strict=True)
             count += len(group)
             bar.update(count)
             stop.check(f"{count} of {len(photos)} photos are done")
@@ -143,16 +144,14 @@ def _choose_device(recipe: Recipe, how: ScanOptions) -> str:
     """
     if recipe.detector != "mtcnn" or (how.device == "auto" and not any(map(os.path.exists, _SIGNS))):
         return "cpu"
-    from bench.core.provenance import choose_device
-
     return str(choose_device(how.device))
 
 
 def _read_points(photos: Sequence[Placed], reader: Reader, sidecars: Mapping[str, Entry]) -> dict[str, bytes]:
     """Return the .pts file of each photo that has one, all at once: archives may hold them far from their photos."""
     beside = {photo.entry.path.rpartition(".")[0]: photo.file for photo in photos}
-    found = reading_order([entry for path, entry in sidecars.items() if path in beside])
-    return {beside[entry.path.rpartition(".")[0]]: reader.read(entry) for entry in found}
+    wanted = reading_order([entry for path, entry in sidecars.items() if path in beside])
+    return {beside[entry.path.rpartition(".")[0]]: reader.read(entry) for entry in wanted}
 
 
 def detect_group(contents: Sequence[tuple[bytes, bytes]], recipe: Recipe, device: str) -> list[dict[str, Any]]:
@@ -187,21 +186,22 @@ def _detector(name: str, min_face: int, least_probability: float, device: str) -
     return detector
 
 
-def _rows_of(photo: Placed, digest: str, found: Mapping[str, Any], recipe: Recipe) -> list[Row]:
-    seen = [Face(tuple(box), tuple(marks), probability) for box, marks, probability in found.get("faces", ())]
-    width, height = found.get("width", 0), found.get("height", 0)
+def _rows_of(photo: Placed, digest: str, result: Mapping[str, Any], recipe: Recipe) -> list[Row]:
+    seen = [Face(tuple(box), tuple(marks), probability) for box, marks, probability in result.get("faces", ())]
+    width, height = result.get("width", 0), result.get("height", 0)
     faces = [face for face in seen if face.has_middle_in(width, height)]  # a square cannot be cut about another's
+    none = NO_POINTS if recipe.detector == "landmarks" else NO_FACE
     row = Row(
         file=photo.file,
         sha256=digest,
         identity=photo.identity,
         width=width,
         height=height,
-        kinds=tuple(found.get("kinds", ())),
-        problem=found.get("problem", "") or ("" if faces else NO_POINTS if recipe.detector == "landmarks" else NO_FACE),
+        kinds=tuple(result.get("kinds", ())),
+        problem=result.get("problem", "") or ("" if faces else none),
         faces=len(faces),
         detector=recipe.detection,
-        version=found.get("version", ""),
+        version=result.get("version", ""),
     )
     if not faces:
         return [row]

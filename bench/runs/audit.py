@@ -69,16 +69,16 @@ def leaked_names(store: FaceStore) -> dict[str, str]:
     Training faces that are in any validation or test set go, and test faces that are in another data set's training
     set: a data set's own test set never changes for its training set's sake.
     """
-    found: dict[str, str] = {}
+    leaked: dict[str, str] = {}
     pairs = [pair for pair in _pairs(store.dataset) if store.path in (pair[0].path, pair[1].path)]
     for train, test in pairs:
         leaks = find_leaks(prints_of(train), prints_of(test), same_dataset=train.dataset == test.dataset)
         for leak in leaks.pairs:
             if train.path == store.path:
-                found.setdefault(leak.train, f"{test.dataset}/{test.split}/{leak.test} ({leak.kind})")
+                leaked.setdefault(leak.train, f"{test.dataset}/{test.split}/{leak.test} ({leak.kind})")
             elif test.path == store.path and train.dataset != store.dataset:
-                found.setdefault(leak.test, f"{train.dataset}/{train.split}/{leak.train} ({leak.kind})")
-    return found
+                leaked.setdefault(leak.test, f"{train.dataset}/{train.split}/{leak.train} ({leak.kind})")
+    return leaked
 
 
 def prints_of(store: FaceStore) -> Prints:
