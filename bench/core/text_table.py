@@ -6,20 +6,21 @@ from collections.abc import Sequence
 
 
 def text_table(
-    head: Sequence[str], rows: Sequence[Sequence[str]], *, left: int | None = None, widths: Sequence[int | None] = ()
+    head: Sequence[str], rows: Sequence[Sequence[object]], *, align: str = "l", widths: Sequence[int | None] = ()
 ) -> str:
-    """Return a table of texts as they are: the first `left` columns (None: all) on the left, the others on the right.
+    """Return a table whose cells are shown as they are.
 
-    `widths` are the most characters of a line of each column, None for as many as there are.
+    `align` has an "l" or "r" a column, the last of which is that of all further ones; `widths` are the most characters
+    of a line of each column, None for as many as there are.
     """
-    from tabulate import tabulate  # training needs no tables
+    from tabulate import tabulate  # where numbers are trained and scored nobody needs tables
 
-    align = ["left" if left is None or place < left else "right" for place in range(len(head))]
+    letters = align.ljust(len(head), align[-1])
     return tabulate(
         rows,
         head,
         tablefmt="simple",
         disable_numparse=True,
-        colalign=align if rows else None,
-        maxcolwidths=[*widths, *[None] * (len(head) - len(widths))] if widths else None,
+        colalign=["right" if letter == "r" else "left" for letter in letters] if rows else None,
+        maxcolwidths=list(widths) or None,
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import UserError, suggest
+from bench.core.text_table import text_table
 from bench.metrics.spec import Metric
 
 # In the order of tables. What a module needs beside numpy it imports when a value is computed.
@@ -77,8 +78,6 @@ def describe_metrics() -> list[dict[str, Any]]:
 
 def metrics_text(found: Sequence[Mapping[str, Any]]) -> str:
     """Return the metrics as a table for a terminal."""
-    from tabulate import tabulate
-
     body = [
         [
             one["name"],
@@ -90,4 +89,4 @@ def metrics_text(found: Sequence[Mapping[str, Any]]) -> str:
         for one in found
     ]
     head = ["metric", "unit", "better", "needs", ""]
-    return tabulate(body, head, tablefmt="simple", disable_numparse=True, maxcolwidths=[None] * 4 + [80])
+    return text_table(head, body, widths=[None] * 4 + [80])

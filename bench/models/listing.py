@@ -5,9 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 from bench.core.errors import UserError, reason
+from bench.core.text_table import text_table
 from bench.models import registry
 from bench.models.cost import count_method
 from bench.models.spec import MethodSpec
@@ -28,7 +27,7 @@ def describe_methods() -> list[dict[str, Any]]:
 def methods_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the records as a table for a terminal, and below it what is broken."""
     rows = [_row(record) for record in records if not record["error"]]
-    table = tabulate(rows, _HEAD, disable_numparse=True, colalign=("left", "left", *["right"] * 3, "left", "left"))
+    table = text_table(_HEAD, rows, align="llrrrl")
     return "\n".join([table, *(f"{record['id']}: {record['error']}" for record in records if record["error"])])
 
 

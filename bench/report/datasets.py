@@ -7,11 +7,10 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.files import read_json, write_bytes
+from bench.core.text_table import text_table
 from bench.data.cards import default_dataset, published_audit
 from bench.data.store import FaceStore, prepared_datasets
 from bench.runs.audit import open_splits
@@ -71,7 +70,7 @@ def to_text(rows: Sequence[dict[str, Any]]) -> str:
         ]
         for row in rows
     ]
-    return tabulate(body, headers=head, tablefmt="simple", disable_numparse=True)
+    return text_table(head, body)
 
 
 def verify(store: FaceStore) -> dict[str, Any]:

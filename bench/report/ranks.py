@@ -5,10 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from tabulate import tabulate
-
 from bench.analysis.ranks import ENOUGH, Blocks, Ranking
 from bench.analysis.significance import NO_DIFFERENCE
+from bench.core.text_table import text_table
 from bench.metrics.spec import Metric
 
 
@@ -33,7 +32,7 @@ def rank_json(blocks: Blocks, ranking: Ranking, metric: Metric, files: Sequence[
 def rank_text(blocks: Blocks, ranking: Ranking, metric: Metric, level: float) -> str:
     """Return a ranking as text: the ranks, the test, and the rows between which no difference can be claimed."""
     rows = [[row, f"{mean:.2f}"] for row, mean in zip(ranking.rows, ranking.average, strict=True)]
-    table = tabulate(rows, ["row", "rank"], tablefmt="simple", disable_numparse=True, colalign=("left", "right"))
+    table = text_table(["row", "rank"], rows, align="lr")
     lines = [
         f"Average ranks of {metric.title} over {_count(blocks)}, 1 the best: {', '.join(blocks.names)}",
         *(f"Left out: {block}" for block in blocks.left_out),

@@ -8,10 +8,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from tabulate import tabulate
 
 from bench.analysis.intervals import estimate
 from bench.core.errors import UserError
+from bench.core.text_table import text_table
 from bench.data.degrade import DEFAULT
 from bench.data.pairs import read_pairs
 from bench.data.store import open_split
@@ -201,7 +201,7 @@ def _metric_table(found: Mapping[str, Mapping[str, Any]]) -> str:
             ]
         )
     head = ["metric", "unit", "mean", "95% interval", "images", ""]
-    return tabulate(body, head, tablefmt="simple", disable_numparse=True, maxcolwidths=[None] * 5 + [60])
+    return text_table(head, body, widths=[None] * 5 + [60])
 
 
 def _protocol_table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
@@ -217,7 +217,7 @@ def _protocol_table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) ->
             cells += [_numbers(found[name], decimals)[0], f"{mean - base:+.{decimals}f}" if known else "-"]
         body.append([protocol, *cells])
     head = [one for name in names for one in (get_metric(name).title, "difference")]
-    return tabulate(body, ["protocol", *head], tablefmt="simple", disable_numparse=True)
+    return text_table(["protocol", *head], body)
 
 
 def _numbers(one: Mapping[str, Any], decimals: int) -> tuple[str, str]:

@@ -7,6 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from bench.core.text_table import text_table
 from bench.runs.records import RunRecord, RunState, read_experiment_record, read_run_record
 from bench.runs.store import is_held
 
@@ -47,8 +48,6 @@ def status_json(found: Mapping[str, list[RunStatus]]) -> dict[str, Any]:
 
 def status_text(found: Mapping[str, list[RunStatus]]) -> str:
     """Return a table an experiment for a terminal."""
-    from tabulate import tabulate
-
     head = ["row", "state", "iteration", "PSNR (dB)", "s/iteration", "minutes left", "node", "run"]
     parts = []
     for name, runs in found.items():
@@ -58,10 +57,7 @@ def status_text(found: Mapping[str, list[RunStatus]]) -> str:
         }
         told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         body = [_line(run) for run in runs]
-        parts.append(
-            f"{name}: {len(runs)} runs{f', {told}' if told else ''}\n"
-            + tabulate(body, head, tablefmt="simple", disable_numparse=True)
-        )
+        parts.append(f"{name}: {len(runs)} runs{f', {told}' if told else ''}\n" + text_table(head, body))
         parts += [f"{run.run}: {run.error}" for run in runs if run.error]
     return "\n\n".join(parts)
 

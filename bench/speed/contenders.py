@@ -81,7 +81,7 @@ def ours(
     """Return our training; `channels_last`, `fused` and `compile` tell which steps towards it are taken."""
     own = defaults("train")
     training = Training(10**6, batch, precision=precision, channels_last=channels_last, compile=compile)
-    config = RunConfig(own["method"], options, own["scale"], 0, own["protocol"], training)
+    config = RunConfig(own["method"], options, own["scale"], 0, "", training)
     trainee = Trainee(config, device)
     if not fused:
         trainee.optimiser = torch.optim.Adam(trainee.model.parameters(), training.learning_rate, training.betas)

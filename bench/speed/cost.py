@@ -62,7 +62,7 @@ def cost_text(found: Mapping[str, Any]) -> str:
     lines = [
         f"{found['device']}, {found['dtype']}: one {HR_SIZE}x{HR_SIZE} image; ms: median of a forward pass "
         "(interquartile range); MiB: allocated at the peak, weights included",
-        text_table(head, body, left=1),
+        text_table(head, body, align="lr"),
         *(f"{record['id']}: {record['error']}" for record in found["methods"] if record["error"]),
     ]
     return "\n".join([*lines, *note_of(found)])

@@ -64,7 +64,7 @@ def data_text(found: Mapping[str, Any]) -> str:
     goal = "" if found["goal"] is None else f" (goal: {found['goal']:g})"
     lines = [
         f"batches of {found['batch']} faces on {found['device']}",
-        text_table(["", "images/s"], rates, left=1),
+        text_table(["", "images/s"], rates, align="lr"),
         f"ratio {found['ratio']:.1f}{goal}, {found['ratio_enlarged']:.1f} with the network's own enlargement",
         "microseconds an image: " + ", ".join(f"{name} {value:.1f}" for name, value in found["microseconds"].items()),
     ]

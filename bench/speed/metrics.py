@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from tabulate import tabulate
 
 from bench.core.errors import UserError
 from bench.core.machine import cores
 from bench.core.provenance import describe_device, environment
+from bench.core.text_table import text_table
 from bench.data.degrade import degrade, upsample
 from bench.metrics.catalogue import get_metric
 from bench.metrics.niqe import pristine
@@ -91,7 +91,7 @@ def metrics_text(found: Mapping[str, Any]) -> str:
     return "\n".join(
         [
             f"{found['faces']:,} faces of 128x128 on {found['device']}, {found['threads']} threads{note}",
-            tabulate(body, head, tablefmt="simple", disable_numparse=True),
+            text_table(head, body),
             f"{word} the goal of {found['goal_seconds']:g} s",
         ]
     )

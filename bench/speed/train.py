@@ -77,7 +77,7 @@ def train_text(found: Mapping[str, Any]) -> str:
     lines = [
         f"{found['method']}, width {found['width']:g}, batches of {found['batch']} on {found['device']}; "
         f"the reference reads with {found['workers']} workers",
-        text_table(head, body, left=1),
+        text_table(head, body, align="lr"),
         f"{found['precision']}: {found['ratio']:.2f} times the reference{goal}; "
         f"data are {found['data_share']:.1%} of a step (goal: at most {found['data_goal']:.0%})",
     ]
