@@ -14,9 +14,9 @@ def methods() -> list[str]:
 
 def metrics() -> list[str]:
     """Return the names of metrics."""
-    from bench.metrics.catalogue import catalogue
+    from bench.metrics.catalogue import catalogue, pyiqa_names
 
-    return [*catalogue(), "all"]
+    return [*catalogue(), *pyiqa_names(), "all"]
 
 
 def protocols() -> list[str]:

@@ -1,5 +1,7 @@
-"""All metrics by name. A metric is a file here with a tuple METRICS of specs; any of pyiqa's is `pyiqa:<name>`, and
-NIQE with pristine pictures of one's own `niqe-pooled:FILE.json` (see bench.metrics.niqe_refit)."""
+"""All metrics by name: the suite's own, then pyiqa's, then NIQE refitted (`niqe-pooled:FILE.json`).
+
+A metric of ours is a file here with a tuple METRICS of specs.
+"""
 
 from __future__ import annotations
 
@@ -10,7 +12,8 @@ from typing import Any
 
 from bench.core.errors import UserError, suggest
 from bench.core.text_table import text_table
-from bench.metrics.spec import Metric
+from bench.metrics import niqe_refit, pyiqa
+from bench.metrics.spec import Metric, UnavailableError
 
 # In the order of tables. What a module needs beside numpy it imports when a value is computed.
 MODULES = (
@@ -31,35 +34,49 @@ DEFAULT = ("psnr", "ssim", "niqe-pooled")
 @functools.cache
 def catalogue() -> dict[str, Metric]:
     """Return the suite's own metrics: name -> metric."""
-    found = [metric for name in MODULES for metric in importlib.import_module(f"bench.metrics.{name}").METRICS]
-    return {metric.name: metric for metric in found}
+    metrics = [metric for name in MODULES for metric in importlib.import_module(f"bench.metrics.{name}").METRICS]
+    return {metric.name: metric for metric in metrics}
 
 
 def get_metric(name: str) -> Metric:
-    """Return the metric `name`; raise UserError with the nearest name when there is none."""
-    if name.startswith(PYIQA):
-        from bench.metrics.pyiqa import pyiqa_metric
+    """Return the metric `name`: of a name that pyiqa has too, ours, and pyiqa's as `pyiqa:<name>`.
 
-        return pyiqa_metric(name.removeprefix(PYIQA))
-    known = catalogue()
+    Raises UserError with the nearest name when there is none, UnavailableError for one of pyiqa's without pyiqa.
+    """
+    own = catalogue()
+    if name in own:
+        return own[name]
     convention, _, file = name.partition(":")
-    if file and convention.startswith("niqe") and convention in known:
-        from bench.metrics.niqe_refit import refitted_metric
+    if file and convention in niqe_refit.CONVENTIONS:
+        return niqe_refit.refitted_metric(convention, file)
+    if metric := pyiqa.pyiqa_metric(name.removeprefix(PYIQA)):
+        return metric
+    if not pyiqa.is_installed():
+        if name.startswith(PYIQA):
+            raise UnavailableError(f"pyiqa is not installed: {pyiqa.INSTALL}")
+        raise UserError(f"unknown metric '{name}': {suggest(name, own)}; pyiqa has more: {pyiqa.INSTALL}")
+    if name.startswith(PYIQA):
+        raise UserError(f"pyiqa has no metric '{name[len(PYIQA) :]}': {suggest(name[len(PYIQA) :], pyiqa_names())}")
+    raise UserError(f"unknown metric '{name}': {suggest(name, [*own, *pyiqa_names()])}")
 
-        return refitted_metric(convention, file)
-    if name not in known:
-        raise UserError(f"unknown metric '{name}': {suggest(name, known)}; any of pyiqa's is {PYIQA}<name>")
-    return known[name]
+
+def pyiqa_names() -> list[str]:
+    """Return the names of pyiqa's metrics, as in pyiqa; none where it is not installed."""
+    return list(pyiqa.pyiqa_metrics())
 
 
 def get_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
     """Return the metrics `names`, each once; `all` stands for all of the suite's own."""
-    wanted = [one for name in names for one in (catalogue() if name == "all" else [name])]
-    return tuple(get_metric(name) for name in dict.fromkeys(wanted))
+    wanted = {
+        metric.name: metric for name in names for metric in map(get_metric, catalogue() if name == "all" else [name])
+    }
+    return tuple(wanted.values())
 
 
 def describe_metrics() -> list[dict[str, Any]]:
-    """Return what each of the suite's own metrics is, in the order of tables."""
+    """Return what each metric is, in the order of tables: the suite's own, then pyiqa's."""
+    own = [(metric, "", "") for metric in catalogue().values()]
+    theirs = [(metric, pyiqa.LICENCE, pyiqa.weights_of(name)) for name, metric in pyiqa.pyiqa_metrics().items()]
     return [
         {
             "name": metric.name,
@@ -71,22 +88,32 @@ def describe_metrics() -> list[dict[str, Any]]:
             "extra": metric.extra,
             "source": metric.source,
             "caution": metric.caution,
+            "licence": licence,
+            "weights": weights,
         }
-        for metric in catalogue().values()
+        for metric, licence, weights in [*own, *theirs]
     ]
 
 
-def metrics_text(found: Sequence[Mapping[str, Any]]) -> str:
-    """Return the metrics as a table for a terminal."""
-    body = [
-        [
-            one["name"],
-            one["unit"],
-            "higher" if one["higher_is_better"] else "lower",
-            " ".join(one["needs"]).upper() or "-",
-            ". ".join(filter(None, (one["source"].rstrip("."), one["caution"].rstrip(".")))) + ".",
-        ]
-        for one in found
-    ]
-    head = ["metric", "unit", "better", "needs", ""]
-    return text_table(head, body, widths=[None] * 4 + [80])
+def metrics_text(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Return the metrics as two tables for a terminal: ours, then pyiqa's."""
+
+    def table(rows: list[list[str]], last: str) -> str:
+        head = ["metric", "unit", "better", "needs", last]
+        return text_table(head, rows, widths=[None] * 4 + [80])
+
+    rows: dict[bool, list[list[str]]] = {False: [], True: []}
+    for metric in metrics:
+        theirs = metric["name"].startswith(PYIQA)
+        about = ". ".join(filter(None, (metric["source"].rstrip("."), metric["caution"].rstrip(".")))) + "."
+        if theirs:
+            about = "; ".join(filter(None, (metric["weights"], metric["caution"])))
+        better = "higher" if metric["higher_is_better"] else "lower"
+        rows[theirs].append([metric["name"], metric["unit"], better, " ".join(metric["needs"]).upper() or "-", about])
+    if not rows[True]:
+        return f"{table(rows[False], '')}\n\npyiqa has more metrics: {pyiqa.INSTALL} ({pyiqa.LICENCE})"
+    note = (
+        f"pyiqa's metrics ({pyiqa.LICENCE}, used where asked for alone), by these names or without `pyiqa:`\n"
+        "offline: needs no weights; cached: has run here; download: gets its weights when it first scores"
+    )
+    return f"{table(rows[False], '')}\n\n{note}\n{table(rows[True], 'weights')}"

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 class WeightFile:
     """A safetensors file in the cache folder.
 
-    `way_out` tells how it gets there. `sha256` is what its bytes must hash to; "" for a file made of one that the user
+    `way_out` says how it gets there. `sha256` is what its bytes must hash to; "" for a file made of one that the user
     brings, whose hash then only goes into the cache's keys.
     """
 
@@ -37,16 +37,12 @@ class WeightFile:
 
     def digest(self) -> str:
         """Return the sha256 of the file; raise UnavailableError when it is missing or another one."""
-        path = self.path
-        try:
-            stat = path.stat()
-        except FileNotFoundError:
-            raise UnavailableError(f"its weights are not here: {self.way_out}") from None
-        found = _sha256(path, stat.st_size, stat.st_mtime_ns)
-        if self.sha256 and found != self.sha256:
-            raise UnavailableError(
-                f"{path} is damaged or another file: sha256 {found[:12]}, expected {self.sha256[:12]}: {self.way_out}"
-            )
+        if not self.path.is_file():
+            raise UnavailableError(f"its weights are not here: {self.way_out}")
+        found = sha256_of(self.path)
+        if found != (self.sha256 or found):
+            wanted = f"sha256 {found[:12]}, expected {self.sha256[:12]}"
+            raise UnavailableError(f"{self.path} is damaged or another file: {wanted}: {self.way_out}")
         return found
 
     def tensors(self, device: torch.device) -> dict[str, Tensor]:
@@ -54,9 +50,14 @@ class WeightFile:
         return _tensors(self.path, self.digest(), device)
 
 
+def sha256_of(path: Path) -> str:
+    """Return the sha256 of a file in hexadecimal digits, computed once for its size and time of change."""
+    stat = path.stat()
+    return _sha256(path, stat.st_size, stat.st_mtime_ns)
+
+
 @functools.lru_cache(maxsize=16)
 def _sha256(path: Path, size: int, changed: int) -> str:
-    """Return a file's hash; size and time of change are there to find the file that was replaced."""
     with path.open("rb") as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 

@@ -1,61 +1,103 @@
-"""Any metric of pyiqa by name: `pyiqa:musiq`. pyiqa is under PolyForm-Noncommercial; most of it downloads weights."""
+"""pyiqa's metrics, beside ours: any of them by name, `musiq` or `pyiqa:musiq`. Names are read without importing pyiqa.
+
+pyiqa is under PolyForm-Noncommercial and used where it is asked for alone; most of its metrics download weights.
+"""
 
 from __future__ import annotations
 
+import ast
 import contextlib
 import functools
+import importlib.util
 import io
+from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import UserError, reason, suggest
+from bench.core import paths
+from bench.core.errors import UserError, reason
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
 
 if TYPE_CHECKING:
     from torch import Tensor
 
-_WHOLE_SETS = ("fid", "fid_dinov2", "fid_mmd", "inception_score")
-_CAUTIONS = {"mad": "has been seen to give 0 for visible noise"}
+LICENCE = "PolyForm-Noncommercial"
+INSTALL = "pip install 'fsr-bench[metrics]'"
+_WHOLE_SETS = ("fid", "sfid", "fid_dinov2", "fid_mmd", "inception_score")
+# What needs no weights; the tests make each of them without network.
+_OFFLINE = (
+    *("psnr", "psnry", "ssim", "ssimc", "ms_ssim", "cw_ssim", "fsim", "gmsd", "mad", "nlpd", "vif", "vsi"),
+    *("entropy", "piqe"),
+)
+_CAUTIONS = {
+    "mad": "has been seen to give 0 for visible noise",
+    "ms_ssim": "has no value for pictures as small as 128x128",
+}
 
 
-def pyiqa_metric(name: str) -> Pairwise:
-    """Return pyiqa's metric `name`, whose network is made when it first scores.
+@functools.cache
+def pyiqa_metrics() -> dict[str, Pairwise]:
+    """Return pyiqa's metrics of single pictures by their names there; none where pyiqa is not installed."""
+    return {
+        name: Pairwise(
+            f"pyiqa:{name}",
+            name,
+            "",
+            not config.get("lower_better", False),
+            4,
+            ("hr",) if config.get("metric_mode") == "FR" else (),
+            f"pyiqa's {name} with its own settings, which no protocol changes",
+            parameters=_version,
+            caution=_CAUTIONS.get(name, ""),
+            extra="metrics",
+            compute=functools.partial(_compute, name),
+        )
+        for name, config in _configs().items()
+        if name not in _WHOLE_SETS
+    }
 
-    Raises UserError for a name that pyiqa does not know or that has no value of single pictures, and UnavailableError
-    without pyiqa.
+
+def pyiqa_metric(name: str) -> Pairwise | None:
+    """Return pyiqa's metric `name`, whose network is made when it first scores; None where there is none.
+
+    Raises UserError for a metric that has no value of single pictures.
     """
-    configs = _configs()
-    if name not in configs:
-        raise UserError(f"pyiqa has no metric '{name}': {suggest(name, configs)}")
-    if name in _WHOLE_SETS:
+    if name in _WHOLE_SETS and name in _configs():
         raise UserError(f"pyiqa:{name} compares whole sets of pictures; it has no value of one")
-    config = configs[name]
-    return Pairwise(
-        f"pyiqa:{name}",
-        name,
-        "",
-        not config.get("lower_better", False),
-        4,
-        ("hr",) if config.get("metric_mode") == "FR" else (),
-        f"pyiqa's {name} with its own settings, which no protocol changes",
-        parameters=_version,
-        caution=_CAUTIONS.get(name, ""),
-        extra="metrics",
-        compute=functools.partial(_compute, name),
-    )
+    return pyiqa_metrics().get(name)
 
 
+def is_installed() -> bool:
+    """Tell whether pyiqa is installed, without importing it."""
+    return importlib.util.find_spec("pyiqa") is not None
+
+
+def weights_of(name: str) -> str:
+    """Return what pyiqa's metric needs: `offline` for nothing, `cached` when it has run here, else `download`."""
+    if name in _OFFLINE:
+        return "offline"
+    return "cached" if _mark(name).exists() else "download"
+
+
+@functools.cache
 def _configs() -> dict[str, Any]:
-    try:
-        from pyiqa.default_model_configs import DEFAULT_CONFIGS
-    except ImportError:
-        raise UnavailableError("pyiqa is not installed: pip install 'fsr-bench[metrics]'") from None
-    return dict(DEFAULT_CONFIGS)
+    """Return pyiqa's table of metrics, read out of its source: importing it would import torch and take seconds."""
+    spec = importlib.util.find_spec("pyiqa")
+    if spec is None or spec.origin is None:
+        return {}
+    table = ast.parse(Path(spec.origin).with_name("default_model_configs.py").read_text(encoding="utf-8"))
+    (value,) = (node.value for node in table.body if isinstance(node, ast.Assign))
+    assert isinstance(value, ast.Call), "an OrderedDict of one literal"
+    return dict(ast.literal_eval(value.args[0]))
 
 
 def _version() -> dict[str, str]:
-    from importlib.metadata import version
-
     return {"pyiqa": version("pyiqa")}
+
+
+def _mark(name: str) -> Path:
+    """Return the empty file that says that this version's metric has been made here."""
+    return paths.cache() / "pyiqa" / version("pyiqa") / name
 
 
 @functools.lru_cache(maxsize=4)
@@ -65,9 +107,17 @@ def _network(name: str, device: str) -> Any:
 
     try:
         with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
-            return pyiqa.create_metric(name, device=device)
-    except Exception as error:  # URLError, LocalEntryNotFoundError, ModuleNotFoundError: each metric has its own
-        raise UnavailableError(f"pyiqa cannot make it here ({reason(error)})") from None
+            network = pyiqa.create_metric(name, device=device)
+    except ImportError as error:
+        raise UnavailableError(f"pyiqa's {name} needs another package ({reason(error)})") from None
+    except Exception as error:  # URLError, LocalEntryNotFoundError: each metric has its own
+        what = "cannot be made" if name in _OFFLINE else "downloads weights, which failed"
+        raise UnavailableError(f"pyiqa's {name} {what} ({reason(error)})") from None
+    if name not in _OFFLINE:
+        with contextlib.suppress(OSError):
+            _mark(name).parent.mkdir(parents=True, exist_ok=True)
+            _mark(name).touch()
+    return network
 
 
 def _compute(name: str, batch: Batch) -> Tensor:

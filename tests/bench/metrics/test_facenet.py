@@ -167,16 +167,17 @@ def test_other_files_are_refused(published: Path, tmp_path: Path, monkeypatch: p
     state = torch.load(published, weights_only=True)
     lacking = {name: one for name, one in state.items() if name != "last_linear.weight"}
     for content, message in (
-        ({"last_linear.weight": Code()}, "not weights that load without running code"),
-        ([1, 2], "not weights that load without running code"),
-        (lacking, r"not facenet-pytorch's InceptionResnetV1: 'last_linear.weight' is nothing, expected \(512, 1792\)"),
-        ({**state, "more": torch.ones(3)}, r"'more' is \(3,\), expected nothing; the file is 20180402-114759-vggface2"),
+        ({"last_linear.weight": Code()}, "UnpicklingError"),
+        ([1, 2], "AttributeError"),
+        (lacking, "it lacks 'last_linear.weight'"),
+        ({**state, "more": torch.ones(3)}, "RuntimeError"),
     ):
         torch.save(content, "given.pt")
-        with pytest.raises(UserError, match=message):
+        with pytest.raises(UserError, match=rf"not the weights of {facenet.PUBLISHED} \(.*{message}") as error:
             fetch("facenet", Path("given.pt"))
+        assert "\n" not in str(error.value)
     Path("given.pt").write_text("not found")
-    with pytest.raises(UserError, match="not weights that load without running code"):
+    with pytest.raises(UserError, match="not the weights of"):
         fetch("facenet", Path("given.pt"))
     assert not facenet.WEIGHTS.path.exists() and not Path("made by a pickle").exists()
 
