@@ -16,6 +16,7 @@ from bench.core.files import LOCK
 from bench.report.findings import report_reference
 from bench.runs import networks
 from bench.runs.evaluate import score_pictures, super_resolve
+from bench.runs.records import read_run_record
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -28,7 +29,7 @@ read_once = functools.cache(read_results)  # some experiments have half a millio
 def test_the_tree_is_small_enough_to_travel() -> None:
     listed = subprocess.run(["git", "ls-files", "-z"], cwd=ROOT, capture_output=True, text=True, check=True).stdout
     files = [ROOT / name for name in listed.split("\0") if name]
-    assert sum(path.stat().st_size for path in files if path.exists()) < 40_000_000
+    assert sum(path.stat().st_size for path in files if path.exists()) < 24_000_000
     assert all(path.stat().st_size < 16_000_000 for path in REFERENCE.rglob("weights*.safetensors"))
 
 
@@ -41,6 +42,17 @@ def test_reports_are_what_the_results_say(tmp_path: Path, monkeypatch: pytest.Mo
     for name, path in drawn.items():
         if name.suffix in (".md", ".tex", ".csv"):
             assert path.read_bytes() == (ROOT / name).read_bytes(), name
+
+
+def test_committed_runs_keep_their_names() -> None:
+    """The id of a run is a hash of its config: it must come out of the stored config for ever."""
+    records = [read_run_record(path.parent) for path in REFERENCE.glob("*/*/run.json")]
+    assert len(records) == 48
+    for record in records:
+        assert record is not None
+        assert (record.config.id, record.config.name) == (record.id, record.name)
+    names = {path.parent.name for path in REFERENCE.glob("*/*/run.json")}
+    assert names == {record.name for record in records if record is not None}
 
 
 def test_the_kept_networks_are_at_hand_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

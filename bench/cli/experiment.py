@@ -29,7 +29,8 @@ from bench.core import paths
 from bench.core.errors import UserError, suggest
 
 if TYPE_CHECKING:
-    from bench.runs.experiment import Faces, Job, RowRun
+    from bench.runs.experiment import Faces, RowRun
+    from bench.runs.job import Job
 
 log = logging.getLogger("fsr")
 
@@ -121,7 +122,7 @@ def plan(
     plugin: Plugins,
 ) -> int:
     from bench.core.provenance import choose_device
-    from bench.runs.experiment import row_runs
+    from bench.runs.job import row_runs
     from bench.schedule.executor import ExecutionOptions
     from bench.schedule.plan import make_plan
 
@@ -163,7 +164,8 @@ def run(
     from bench.core.provenance import choose_device
     from bench.report.build import build_report
     from bench.runs.description import write_experiment
-    from bench.runs.experiment import SAMPLES, row_runs
+    from bench.runs.experiment import SAMPLES
+    from bench.runs.job import row_runs
     from bench.schedule.executor import ExecutionOptions, execute
     from bench.schedule.plan import make_plan
 
@@ -195,16 +197,17 @@ def _open_job(given: dict[str, Any]) -> tuple[Job, Faces]:
     """Read the job that the options ask for and open its faces, preparing them first where photos are given."""
     from bench.cli.faces import prepare
     from bench.core.machine import cores
+    from bench.data.cards import default_dataset
     from bench.data.photoset import PhotoOptions
     from bench.data.scan import ScanOptions
-    from bench.runs.experiment import DEFAULT_DATA, load_job, open_faces
+    from bench.runs.job import load_job, open_faces
 
     rows_and_scores = (given["add"], given["set"], given["metric"], given["test"])
-    job = load_job(given["experiment"], given["profile"], given["data"] or DEFAULT_DATA, *rows_and_scores)
+    job = load_job(given["experiment"], given["profile"], given["data"] or default_dataset(), *rows_and_scores)
     if given["source"]:
         scan = ScanOptions(cores(), given["device"], given["json"])
         prepare(job.data, PhotoOptions(given["source"], how=scan), quiet=given["json"])
-    elif job.data == DEFAULT_DATA:
+    elif job.data == default_dataset():
         prepare(job.data, sizes=dataclasses.asdict(job.profile.generate), quiet=given["json"])
     return job, open_faces(job)
 

@@ -70,11 +70,12 @@ def score(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
+    from bench.analysis.score import score_method, score_pairs
+    from bench.cli.score_text import score_text
     from bench.core.provenance import choose_device
+    from bench.data.cards import default_dataset
     from bench.data.degrade import DEFAULT as DEFAULT_DEGRADATION
     from bench.metrics.catalogue import DEFAULT
-    from bench.runs.experiment import DEFAULT_DATA
-    from bench.runs.score import score_method, score_pairs, score_text
 
     rules: dict[str, Any] = {"metrics": metric or DEFAULT} | ({"protocol": protocol} if protocol else {})
     of_a_method = {
@@ -91,7 +92,7 @@ def score(
         result = score_method(
             method,
             weights,
-            data or DEFAULT_DATA,
+            data or default_dataset(),
             split or "test",
             faces,
             choose_device(device),

@@ -66,8 +66,8 @@ def search(
 ) -> int:
     from bench.cli.faces import prepare
     from bench.core.provenance import choose_device
+    from bench.data.cards import default_dataset
     from bench.report.search import build_search_report, trials_text
-    from bench.runs.experiment import DEFAULT_DATA
     from bench.schedule.executor import ExecutionOptions
     from bench.schedule.search.asha import choose_asha
     from bench.schedule.search.trials import best_profile, load_search, open_trial_faces, run_search
@@ -76,11 +76,11 @@ def search(
         raise UserError("--grace-period and --reduction-factor go with --scheduler asha")
     chosen_device = choose_device(device)
     options = ExecutionOptions(executor, jobs, gpus_per_run, address, retry_failed=retry_failed)
-    wanted = load_search(method, space, profile, data or DEFAULT_DATA, set, trials)
+    wanted = load_search(method, space, profile, data or default_dataset(), set, trials)
     job = wanted.job
     asha = choose_asha(job.profile.training, grace_period, reduction_factor or 3) if scheduler == "asha" else None
-    if job.data == DEFAULT_DATA:
-        prepare(DEFAULT_DATA, sizes=dataclasses.asdict(job.profile.generate), quiet=json)
+    if job.data == default_dataset():
+        prepare(default_dataset(), sizes=dataclasses.asdict(job.profile.generate), quiet=json)
     record, study = run_search(wanted, open_trial_faces(wanted), chosen_device, options, asha, json)
     files = build_search_report(record, study, paths.reports() / job.name)
     best = record.finished[0].number if record.finished else None

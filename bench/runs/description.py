@@ -6,7 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.core.files import held, sweep
-from bench.runs.experiment import SAMPLES, Faces, Job, Row, RowRun
+from bench.runs.experiment import SAMPLES, Faces, Row, RowRun
+from bench.runs.job import Job
 from bench.runs.records import LAYOUT, ExperimentRecord, FaceSetRecord, RowRecord, write_experiment_record
 
 if TYPE_CHECKING:

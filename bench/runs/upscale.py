@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 SIZE = 16  # pixels of the network's input; the committed networks have seen no other
 _SIZES = (8, 256)
-_CARD = "celeba"  # whose recipe cuts faces
 _PROTOCOL = "sparnet"  # decides how a picture becomes 8-bit, as it does for the pictures of a report
 _NAMED = 3  # photos in a message
 
@@ -60,11 +59,11 @@ def choose_network(run: Path | None = None) -> ArchivedNetwork:
 
 
 def make_recipe(*, detect: bool = True, margin: float | None = None, min_face: int | None = None) -> Recipe:
-    """Return how faces are found and cut: as CelebA's are, but all of a photo and whatever their size.
+    """Return how faces are found and cut: as the first card of photographs says, but all of a photo, of any size.
 
     Without `detect` a photo is one face, its largest square in the middle. Raises UserError for values out of range.
     """
-    card = read_card(_CARD)
+    card = next(card for card in map(read_card, card_names()) if "detector" in card.recipe)
     given: dict[str, Any] = {**card.recipe, "choose": "all", "least_side": 1}
     if not detect:
         given |= {"detector": "center", "margin": card.margins["center"]}

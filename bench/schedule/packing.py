@@ -71,7 +71,7 @@ def _train(
     import torch
 
     from bench.models.memory import peak_memory_of_process, reset_peak_memory
-    from bench.runs.train import Trainee, batches_of
+    from bench.runs.trainee import Trainee, batches_of
 
     try:
         torch.set_num_threads(1)

@@ -22,7 +22,8 @@ from bench.schedule.executor import ExecutionOptions, failed_before
 from bench.schedule.local import choose_jobs, threads_each
 
 if TYPE_CHECKING:
-    from bench.runs.experiment import Faces, Job, RowRun
+    from bench.runs.experiment import Faces, RowRun
+    from bench.runs.job import Job
 
 _Cost = tuple[float, float, float]  # seconds of a training iteration and of one image scored, memory (MiB)
 DEFAULT = ExecutionOptions()

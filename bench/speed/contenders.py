@@ -16,7 +16,7 @@ import torch.nn.functional as F
 from bench.core.machine import cores
 from bench.models import registry
 from bench.runs.config import RunConfig, Training
-from bench.runs.train import Trainee, batches_of
+from bench.runs.trainee import Trainee, batches_of
 from bench.speed.defaults import defaults
 from bench.speed.published import PublishedBatches, PublishedFaces
 

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from bench.models.cost import HR_SIZE, Dtype
 from bench.models.memory import MIB, extra_memory, size_of
 from bench.runs.config import RunConfig, Training
-from bench.runs.train import Trainee, batches_of
+from bench.runs.trainee import Trainee, batches_of
 
 
 def training_memory(

@@ -17,24 +17,21 @@ from bench.core.errors import UserError, reason, suggest
 from bench.core.files import write_json, write_text
 from bench.core.locks import lock
 from bench.core.schema import find_file, from_dict, override_setting, read_toml
+from bench.data.cards import default_dataset
 from bench.models import registry
 from bench.models.capacity import method_size
 from bench.runs.config import DataRef
 from bench.runs.experiment import (
-    DEFAULT_DATA,
     DEFAULT_PROFILE,
     EXPERIMENTS,
     PROFILES,
     Experiment,
     Faces,
-    Job,
     Profile,
     Row,
     RowRun,
-    open_faces,
-    resolve_row,
-    run_config,
 )
+from bench.runs.job import Job, open_faces, resolve_row, run_config
 from bench.runs.records import LAYOUT, RunState
 from bench.runs.store import Run
 from bench.schedule.executor import ExecutionOptions, execute
@@ -109,7 +106,7 @@ def load_search(
     method: str,
     space: Path,
     profile: str = DEFAULT_PROFILE,
-    data: str = DEFAULT_DATA,
+    data: str = "",
     overrides: Sequence[str] = (),
     trials: int | None = None,
 ) -> Search:
@@ -127,6 +124,7 @@ def load_search(
     spec = registry.get(method)
     if not spec.trainable:
         raise UserError(f"method '{method}' is not trained: there is nothing to search for")
+    data = data or default_dataset()
     experiment = Experiment(f"Search: {spec.title}", "search", (Row(method),))
     if experiment.scale not in spec.scales:
         raise UserError(f"method '{method}' supports scales {list(spec.scales)}, a search asks {experiment.scale}")
@@ -138,7 +136,7 @@ def load_search(
         table, _, name = override.partition("=")[0].partition(".")
         if table == "options" and name not in registry.options(method):
             raise UserError(f"method '{method}' has no option '{name}': {suggest(name, registry.options(method))}")
-    named = {"": method, "space": space.stem, DEFAULT_PROFILE: path.stem, DEFAULT_DATA: data}
+    named = {"": method, "space": space.stem, DEFAULT_PROFILE: path.stem, default_dataset(): data}
     name = "-".join(["search", *(part for default, part in named.items() if part != default)])
     search = Search(
         Job(name, experiment, path.stem, from_dict(Profile, settings, path.name), data), ranges, settings, space.name

@@ -15,7 +15,7 @@ import torch
 from PIL import Image
 
 from bench.runs.config import RunConfig, Training
-from bench.runs.train import Trainee, batches_of
+from bench.runs.trainee import Trainee, batches_of
 from bench.speed import contenders, data, peak, train
 from bench.speed.attention import attend, attention_text, measure_attention
 from bench.speed.contenders import published, variants
