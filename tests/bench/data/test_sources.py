@@ -7,7 +7,6 @@ import io
 import os
 import sys
 import tarfile
-import time
 import tracemalloc
 from collections.abc import Callable
 from pathlib import Path
@@ -17,7 +16,7 @@ import pytest
 
 from bench.core.errors import UserError
 from bench.data import sources as module
-from bench.data.sources import Entry, Listing, Reader, list_sources, reading_order
+from bench.data.sources import Listing, Reader, list_sources, reading_order
 from tests.bench.data.pictures import pack
 
 ARCHIVES = ["x.tar", "x.tar.gz", "x.zip"]
@@ -328,13 +327,6 @@ def test_a_compressed_tar_is_read_in_one_pass(tmp_path: Path) -> None:
         assert [reader.read(entry)[10_000:].decode() for entry in listing.photos[:9]] == sorted(names)[:9]
 
 
-def test_reading_order_is_by_source_and_place() -> None:
-    one, other = Path("a.tar"), Path("b.tar")
-    entries = [Entry("1", other, 1, 5), Entry("2", one, 1, 9), Entry("3", other, 1, 0), Entry("4", one, 1, 20)]
-    assert [entry.path for entry in reading_order(entries)] == ["2", "4", "3", "1"]
-    assert all(any(entry is same for same in entries) for entry in reading_order(entries))
-
-
 def test_photos_of_one_name_have_one_order(tmp_path: Path) -> None:
     files = {"a.png": b"1", "x/a.png": b"1"}
     sources = [pack(tmp_path / name, files) for name in ("b.tar", "a.zip", "c")]
@@ -376,10 +368,3 @@ def test_listing_takes_little_memory(tmp_path: Path, kind: str, most: int) -> No
     assert len(listing.photos) == 3000
     assert kept < 300 and peak < most
     assert not hasattr(listing.photos[0], "__dict__") and sys.getsizeof(listing.photos[0]) < 100
-
-
-def test_listing_is_quick(tmp_path: Path) -> None:
-    path = pack(tmp_path / "x.tar", {f"{i:06d}.jpg": b"1" for i in range(3000)})
-    start = time.process_time()
-    assert len(list_sources([path]).photos) == 3000
-    assert time.process_time() - start < 1.5  # 0.15 s where this was written; TarInfo objects alone take most of it

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import inspect
 import json
 import shutil
 from collections.abc import Mapping
@@ -134,15 +133,6 @@ def test_bicubic_is_that_of_the_faces_computed_otherwise() -> None:
     assert row["psnr"] == pytest.approx(np.mean(psnrs), abs=1e-4)
     assert row["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
     assert bicubic_row(store, 52)["psnr"] == pytest.approx(np.mean(psnrs[:52]), abs=1e-4)
-
-
-def test_bicubic_is_measured_on_so_many_faces_at_most(monkeypatch: pytest.MonkeyPatch) -> None:
-    assert inspect.signature(bicubic_row).parameters["faces"].default == audits.FACES == 1000
-    rows = [FaceRow(f"f{index}", sha256="x") for index in range(4)]
-    store = write_store(paths.prepared() / "mine" / "test", rows, enumerate(smooth_faces(4, 3)), {})
-    monkeypatch.setattr(bicubic_row, "__defaults__", (3,))
-    assert audit("mine")["splits"]["test"]["bicubic"] == bicubic_row(store, 3)
-    assert bicubic_row(store, 3)["faces"] == 3 and bicubic_row(store, 9)["faces"] == 4
 
 
 def test_a_face_that_bicubic_gives_back_whole_is_no_crash(root: Path) -> None:
