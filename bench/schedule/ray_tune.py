@@ -129,7 +129,7 @@ def _outcome(row_run: RowRun, faces: Faces, before: bool, report: Mapping[str, A
 @contextlib.contextmanager
 def _token(row_runs: Sequence[RowRun]) -> Iterator[Path]:
     """Lay a file into the results folder by which a worker sees that it shares that folder with us."""
-    path = (row_runs[0].run.experiment / ".ray" / f"token-{os.getpid()}").resolve()
+    path = (row_runs[0].run.experiment / ".locks" / f"ray-{os.getpid()}").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     try:
@@ -157,11 +157,17 @@ def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
         def stop_all(self) -> bool:
             return stop.asked
 
+        def __reduce__(self) -> tuple[Any, ...]:
+            return tune.stopper.NoopStopper, ()  # Tune writes it to disk, where no signal comes
+
     class Watch(tune.Callback):
         """Shows how far each run is."""
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
             bars.show(trial.config["index"], result)
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return tune.Callback, ()  # and nothing is shown
 
     bars = _Bars(task.row_runs, quiet)
     share = {"cpu": task.share.cpus} | ({"gpu": task.share.gpus} if task.share.gpus else {})
