@@ -36,8 +36,9 @@ def scores_of(
 
     Runs that are not scored completely are passed over; None when no run is left.
     """
-    found = [run.values(test, protocol or results.protocol, metric) for run in row.scored_runs(test, results.protocol)]
-    whole = [values for values in found if len(values) == test.faces]
+    runs = row.scored_runs(test, results.protocol)
+    scored = [run.values(test, protocol or results.protocol, metric) for run in runs]
+    whole = [values for values in scored if len(values) == test.faces]
     if not whole:
         return None
     return np.array([[values[image] for image in sorted(values)] for values in whole])
@@ -54,7 +55,7 @@ def gain(
     """Return how far a row's mean lies above that of `base`, paired by image; None without scores of both."""
     if base is None or row is base:
         return None
-    a, b = (scores_of(results, one, test, metric, protocol) for one in (row, base))
+    a, b = (scores_of(results, side, test, metric, protocol) for side in (row, base))
     return None if a is None or b is None else difference(a, b)
 
 
@@ -71,10 +72,10 @@ def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]
     }
     if len(scored) < 2:
         return {}
-    found = leaders({str(place): values for place, values in scored.items()}, get_metric(metric).higher_is_better)
-    if not found.ties and covers_training(results, test):
-        return {int(found.top): "best"}
-    return {int(place): "tie" for place in (found.top, *found.ties)}
+    lead = leaders({str(place): values for place, values in scored.items()}, get_metric(metric).higher_is_better)
+    if not lead.ties and covers_training(results, test):
+        return {int(lead.top): "best"}
+    return {int(place): "tie" for place in (lead.top, *lead.ties)}
 
 
 def covers_training(results: Results, test: FaceSet) -> bool:

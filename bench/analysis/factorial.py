@@ -42,15 +42,15 @@ def effect_estimates(cells: Mapping[Cell, np.ndarray], level: float = 0.95) -> d
 def factorial_rows(results: Results) -> Rows:
     """Return which row has which of the experiment's modules; nothing when a combination of them has no row."""
     names = results.modules
-    found = {tuple(row.modules[name] for name in names): row for row in results.rows if row.modules.keys() == {*names}}
-    return found if names and len(found) == 2 ** len(names) else {}
+    rows = {tuple(row.modules[name] for name in names): row for row in results.rows if row.modules.keys() == {*names}}
+    return rows if names and len(rows) == 2 ** len(names) else {}
 
 
 def measured_effects(results: Results, test: FaceSet, metric: str) -> dict[Effect, Estimate]:
     """Return the effects of an experiment's modules; nothing without a row for each combination, and its scores."""
     scores = {cell: scores_of(results, row, test, metric) for cell, row in factorial_rows(results).items()}
-    found = {cell: values for cell, values in scores.items() if values is not None}
-    return effect_estimates(found) if found and len(found) == len(scores) else {}
+    complete = {cell: values for cell, values in scores.items() if values is not None}
+    return effect_estimates(complete) if complete and len(complete) == len(scores) else {}
 
 
 def additivity(cells: Mapping[Cell, float]) -> tuple[float, float]:
@@ -58,7 +58,7 @@ def additivity(cells: Mapping[Cell, float]) -> tuple[float, float]:
     _contrasts(cells)
     factors = len(next(iter(cells)))
     none = cells[(False,) * factors]
-    single = [tuple(place == one for place in range(factors)) for one in range(factors)]
+    single = [tuple(place == factor for place in range(factors)) for factor in range(factors)]
     return math.fsum(cells[cell] - none for cell in single), cells[(True,) * factors] - none
 
 

@@ -95,7 +95,7 @@ def power(components: Components, gain: float, images: int, seeds: tuple[int, ..
 
     Given the variances that a study will estimate, the mean is normal and the interval's margin fixed; the chance is
     the mean over draws of those estimates (chi-square, quasi-random points), so that few seeds' uncertain margins count
-    as they do in `interval`, whose skewness term alone is left out. A method of one seed cannot be told from its
+    as they do in `interval`, whose skewness term alone is left out. One seed of a method says nothing of its
     training: 0 where that varies.
     """
     if images < 2 or _blind(components, seeds):

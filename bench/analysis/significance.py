@@ -16,7 +16,7 @@ NO_DIFFERENCE = "no difference can be claimed"
 
 @dataclass(frozen=True)
 class Leaders:
-    """The row of the best mean, the rows that cannot be told from it, and every row's difference to it with its p."""
+    """The row of the best mean, the rows with no claimed difference to it, and all differences to it with their p."""
 
     top: str
     ties: frozenset[str]
@@ -46,16 +46,16 @@ def verdict(a: np.ndarray, b: np.ndarray, higher_is_better: bool, p: float | Non
     """Say whether `a` is "better" or "worse" than `b`, or that no difference can be claimed.
 
     A claim takes both: p (Wilcoxon's, or an adjusted one that is given) below 1 - level, and an interval of the
-    difference without 0. The test alone would not see that another training might come out otherwise.
+    difference without 0. The test alone would not see that another seed might come out otherwise.
     """
-    found = difference(a, b, level)
-    if not found.excludes_zero or (wilcoxon(a, b) if p is None else p) >= 1 - level:
+    estimate = difference(a, b, level)
+    if not estimate.excludes_zero or (wilcoxon(a, b) if p is None else p) >= 1 - level:
         return NO_DIFFERENCE
-    return "better" if (found.mean > 0) == higher_is_better else "worse"
+    return "better" if (estimate.mean > 0) == higher_is_better else "worse"
 
 
 def leaders(rows: Mapping[str, np.ndarray], higher_is_better: bool, level: float = 0.95) -> Leaders:
-    """Find the best mean among rows of scores [seeds, images], and which rows cannot be told from it.
+    """Find the best mean among rows of scores [seeds, images], and the rows with no claimed difference to it.
 
     p values are Wilcoxon's against the best row, corrected by Holm for the number of rows.
     """

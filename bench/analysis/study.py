@@ -117,7 +117,7 @@ def _cautions(
     single, by_two = bool(seeds) and min(seeds) == 1, [gain for (_, each), gain in grid.items() if each == 2]
     cautions = {
         "one of the two has one seed: its seeds are taken to vary as the other's do": single and not given,
-        "a method of one seed cannot be told from its seed: no gain can be claimed with it": single,
+        "one seed says nothing of how a method varies: no gain can be claimed with it": single,
         "few seeds: see how wide the range of their deviation is": not given and sum(seeds) - len(seeds) < 8,
         "with 2 seeds more images may not help: the interval comes to rest on the few seeds alone": bool(by_two)
         and by_two[-1] > min(by_two),

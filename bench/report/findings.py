@@ -80,8 +80,8 @@ def _found(results: Results, full: Sequence[Results]) -> dict[FaceSet, list[Find
 
 def _about(found: Mapping[str, Mapping[FaceSet, Sequence[Finding]]]) -> str:
     """Say whose claims are judged."""
-    judged = dict.fromkeys(one.paper.name for tests in found.values() for some in tests.values() for one in some)
-    cited = [f"[{escape(paper.citation)}]({paper.url})" for paper in papers() if paper.name in judged or not judged]
+    judged = {one.paper.name: one.paper for tests in found.values() for some in tests.values() for one in some}
+    cited = [f"[{escape(paper.citation)}]({paper.url})" for paper in [*judged.values()] or papers()]
     return (
         "What the experiments in [results/reference](../../results/reference) say about the claims of "
         f"{listed(cited)}. `fsr report --reference` writes this page: each number is computed from the scores of "

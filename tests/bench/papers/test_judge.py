@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -48,6 +49,7 @@ PAPER = (0.175, 0.042, 0.132)
 Psnr = Callable[[str, int, int], float]
 
 
+@functools.cache
 def noise(*what: int) -> float:
     return float(np.random.default_rng(what).normal())
 

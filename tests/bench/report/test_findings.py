@@ -1,4 +1,4 @@
-"""The findings page and its command: where it leads, that it is redrawn byte for byte, what it shows."""
+"""The findings page and its command: where it leads, and what it shows of findings."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from bench.cli.main import main
 from bench.papers.judge import AS_IN
 from bench.report.findings import findings_page
 from tests.bench.papers.test_judge import PAPER, experiment, planted, with_turned_row
-from tests.bench.report.fabricate import change, fabricate, run_name
+from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
 
 def test_rows_of_one_seed_take_the_spread_of_an_experiment_of_the_same_budget(tmp_path: Path) -> None:
@@ -36,7 +36,7 @@ def test_the_command_redraws_all_and_the_page_leads_everywhere(
     )
     shutil.rmtree(folder / run_name("sparnet", 1))
     change(folder / run_name("msfnet-8") / "run.json", train_seconds=1234.5)
-    fabricate(kept / "quick", images=("a", "b"), profile_note="a smoke test")
+    fabricate(kept / "quick", rows=rows_of_table_1()[:2], images=("a",), profile_note="a smoke test")
     assert main(["report", "--reference", "--json"]) == 0
     files = [Path(file) for file in json.loads(capsys.readouterr().out)["report"]]
     page = tmp_path / "reports" / "reference" / "README.md"
@@ -55,9 +55,6 @@ def test_the_command_redraws_all_and_the_page_leads_everywhere(
     assert re.search(r"- \*\*Holds\*\*: Main effect of ESEM; Main effect of PA;", short)
     assert "no findings" in text[text.index("## quick") :] and "a smoke test" in text[text.index("## quick") :]
     assert "Every row" not in text[text.index("## quick") :]
-    assert main(["report", "--reference"]) == 0
-    assert page.read_text(encoding="utf-8") == text, "redrawn byte for byte"
-    assert "README.md" in capsys.readouterr().out
 
 
 def test_the_command_says_what_is_wrong(
