@@ -85,7 +85,7 @@ def score_method(
     )
     values = {}
     for name, column in found.scores.columns.items():
-        metric, _, rule = name.partition("@")
+        metric, _, rule = name.rpartition("@")
         values[rule, metric] = np.array(column, float)
     return {
         "method": method,

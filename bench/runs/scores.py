@@ -43,7 +43,7 @@ class ScoreSheet:
     @property
     def scored(self) -> tuple[tuple[str, str], ...]:
         """The metrics and protocols of the columns."""
-        pairs = (name.partition("@") for name in self.columns)
+        pairs = (name.rpartition("@") for name in self.columns)
         return tuple((metric, protocol) for metric, _, protocol in pairs)
 
     def rounded(self) -> ScoreSheet:
