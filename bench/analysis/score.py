@@ -15,7 +15,7 @@ from bench.data.degrade import DEFAULT
 from bench.data.pairs import read_pairs
 from bench.data.store import open_split
 from bench.metrics.catalogue import get_metric, get_metrics
-from bench.metrics.protocol import get_protocols
+from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocols
 from bench.metrics.scoring import Scorer, shared_cache
 from bench.models import registry, weights
 from bench.runs.config import RunConfig
@@ -39,7 +39,7 @@ def score_method(
     device: torch.device,
     *,
     metrics: Sequence[str],
-    protocol: str = "sparnet",
+    protocol: str = DEFAULT_PROTOCOL,
     degradation: str = DEFAULT,
     scale: int | None = None,
 ) -> dict[str, Any]:
@@ -100,7 +100,7 @@ def score_method(
 
 
 def score_pairs(
-    sr: Path, hr: Path | None, lr: Path | None, *, metrics: Sequence[str], protocol: str = "sparnet"
+    sr: Path, hr: Path | None, lr: Path | None, *, metrics: Sequence[str], protocol: str = DEFAULT_PROTOCOL
 ) -> dict[str, Any]:
     """Return scores of a folder or archive of super-resolved pictures, with intervals and a row an image.
 

@@ -22,8 +22,8 @@ def reason(error: BaseException) -> str:
 def suggest(name: str, known: Iterable[str]) -> str:
     """Return a hint for a misspelt name: the nearest known one, else all of them.
 
-    >>> suggest("sparnett", ["sparnet", "bicubic"])
-    "did you mean 'sparnet'?"
+    >>> suggest("psnrr", ["psnr", "ssim"])
+    "did you mean 'psnr'?"
     """
     known = sorted(known)
     near = difflib.get_close_matches(name, known, n=1)

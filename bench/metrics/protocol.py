@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 Rounding = Literal["truncate", "round", "none"]
 Weights = tuple[float, float, float]
 MATLAB = (65.481, 128.553, 24.966)  # BT.601, "studio" range: black is 16, white 235
-YIQ = (76.245, 149.685, 29.07)  # 0.299, 0.587, 0.114 of 255
+PRESETS = Path(__file__).with_name("protocols.toml")
 
 # Half a thousandth of a grey level: k / 255 * 255 may come out a hair below k in float32, and must still truncate to k.
 _HAIR = 5e-4
@@ -68,8 +68,8 @@ class Protocol:
     name: str
     source: str
     quantise: Rounding
-    psnr: Channel
-    ssim: Channel
+    psnr: Channel = Channel()
+    ssim: Channel = Channel()
     window: Window = Window()
     border: int = 0
     clamp: bool = True
@@ -129,82 +129,19 @@ def _round(values: Tensor, how: Rounding) -> Tensor:
     return values.round() if how == "round" else (values + 1e-9).floor()
 
 
-_FLOOR_Y = Channel("luma", rounding="truncate")
-_ROUND_Y = Channel("luma", rounding="round")
-_FLOAT_Y = Channel("luma")
-_UNIFORM = Window("uniform", 7, covariance="sample")
+def _presets() -> dict[str, Protocol]:
+    given = read_toml(PRESETS)["protocols"]
+    return {values["name"]: from_dict(Protocol, values, f"{PRESETS.name}: {values['name']}") for values in given}
 
-PROTOCOLS = {
-    one.name: one
-    for one in (
-        Protocol(
-            "sparnet",
-            "SPARNet's released evaluation: MATLAB (BT.601) luma truncated to uint8, no border crop",
-            "truncate",
-            _FLOOR_Y,
-            _FLOOR_Y,
-        ),
-        Protocol(
-            "dic",
-            "DIC's released evaluation: MATLAB luma rounded to uint8, 8 pixels cut from each side, Gaussian SSIM (its "
-            "SSIM wraps around the border, which moves it by less than 1e-4 and is not imitated)",
-            "round",
-            _ROUND_Y,
-            _ROUND_Y,
-            border=8,
-        ),
-        Protocol(
-            "sfmnet",
-            "SFMNet's released evaluation: MATLAB luma of unclamped floats, not rounded, 8 pixels cut from each side, "
-            "SSIM with a uniform 7x7 window",
-            "none",
-            _FLOAT_Y,
-            _FLOAT_Y,
-            _UNIFORM,
-            border=8,
-            clamp=False,
-        ),
-        Protocol(
-            "mmagic",
-            "mmagic's DIC: uint8 RGB, 8 pixels cut from each side, Gaussian SSIM averaged over channels",
-            "round",
-            Channel(),
-            Channel(),
-            border=8,
-        ),
-        Protocol(
-            "rgb",
-            "uint8 RGB, no border crop, Gaussian SSIM averaged over channels",
-            "round",
-            Channel(),
-            Channel(),
-        ),
-        Protocol(
-            "pyiqa",
-            "pyiqa's defaults: PSNR of RGB with 1e-8 added to the error (identical pictures: 80 dB), SSIM of rounded "
-            "full-range luma (YIQ), negative contrast-structure taken as 0",
-            "round",
-            Channel(),
-            Channel("luma", YIQ, 0.0, "round"),
-            Window(clip=True),
-            epsilon=1e-8,
-        ),
-        Protocol(
-            "skimage",
-            "scikit-image's defaults on uint8 RGB: SSIM with a uniform 7x7 window and sample covariance",
-            "round",
-            Channel(),
-            Channel(),
-            _UNIFORM,
-        ),
-    )
-}
+
+PROTOCOLS = _presets()
+DEFAULT_PROTOCOL = next(iter(PROTOCOLS))
 
 
 def get_protocol(name: str) -> Protocol:
     """Return the preset `name`, or the protocol of a TOML file; raise UserError when there is none.
 
-    A file gives `name` and whatever differs from its `base` (default: sparnet).
+    A file gives `name` and whatever differs from its `base` (default: the first preset).
     """
     if name.endswith(".toml"):
         return _read(Path(name))
@@ -220,7 +157,7 @@ def get_protocols(name: str) -> list[Protocol]:
 
 def _read(path: Path) -> Protocol:
     given = read_toml(path)
-    base = given.pop("base", "sparnet")
+    base = given.pop("base", DEFAULT_PROTOCOL)
     if base not in PROTOCOLS:
         raise UserError(f"{path}: base: unknown protocol '{base}': {suggest(str(base), PROTOCOLS)}")
     merged = {**dataclasses.asdict(PROTOCOLS[base]), "name": "", "source": f"{path.name}, on top of {base}"}

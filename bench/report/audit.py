@@ -91,7 +91,8 @@ def _bicubic(audit: Mapping[str, Any]) -> str:
         if (row := split["bicubic"])
     ]
     paper, test = audit["paper"], audit["splits"].get("test", {}).get("bicubic")
-    text = "The fingerprint of the crop, protocol `sparnet`:\n\n"
+    protocols = {split["bicubic"]["protocol"] for split in audit["splits"].values() if split["bicubic"]}
+    text = f"The fingerprint of the crop, protocol `{', '.join(sorted(protocols))}`:\n\n"
     if paper:
         body.append(["the paper, on its own photos", DASH, f"{paper['psnr']:.3f}", f"{paper['ssim']:.3f}"])
         if test and None not in (test["psnr"], test["ssim"]):

@@ -17,8 +17,8 @@ from bench.data.cards import ANY_FOLDER, Card, card_names, read_card
 from bench.data.degrade import degrade, upsample
 from bench.data.leaks import MOVES, WORDS, Prints, find_leaks, perceptual_hashes
 from bench.data.store import SPLITS, FaceRow, FaceStore, prepared_datasets, read_faces
+from bench.metrics.protocol import DEFAULT_PROTOCOL
 
-PROTOCOL = "sparnet"
 SCALE = 8
 FACES = 1000  # on which the Bicubic row is measured, at most
 HASHES = "phash16-1"  # names the files that keep hashes; to be changed with the hash
@@ -116,11 +116,11 @@ def bicubic_row(store: FaceStore, faces: int = FACES) -> dict[str, Any]:
     for start in range(0, count, 50):
         hr = np.array(store.faces[start : min(start + 50, count)])
         sr = to_tensor(upsample(degrade(hr, SCALE), SCALE), torch.device("cpu"))
-        for name, scores in score_pictures(sr, hr, PROTOCOL).items():
+        for name, scores in score_pictures(sr, hr, DEFAULT_PROTOCOL).items():
             values.setdefault(name, []).extend(scores)
     exact = {name: float(np.mean(scores)) for name, scores in values.items()}
     means = {name: round(mean, 4) if math.isfinite(mean) else None for name, mean in exact.items()}
-    return {"scale": SCALE, "protocol": PROTOCOL, "faces": count, **means}
+    return {"scale": SCALE, "protocol": DEFAULT_PROTOCOL, "faces": count, **means}
 
 
 def _audit_split(store: FaceStore, earlier: Mapping[str, Any]) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import UserError, suggest
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
-from bench.metrics.protocol import PROTOCOLS
+from bench.metrics.protocol import DEFAULT_PROTOCOL, PROTOCOLS
 from bench.runs.config import Training
 from bench.runs.store import Run
 
@@ -108,7 +108,7 @@ class Experiment:
     kind: str
     rows: tuple[Row, ...]
     scale: int = 8
-    protocol: str = "sparnet"
+    protocol: str = DEFAULT_PROTOCOL
     metrics: tuple[str, ...] = DEFAULT_METRICS
     factors: Mapping[str, str] = field(default_factory=dict)
     baseline: str = ""

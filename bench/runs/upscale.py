@@ -20,7 +20,7 @@ from bench.data.detect import FaceDetector, make_detector
 from bench.data.manifest import Row, sort_key
 from bench.data.scan import NO_FACE
 from bench.data.sources import Entry, Reader, list_sources
-from bench.metrics.protocol import get_protocol
+from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocol
 from bench.runs.evaluate import low_resolution, super_resolve
 from bench.runs.networks import ArchivedNetwork, archived_networks, open_run, reference, run_record
 from bench.runs.pictures import write_png
@@ -31,7 +31,6 @@ if TYPE_CHECKING:
 
 SIZE = 16  # pixels of the network's input; the committed networks have seen no other
 _SIZES = (8, 256)
-_PROTOCOL = "sparnet"  # decides how a picture becomes 8-bit, as it does for the pictures of a report
 _NAMED = 3  # photos in a message
 
 
@@ -239,7 +238,8 @@ class _Job:
         if sr.shape[-2:] != (side, side) or not bool(torch.isfinite(sr).all()):
             what = f"{sr.shape[-1]}x{sr.shape[-2]} pixels or values that are not finite"
             raise UserError(f"{self.network.folder}: its network gives {what}, expected {side}x{side} finite ones")
-        return np.asarray(get_protocol(_PROTOCOL).to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
+        # A picture becomes 8-bit as it does for those of a report.
+        return np.asarray(get_protocol(DEFAULT_PROTOCOL).to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
 
 
 def _describe(network: ArchivedNetwork) -> dict[str, Any]:

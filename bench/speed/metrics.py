@@ -22,7 +22,7 @@ from bench.data.degrade import degrade, upsample
 from bench.metrics.catalogue import get_metric
 from bench.metrics.niqe import pristine
 from bench.metrics.parts import in_parts
-from bench.metrics.protocol import get_protocol
+from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocol
 from bench.metrics.spec import Batch, Described
 from bench.runs.evaluate import to_tensor
 
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 GOAL = 6.0  # seconds for 1,000 faces of 128x128 under PSNR, SSIM and NIQE, on two cores
-PROTOCOL = "sparnet"
 METRICS = ("psnr", "ssim", "niqe")
 _BATCH = 50
 _Pairs = tuple[np.ndarray, np.ndarray]
@@ -138,7 +137,7 @@ def _timed(score: Callable[[np.ndarray, np.ndarray], np.ndarray], pairs: _Pairs)
 
 
 def _ours(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    metric, rule = get_metric(name), get_protocol(PROTOCOL)
+    metric, rule = get_metric(name), get_protocol(DEFAULT_PROTOCOL)
     rule = dataclasses.replace(rule, window=dataclasses.replace(rule.window, clip=True))  # as pyiqa always does
     if isinstance(metric, Described):
         return lambda sr, _: metric.compare(metric.description.describe(sr), None)
@@ -163,5 +162,5 @@ def _theirs(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 def _compared(pictures: np.ndarray) -> Tensor:
     """Return the luma that the protocol compares, float64 [B, 1, H, W] in [0, 1], made as fast as for our metrics."""
-    rule = get_protocol(PROTOCOL)
+    rule = get_protocol(DEFAULT_PROTOCOL)
     return in_parts(lambda part: rule.compared(part, rule.psnr) / 255, (to_tensor(pictures),), 4)
