@@ -90,7 +90,7 @@ class Measure:
 def scored(results: Results, test: FaceSet) -> list[Measure]:
     """Return the metrics that any row has on a test set under the experiment's protocol."""
     measures = [Measure(results, test, metric) for metric in results.metrics]
-    return [one for one in measures if any(one.scores(row) is not None for row in results.rows)]
+    return [measure for measure in measures if any(measure.scores(row) is not None for row in results.rows)]
 
 
 def labels() -> Field[RowResult]:
@@ -135,11 +135,12 @@ def gains(
     def fill(rows: Sequence[RowResult]) -> list[Cell]:
         estimates = [measure.gain(row, base, protocol) for row in rows]
         cells = [
-            Cell(text="") if row is base else gain_cell(one, decimals) for row, one in zip(rows, estimates, strict=True)
+            Cell(text="") if row is base else gain_cell(gained, decimals)
+            for row, gained in zip(rows, estimates, strict=True)
         ]
         for place, p in _chances(measure, base, rows).items() if tested else ():
-            one = estimates[place]
-            star = f" {CLAIMED}" if one is not None and one.excludes_zero and p < 0.05 else ""
+            gained = estimates[place]
+            star = f" {CLAIMED}" if gained is not None and gained.excludes_zero and p < 0.05 else ""
             cells[place] = dataclasses.replace(cells[place], text=cells[place].text + star, p=p)
         return cells
 
@@ -204,12 +205,12 @@ def _mean_cell(measure: Measure, row: RowResult, interval: bool) -> Cell:
     spread = statistics.stdev(run_means) if len(run_means) > 1 and finite else None
     source = Provenance(tuple(by_run), test.dataset, test.fingerprint, test.faces, len(run_means), results.protocol)
     cell = number_cell(_mean(run_means), decimals, spread, source)
-    found = estimate(scores)
-    if not finite or not math.isfinite(found.low):
+    total = estimate(scores)
+    if not finite or not math.isfinite(total.low):
         return cell
-    cell = dataclasses.replace(cell, interval=(found.low, found.high))
+    cell = dataclasses.replace(cell, interval=(total.low, total.high))
     if interval:
-        text = f"{cell.value:.{decimals}f} [{found.low:.{decimals}f}, {found.high:.{decimals}f}]"
+        text = f"{cell.value:.{decimals}f} [{total.low:.{decimals}f}, {total.high:.{decimals}f}]"
         cell = dataclasses.replace(cell, text=text)
     return cell
 

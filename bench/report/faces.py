@@ -84,7 +84,10 @@ def make_strips(results: Results) -> list[Strip]:
     lr = [_open(picture_path(folder, f"{name}_lr")) for name in names]
     shown = [(row, run) for row in results.rows if (run := _run_to_show(row, results, names)) is not None]
     scores = [[_psnr(run, results, name) for name in names] for _, run in shown]
-    best = [max((_rounded(one[i]) for one in scores if one[i] is not None), default=None) for i in range(len(names))]
+    best = [
+        max((_rounded(values[i]) for values in scores if values[i] is not None), default=None)
+        for i in range(len(names))
+    ]
     width, height = lr[0].size
     return [
         Strip(f"LR {width}x{height}", tuple(Tile(_enlarge(a, b), "PSNR (dB)") for a, b in zip(lr, hr, strict=True))),
@@ -124,11 +127,11 @@ def _strip(
     best: Sequence[float | None],
 ) -> Strip:
     tiles = []
-    for name, truth, value, top in zip(names, hr, values, best, strict=True):
+    for name, original, value, top in zip(names, hr, values, best, strict=True):
         path = picture_path(run.folder / "samples", name)
         picture = _open(path)
-        if picture.size != truth.size:
-            raise UserError(f"{path}: {picture.size} pixels, its HR has {truth.size}; {_REDRAW}")
+        if picture.size != original.size:
+            raise UserError(f"{path}: {picture.size} pixels, its HR has {original.size}; {_REDRAW}")
         text = "–" if value is None else f"{value:.2f}"  # noqa: RUF001
         tiles.append(Tile(picture, text, value is not None and _rounded(value) == top))
     return Strip(row.label, tuple(tiles))

@@ -9,7 +9,7 @@ from bench.report.table import Cell, Provenance, Row, Table, letter
 
 
 def render(table: Table) -> str:
-    """Return caption, table, footnotes and notes; the best is bold, what cannot be told apart from it underlined."""
+    """Return caption, table, footnotes and notes; the best is bold, what does not differ significantly underlined."""
     body = grid(table, lambda _, text: escape(text), _label, _cell).to_html(
         table_uuid=table.name, exclude_styles=True, sparse_columns=True
     )

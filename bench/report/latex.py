@@ -63,7 +63,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    r"""Return the table as LaTeX: the best bold, what cannot be told apart from it underlined, notes below it."""
+    r"""Return the table as LaTeX: the best bold, what does not differ significantly underlined, notes below it."""
     lines = [
         _HEAD.format(name=table.name) + r"\begin{table}[t]",
         r"\centering",

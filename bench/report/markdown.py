@@ -18,7 +18,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    """Return caption, table, footnotes and notes; the best is bold, what cannot be told from it underlined."""
+    """Return caption, table, footnotes and notes; the best is bold, what does not differ significantly underlined."""
     body = [[_cell(cell) for cell in row.cells] for row in table.rows]
     for line, row in zip(body, table.rows, strict=True):
         line[0] += _marks(row)

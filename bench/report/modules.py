@@ -36,15 +36,15 @@ def factorial_page(results: Results) -> Page | None:
     rows = factorial_rows(results)
     tables, pictures, text = [], {}, []
     for test in results.test if rows else ():
-        every = {one.metric: measured_effects(results, test, one.metric) for one in scored(results, test)}
-        found = {metric: estimates for metric, estimates in every.items() if estimates}
-        if not found:
+        every = {measure.metric: measured_effects(results, test, measure.metric) for measure in scored(results, test)}
+        measured = {metric: estimates for metric, estimates in every.items() if estimates}
+        if not measured:
             continue
-        tables.append(_effects_table(results, rows, test, found))
-        if _MAIN in found:
+        tables.append(_effects_table(results, rows, test, measured))
+        if _MAIN in measured:
             text.append(_sums_in_words(results, rows, test))
             about = f"Effects on PSNR, {on(test)}, with 95% intervals, beside those of the published numbers."
-            draw = partial(draw_dots, _dots(results, rows, found[_MAIN]), "Effect on PSNR (dB)")
+            draw = partial(draw_dots, _dots(results, rows, measured[_MAIN]), "Effect on PSNR (dB)")
             pictures[f"effects{suffix(results, test)}"] = Picture(draw, "Effects on PSNR with intervals", about)
     if not tables:
         return None
@@ -84,20 +84,20 @@ def _printed(results: Results, rows: Rows, metric: str) -> dict[tuple[bool, ...]
     """Return the published numbers of the same rows, or nothing when one is missing."""
     paper, beside = beside_of(results, "table1")
     printed = {cell: paper.find(row.method, metric, paper.reference, beside.tables) for cell, row in rows.items()}
-    found = {cell: one.value for cell, one in printed.items() if one is not None}
-    return found if len(found) == len(rows) else {}
+    values = {cell: number.value for cell, number in printed.items() if number is not None}
+    return values if len(values) == len(rows) else {}
 
 
 def _effects_table(
-    results: Results, rows: Rows, test: FaceSet, found: Mapping[str, Mapping[Effect, Estimate]]
+    results: Results, rows: Rows, test: FaceSet, measured: Mapping[str, Mapping[Effect, Estimate]]
 ) -> Table:
     paper, beside = beside_of(results, "table1")
     columns: list[Field[Effect]] = [each(Column("effect", "Effect", align="left"), partial(_effect_cell, results))]
-    for metric, estimates in found.items():
+    for metric, estimates in measured.items():
         measure = Measure(results, test, metric)
         columns.append(each(measure.column(group="Measured"), partial(_estimate_cell, estimates, metric)))
     printed = {
-        metric: cells for metric in beside.metrics if metric in found and (cells := _printed(results, rows, metric))
+        metric: cells for metric in beside.metrics if metric in measured and (cells := _printed(results, rows, metric))
     }
     for metric, cells in printed.items():
         spec, group = get_metric(metric), f"Published, {paper.datasets[paper.reference]}"
@@ -109,7 +109,7 @@ def _effects_table(
         f"effects{suffix(results, test)}",
         f"Effects of {listed(results.modules)}",
         f"On {on(test)}, protocol {results.protocol}; 95% intervals in brackets.",
-        list(next(iter(found.values()))),
+        list(next(iter(measured.values()))),
         columns,
         (note,) if printed else (),
     )
@@ -131,17 +131,17 @@ def _value_cell(values: Mapping[Effect, float], decimals: int, effect: Effect) -
     return signed_cell(values[effect], decimals)
 
 
-def _dots(results: Results, rows: Rows, found: Mapping[Effect, Estimate]) -> list[Dots]:
-    names = [_effect_name(results, effect) for effect in found]
-    ours = Dots("measured", names, [(one.mean, one.low, one.high) for one in found.values()])
+def _dots(results: Results, rows: Rows, measured: Mapping[Effect, Estimate]) -> list[Dots]:
+    names = [_effect_name(results, effect) for effect in measured]
+    ours = Dots("measured", names, [(effect.mean, effect.low, effect.high) for effect in measured.values()])
     cells = _printed(results, rows, _MAIN)
-    return [ours, *([Dots("published", names, [(one, one, one) for one in effects(cells).values()])] if cells else [])]
+    return [ours, *([Dots("published", names, [(value,) * 3 for value in effects(cells).values()])] if cells else [])]
 
 
 def _sums_in_words(results: Results, rows: Rows, test: FaceSet) -> str:
     """Say whether single gains add up."""
     scores = {cell: scores_of(results, row, test, _MAIN) for cell, row in rows.items()}
-    single, together = additivity({cell: float(one.mean()) for cell, one in scores.items() if one is not None})
+    single, together = additivity({cell: float(values.mean()) for cell, values in scores.items() if values is not None})
     text = (
         f"On {test.dataset} the PSNR gains of single modules add up to {single:+.3f} dB; all together gain "
         f"{together:+.3f} dB."
@@ -166,7 +166,7 @@ def _capacity_table(
     paper, beside = beside_of(results, "table1")
 
     def published_gain(row: RowResult) -> Cell:
-        pair = [paper.find(one.method, _MAIN, paper.reference, beside.tables) for one in (row, base)]
+        pair = [paper.find(side.method, _MAIN, paper.reference, beside.tables) for side in (row, base)]
         if row is base or row is not results.plain(row.method) or pair[0] is None or pair[1] is None:
             return Cell()
         return signed_cell(pair[0].value - pair[1].value, pair[0].decimals)

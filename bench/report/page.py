@@ -59,8 +59,8 @@ def render_page(results: Results, tables: Mapping[str, Table], files: Collection
         parts += ["## Training curves", f"![Validation PSNR against iterations](fig6.png)\n\n{_about_curves(results)}"]
     if "faces.webp" in files:
         parts += ["## Faces", f"![The same faces under every method](faces.webp)\n\n{_about_faces(results)}"]
-    for found in results.audits:
-        parts += [f"## Data: {markdown.escape(found['title'])}", audit_section(found)]
+    for audit in results.audits:
+        parts += [f"## Data: {markdown.escape(audit['title'])}", audit_section(audit)]
     parts += ["## Where the numbers come from", _provenance(results)]
     parts += [
         f"## The published numbers ({', '.join(tables)})",
@@ -133,5 +133,5 @@ def _errata(results: Results, tables: Sequence[str]) -> str:
     printed = [beside.tables[0] for table in tables if (beside := paper.beside.get(table)) and beside.tables]
     if not printed:
         return "None of these methods has published numbers beside it."
-    known = [f"- {markdown.escape(one.text)}" for one in paper.errata_of(printed)]
+    known = [f"- {markdown.escape(erratum.text)}" for erratum in paper.errata_of(printed)]
     return "\n".join([f"From [{paper.citation}]({paper.url}). Known about them:", "", *known])

@@ -96,7 +96,10 @@ def _gains_table(results: Results, base: RowResult, test: FaceSet, measures: Seq
         f"Differences from {base.label}",
         f"Paired by image, on {on(test)}, protocol {results.protocol}.",
         _others(results, base),
-        [labels(), *(gains(one, base, one.column(f"{one.metric}_gain"), tested=True) for one in measures)],
+        [
+            labels(),
+            *(gains(measure, base, measure.column(f"{measure.metric}_gain"), tested=True) for measure in measures),
+        ],
         (note,),
     )
 
@@ -208,11 +211,11 @@ def _moves_in_words(measure: Measure, base: RowResult, protocols: Sequence[str])
     for row in measure.results.rows:
         scores = [measure.scores(row, name) for name in protocols]
         gained = [measure.gain(row, base, name) for name in protocols]
-        values.append([one.mean() for one in scores if one is not None])
-        differences.append([one.mean for one in gained if one is not None])
+        values.append([drawn.mean() for drawn in scores if drawn is not None])
+        differences.append([estimate.mean for estimate in gained if estimate is not None])
     if not any(differences):
         return ""
-    moves = (max(float(np.ptp(one)) for one in some if one) for some in (values, differences))
+    moves = (max(float(np.ptp(row)) for row in rows if row) for rows in (values, differences))
     value, difference = (f"{move:.{measure.spec.decimals}f} {measure.spec.unit}".rstrip() for move in moves)
     return (
         f"{measure.spec.title} on {measure.test.dataset}: between protocols a row's value moves by up to {value}, its "

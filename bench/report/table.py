@@ -147,12 +147,12 @@ def letter(index: int) -> str:
     return mark
 
 
-def gain_cell(found: Estimate | None, decimals: int) -> Cell:
+def gain_cell(estimate: Estimate | None, decimals: int) -> Cell:
     """Return a signed difference with its 95% interval in brackets; None gives a dash."""
-    if found is None or not math.isfinite(found.mean):
+    if estimate is None or not math.isfinite(estimate.mean):
         return Cell()
-    shown = f"{found.mean:+.{decimals}f}"
-    if not math.isfinite(found.low):  # a single image
-        return Cell(found.mean, shown)
-    text = f"{shown} [{found.low:+.{decimals}f}, {found.high:+.{decimals}f}]"
-    return Cell(found.mean, text, interval=(found.low, found.high))
+    shown = f"{estimate.mean:+.{decimals}f}"
+    if not math.isfinite(estimate.low):  # a single image
+        return Cell(estimate.mean, shown)
+    text = f"{shown} [{estimate.low:+.{decimals}f}, {estimate.high:+.{decimals}f}]"
+    return Cell(estimate.mean, text, interval=(estimate.low, estimate.high))

@@ -122,9 +122,9 @@ def _compared(results: Results, tests: tuple[FaceSet, ...], name: str, about: st
         *cautions(metrics),
         *(paper.notes(beside, [row.method for row in results.rows]) if known else ()),
         *(
-            f"{one['title']}: {one['stands_for']}"
-            for one in results.audits
-            if one["dataset"] in shown and one["stands_for"]
+            f"{audit['title']}: {audit['stands_for']}"
+            for audit in results.audits
+            if audit["dataset"] in shown and audit["stands_for"]
         ),
         *own_notes(results),
     )
