@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
+from torch.profiler import ProfilerActivity, profile
 
 from bench.models.cost import Dtype, forward
 
@@ -89,8 +90,6 @@ def extra_memory(run: Callable[[], Any], device: torch.device) -> int:
 def _extra_on_cpu(run: Callable[[], Any]) -> int:
     """Return the highest sum of allocations less releases, in the order in which the profiler saw them."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's library writes its own log to standard error
-    from torch.profiler import ProfilerActivity, profile
-
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
         run()
     assert recorded.profiler is not None and recorded.profiler.kineto_results is not None

@@ -9,12 +9,14 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
+from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.core.errors import UserError
 
 _T = TypeVar("_T")
 _aten = torch.ops.aten
+_DRAWS = {Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.fill_}
 
 
 class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -35,8 +37,19 @@ def meta_device() -> Iterator[None]:
     What reads values raises NotImplementedError. torch infers many shapes with its compiler's Python code: the import
     and a millisecond an operation are more than `fsr methods` may take, so common operations have a rule here.
     """
-    with torch.device("meta"), torch.no_grad(), _Shapes():
+    with _MetaDevice("meta"), torch.no_grad(), _Shapes():
         yield
+
+
+class _MetaDevice(DeviceContext):  # type: ignore[no-untyped-call]
+    """torch.device("meta") that draws no first weights."""
+
+    def __torch_function__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        if func in _DRAWS and args[0].is_meta:
+            return args[0]
+        return super().__torch_function__(func, types, args, kwargs)
 
 
 def on_meta(call: Callable[[], _T]) -> _T:

@@ -78,14 +78,14 @@ def find_sources(plugins: Sequence[Path]) -> list[Source]:
     package = importlib.util.find_spec("methods")
     roots = list(package.submodule_search_locations or ()) if package else []
     files = sorted(path for root in roots for path in Path(root).glob("[!_]*.py"))
-    found = [Source(f"methods.{path.stem}", path, f"methods.{path.stem}") for path in files]
+    sources = [Source(f"methods.{path.stem}", path, f"methods.{path.stem}") for path in files]
     for entry in importlib.metadata.entry_points(group=GROUP):
-        found.append(Source(entry.name, _file_of(entry.module), entry.module))
+        sources.append(Source(entry.name, _file_of(entry.module), entry.module))
     names = [path.name for path in plugins]
     for path in plugins:
         name = path.name if names.count(path.name) == 1 else str(path)
-        found.append(Source(name, path, _plugin_module(path), plugin=True))
-    return found
+        sources.append(Source(name, path, _plugin_module(path), plugin=True))
+    return sources
 
 
 def _plugin_module(path: Path) -> str:

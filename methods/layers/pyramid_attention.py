@@ -61,6 +61,7 @@ class PyramidAttention(nn.Module):
         keys = self.match(pixels).squeeze(2).float()  # [B, C/2, L]
         values = self.assembly(pixels).squeeze(2).float()  # [B, C, L]
         # Correlation and softmax stay in float32: the scale of 10 would magnify bfloat16's rounding.
+        # The meta device, on which networks are counted, has no autocast of its own.
         with torch.autocast("cpu" if x.is_meta else x.device.type, enabled=False):
             scores = _Correlate.apply(query, keys, self._weigh(keys, sizes), sizes, grid)  # [B, L, HW]
             if self.scope == "joint":
