@@ -41,7 +41,7 @@ def meta_device() -> Iterator[None]:
         yield
 
 
-class _MetaDevice(DeviceContext):  # type: ignore[no-untyped-call]
+class _MetaDevice(DeviceContext):
     """torch.device("meta") that draws no first weights."""
 
     def __torch_function__(
@@ -49,7 +49,7 @@ class _MetaDevice(DeviceContext):  # type: ignore[no-untyped-call]
     ) -> Any:
         if func in _DRAWS and args[0].is_meta:
             return args[0]
-        return super().__torch_function__(func, types, args, kwargs)
+        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
 
 
 def on_meta(call: Callable[[], _T]) -> _T:
