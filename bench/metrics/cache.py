@@ -40,19 +40,19 @@ class ScoreCache:
 
     def find(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """Return the vectors of those keys that are known."""
-        found: dict[bytes, np.ndarray] = {}
+        known: dict[bytes, np.ndarray] = {}
         for start in range(0, len(keys), _AT_ONCE):
             if self._file is None:
-                return found
-            some = keys[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(some))
+                break
+            part = keys[start : start + _AT_ONCE]
+            marks = ",".join("?" * len(part))
             try:
-                rows = self._file.execute(f"SELECT key, value FROM scores WHERE key IN ({marks})", some).fetchall()
+                rows = self._file.execute(f"SELECT key, value FROM scores WHERE key IN ({marks})", part).fetchall()
             except sqlite3.Error as error:
                 self._give_up(None, error)
-                return found
-            found |= {key: np.frombuffer(value, np.float64) for key, value in rows}
-        return found
+                break
+            known |= {key: np.frombuffer(value, np.float64) for key, value in rows}
+        return known
 
     def add(self, values: Mapping[bytes, np.ndarray]) -> None:
         """Keep vectors; those of known keys are replaced."""
@@ -77,8 +77,8 @@ class ScoreCache:
 def key_of(what: Mapping[str, object], pictures: Iterable[bytes]) -> bytes:
     """Return the key of a value: what is computed, and the contents (see `content`) of the pictures it is made of."""
     digest = hashlib.blake2b(canonical_json({"code": _code(), **what}).encode(), digest_size=16)
-    for one in pictures:
-        digest.update(one)
+    for picture in pictures:
+        digest.update(picture)
     return digest.digest()
 
 

@@ -17,14 +17,14 @@ _LENGTH = 11  # probability, then x and y of eyes, nose and corners of the mouth
 
 def _describe(pictures: np.ndarray) -> np.ndarray:
     """Return the most probable face of each, uint8 [B, H, W, 3]: float64 [B, 11]; probability 0 where there is none."""
-    found = np.full((len(pictures), _LENGTH), np.nan)
-    found[:, 0] = 0
-    for row, faces in zip(found, _detector().detect(list(pictures), [b""] * len(pictures)), strict=True):
+    rows = np.full((len(pictures), _LENGTH), np.nan)
+    rows[:, 0] = 0
+    for row, faces in zip(rows, _detector().detect(list(pictures), [b""] * len(pictures)), strict=True):
         if faces:
             best = max(faces, key=lambda face: face.probability)
             row[0] = best.probability
             row[1:] = best.landmarks or np.nan
-    return found
+    return rows
 
 
 @functools.cache
@@ -45,7 +45,7 @@ def _detected(sr: np.ndarray, _: np.ndarray | None) -> np.ndarray:
 def _error(sr: np.ndarray, hr: np.ndarray | None) -> np.ndarray:
     """Return the mean distance of the five points in per cent of HR's distance of the eyes; NaN without a face."""
     assert hr is not None
-    x, y = (one[:, 1:].reshape(len(one), 5, 2) for one in (sr, hr))
+    x, y = (side[:, 1:].reshape(len(side), 5, 2) for side in (sr, hr))
     return np.asarray(100 * np.linalg.norm(x - y, axis=2).mean(axis=1) / np.linalg.norm(y[:, 0] - y[:, 1], axis=1))
 
 

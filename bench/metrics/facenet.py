@@ -45,7 +45,7 @@ def new_network() -> nn.Module:
 def needed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
     """Return those tensors of a state that decide an embedding: not the classes' and not what only training counts."""
     left_out = ("logits.", "num_batches_tracked")
-    return {name: one for name, one in tensors.items() if not any(part in name for part in left_out)}
+    return {name: tensor for name, tensor in tensors.items() if not any(part in name for part in left_out)}
 
 
 @functools.lru_cache(maxsize=1)
@@ -66,13 +66,13 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
     import torch.nn.functional as F
 
     network = _network(WEIGHTS.path, WEIGHTS.digest())
-    found = []
+    embeddings = []
     with torch.no_grad():
         for start in range(0, len(pictures), _AT_ONCE):
             levels = torch.from_numpy(np.array(pictures[start : start + _AT_ONCE])).permute(0, 3, 1, 2).float()
             levels = F.interpolate(levels, (SIDE, SIDE), mode="bilinear", antialias=True)
-            found.append(network((levels - 127.5) / 128).double())
-    return torch.cat(found).numpy()
+            embeddings.append(network((levels - 127.5) / 128).double())
+    return torch.cat(embeddings).numpy()
 
 
 def _distance(sr: np.ndarray, hr: np.ndarray | None) -> np.ndarray:

@@ -41,8 +41,8 @@ def embeddings_of(described: np.ndarray) -> np.ndarray:
 def _describe(pictures: np.ndarray) -> np.ndarray:
     """Return landmarks and embedding of each face, uint8 [B, H, W, 3]: float64 [B, 264]; NaN for a flat picture."""
     dlib, shapes, faces = _models()
-    found = np.full((len(pictures), 2 * POINTS + EMBEDDING), np.nan)
-    for row, picture in zip(found, pictures, strict=True):
+    rows = np.full((len(pictures), 2 * POINTS + EMBEDDING), np.nan)
+    for row, picture in zip(rows, pictures, strict=True):
         if picture.max() == picture.min():
             continue
         height, width = picture.shape[:2]
@@ -52,7 +52,7 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
         chip = dlib.get_face_chip(picture, shape, _CHIP, _PADDING)
         row[: 2 * POINTS] = [value for point in shape.parts() for value in (point.x, point.y)]
         row[2 * POINTS :] = faces.compute_face_descriptor(chip)
-    return found
+    return rows
 
 
 @functools.cache

@@ -91,12 +91,12 @@ def lpips(sr: Tensor, hr: Tensor, stack: Stack, weights: Mapping[str, Tensor]) -
 
     shift, scale = (sr.new_tensor(values).reshape(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
     pictures = (torch.cat([sr, hr]) * 2 - 1 - shift) / scale
-    found = torch.zeros(len(sr), dtype=torch.float64, device=sr.device)
+    total = torch.zeros(len(sr), dtype=torch.float64, device=sr.device)
     for place, seen in enumerate(features(stack, weights, pictures)):
         unit = seen / (seen.square().sum(1, keepdim=True).sqrt() + _EPSILON)
         squares = (unit[: len(sr)] - unit[len(sr) :]).square()
-        found += F.conv2d(squares, weights[f"head{place}.weight"]).mean((1, 2, 3), dtype=torch.float64)
-    return found
+        total += F.conv2d(squares, weights[f"head{place}.weight"]).mean((1, 2, 3), dtype=torch.float64)
+    return total
 
 
 def _compute(stack: Stack, file: WeightFile, batch: Batch) -> Tensor:

@@ -48,10 +48,9 @@ def refitted_metric(convention: str, given: str) -> Described:
 def _keep(path: Path, known: Pristine) -> None:
     """Remember a Gaussian under its hash, here and in the cache folder."""
     _known[known.digest] = known
-    copy = _copy(known.digest)
     try:
-        if not copy.exists():
-            write_bytes(copy, path.read_bytes())
+        if not _copy(known.digest).exists():
+            write_bytes(_copy(known.digest), path.read_bytes())
     except OSError as error:
         log.warning("%s is not kept for other processes: %s", path, reason(error))
 
@@ -60,12 +59,12 @@ def _find(digest: str) -> Pristine | None:
     """Return the Gaussian of a hash, None where it is not known or its copy is damaged."""
     if digest not in _known:
         try:
-            found = read_pristine(_copy(digest))
+            copy = read_pristine(_copy(digest))
         except UserError:
             return None
-        if found.digest != digest:
+        if copy.digest != digest:
             return None
-        _known[digest] = found
+        _known[digest] = copy
     return _known[digest]
 
 

@@ -122,11 +122,11 @@ class Protocol:
         return levels[..., self.border : height - self.border, self.border : width - self.border]
 
 
-def _round(values: Tensor, how: Rounding) -> Tensor:
+def _round(values: Tensor, rounding: Rounding) -> Tensor:
     """Round float64 values; its last digits must not keep a whole number from truncating to itself."""
-    if how == "none":
+    if rounding == "none":
         return values
-    return values.round() if how == "round" else (values + 1e-9).floor()
+    return values.round() if rounding == "round" else (values + 1e-9).floor()
 
 
 def _presets() -> dict[str, Protocol]:
@@ -164,7 +164,7 @@ def _read(path: Path) -> Protocol:
     for key, value in given.items():
         inner = merged.get(key)
         merged[key] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
-    found = from_dict(Protocol, merged, str(path))
-    if not found.name or found.name in PROTOCOLS:
-        raise UserError(f"{path}: name: '{found.name}' given, expected a name that no preset has")
-    return found
+    protocol = from_dict(Protocol, merged, str(path))
+    if not protocol.name or protocol.name in PROTOCOLS:
+        raise UserError(f"{path}: name: '{protocol.name}' given, expected a name that no preset has")
+    return protocol

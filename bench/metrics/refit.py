@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -28,7 +28,12 @@ def refit_pictures(path: Path, out: Path, block: int = BLOCK, stride: int = STRI
     picture and when too few sharp blocks are left.
     """
     too_small: list[str] = []
-    return _refit(_read(path, block, too_small), out, block, stride, {"pictures_of": str(path)}, too_small)
+    try:
+        found = _refit(_read(path, block, too_small), out, block, stride)
+    except UserError as error:
+        left = f"; {len(too_small)} more are smaller than a block of {block}x{block}" if too_small else ""
+        raise UserError(f"{error}{left}") from None
+    return {**found, "too_small": len(too_small), "pictures_of": str(path)}
 
 
 def refit_faces(
@@ -45,51 +50,35 @@ def refit_faces(
         raise UserError(f"{dataset}: low-resolution faces of the real world are not pristine pictures")
     store.verify()
     count = min(faces or len(store), len(store))
-    about = {"dataset": dataset, "split": split, "fingerprint": store.fingerprint_of(count)}
-    return _refit((np.array(face) for face in store.faces[:count]), out, block, stride, about, [])
+    found = _refit((np.array(face) for face in store.faces[:count]), out, block, stride)
+    return {**found, "too_small": 0, "dataset": dataset, "split": split, "fingerprint": store.fingerprint_of(count)}
 
 
 def refit_text(found: Mapping[str, Any]) -> str:
     """Return the result for a terminal."""
     left = f" ({found['too_small']} smaller than a block were left out)" if found["too_small"] else ""
-    return "\n".join(
-        [
-            f"{found['path']}: {found['blocks']:,} sharp blocks of {found['block']}x{found['block']}, "
-            f"{found['stride']} pixels apart, of {found['pictures']:,} pictures{left}",
-            f"parameter hash {found['pristine']}",
-            f"score with: --metric {found['metrics'][0]}",
-        ]
+    return (
+        f"{found['path']}: {found['blocks']:,} sharp blocks of {found['block']}x{found['block']}, "
+        f"{found['stride']} pixels apart, of {found['pictures']:,} pictures{left}\n"
+        f"parameter hash {found['pristine']}\n"
+        f"score with: --metric {found['metrics'][0]}"
     )
 
 
-def _refit(
-    pictures: Iterator[np.ndarray], out: Path, block: int, stride: int, about: dict[str, str], too_small: list[str]
-) -> dict[str, Any]:
-    try:
-        known = fit(pictures, out, block, stride)
-    except UserError as error:
-        left = f"; {len(too_small)} more are smaller than a block of {block}x{block}" if too_small else ""
-        raise UserError(f"{error}{left}") from None
-    kept = read_json(out)
-    if kept["blocks"] < _FEW:
-        log.warning("%d blocks are few for a covariance of 36x36, take %d or more", kept["blocks"], _FEW)
-    counts = {key: kept[key] for key in ("block", "stride", "blocks", "pictures")}
+def _refit(pictures: Iterable[np.ndarray], out: Path, block: int, stride: int) -> dict[str, Any]:
+    digest = fit(pictures, out, block, stride).digest
+    written = read_json(out)
+    if written["blocks"] < _FEW:
+        log.warning("%d blocks are few for a covariance of 36x36, take %d or more", written["blocks"], _FEW)
+    counts = {key: written[key] for key in ("block", "stride", "blocks", "pictures")}
     names = [f"{convention}:{out}" for convention in CONVENTIONS]
-    return {
-        "path": str(out),
-        "pristine": known.digest,
-        **counts,
-        "too_small": len(too_small),
-        **about,
-        "metrics": names,
-    }
+    return {"path": str(out), "pristine": digest, **counts, "metrics": names}
 
 
 def _read(path: Path, block: int, too_small: list[str]) -> Iterator[np.ndarray]:
     """Yield a source's pictures, uint8 [H, W, 3]; note those smaller than a block."""
     listing = list_sources([path])
-    if listing.skipped:
-        where, why = listing.skipped[0]
+    for where, why in listing.skipped[:1]:
         raise UserError(f"{where}: {why}")
     with Reader() as reader:
         for entry in reading_order(listing.photos):

@@ -41,8 +41,9 @@ def score(name: str, pictures: np.ndarray) -> np.ndarray:
     return metric.compare(found, None)
 
 
-@pytest.mark.parametrize(("height", "width"), [(192, 192), (256, 320), (200, 290)])
-@pytest.mark.parametrize("kind", ["textured", "smooth", "grey"])
+@pytest.mark.parametrize(
+    ("kind", "height", "width"), [("textured", 192, 192), ("smooth", 192, 288), ("grey", 200, 290)]
+)
 def test_niqe_equals_pyiqas_on_larger_pictures(kind: str, height: int, width: int, tmp_path: Path) -> None:
     import pyiqa
     from scipy.io import savemat
@@ -116,7 +117,7 @@ def test_a_part_is_the_pictures_influence() -> None:
 def test_the_interval_of_the_parts_is_that_of_a_bootstrap() -> None:
     features, known = describe(textured(60, 128, 128), 96, 32), pristine()
     draw = np.random.default_rng(0)
-    drawn = [pooled(features[draw.integers(0, 60, 60)], known).mean() for _ in range(300)]
+    drawn = [pooled(features[draw.integers(0, 60, 60)], known).mean() for _ in range(150)]
     error = pooled(features, known).std(ddof=1) / np.sqrt(60)
     assert error == pytest.approx(np.std(drawn, ddof=1), rel=0.3)
 
@@ -145,13 +146,13 @@ def test_pictures_smaller_than_a_block() -> None:
 
 
 def test_pristine_pictures_of_ones_own(tmp_path: Path) -> None:
-    pictures = textured(30, 192, 192, 5)
+    pictures = textured(22, 192, 192, 5)
     found = fit(pictures, tmp_path / "mine.json")
     assert found.mean.shape == (36,) and found.digest != pristine().digest
     flat_half = pictures.copy()
     flat_half[:, :, 96:] = flat_half[:, :, 96:] // 16 + 100
     sharp = fit(flat_half, tmp_path / "half.json")
-    left = describe(flat_half, 96, 96).reshape(30, 4, FEATURES)[:, [0, 2]].reshape(-1, FEATURES)
+    left = describe(flat_half, 96, 96).reshape(22, 4, FEATURES)[:, [0, 2]].reshape(-1, FEATURES)
     assert sharp.mean == pytest.approx(left.mean(0), rel=0.1, abs=0.05)
     mine = {metric.name: metric for metric in niqe_metrics(tmp_path / "mine.json")}
     features = describe(pictures, 96, 32)
