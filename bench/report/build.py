@@ -14,7 +14,7 @@ from pathlib import Path
 from bench.core.files import write_json
 
 STAMP = ".drawn.json"  # beside a report: what it was drawn from, and the files that were written
-_READ = ("experiment.json", "*/run.json", "*/curve.*", "*/scores*", "samples/*", "*/samples/*")
+_READ = ("experiment.json", "*/run.json", "*/curve.*", "*/scores*", "*/scores/*", "samples/*", "*/samples/*")
 _CODE = ("report", "papers", "analysis", "metrics", "runs")  # rooms that decide what a report says
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "tabulate", "jinja2", "pillow")
 
