@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import importlib
-import importlib.metadata
 import importlib.util
 import sys
 from collections.abc import Sequence
@@ -75,6 +74,8 @@ class Source:
 
 def find_sources(plugins: Sequence[Path]) -> list[Source]:
     """Return every source: modules of `methods`, then entry points, then the files `plugins`."""
+    import importlib.metadata  # slow, and help and the commands' names need no methods
+
     package = importlib.util.find_spec("methods")
     roots = list(package.submodule_search_locations or ()) if package else []
     files = sorted(path for root in roots for path in Path(root).glob("[!_]*.py"))
