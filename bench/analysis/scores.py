@@ -23,8 +23,7 @@ def score_frame(results: Results) -> pd.DataFrame:
         for run in row.runs:
             for sheet in run.scores.values():
                 frame = pd.DataFrame({name: pd.Series(column, dtype=float) for name, column in sheet.columns.items()})
-                about = (row.label, row.method, run.seed, run.name, sheet.dataset, sheet.fingerprint, sheet.images)
-                for place, (name, value) in enumerate(zip(KEYS, about, strict=True)):
-                    frame.insert(place, name, value)
-                frames.append(frame)
+                frame = frame.assign(row=row.label, method=row.method, seed=run.seed, run=run.name)
+                frame = frame.assign(dataset=sheet.dataset, fingerprint=sheet.fingerprint, image=sheet.images)
+                frames.append(frame[[*KEYS, *sheet.columns]])
     return pd.concat(frames, ignore_index=True) if frames else pd.DataFrame(columns=list(KEYS))

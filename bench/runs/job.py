@@ -112,12 +112,15 @@ def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
 
 def _check_options(experiment: Experiment, profile: Profile, where: str) -> None:
     """Raise UserError for an option of the profile that no row has, and for options a row's network refuses."""
+    from bench.models.meta import meta_device
+
     known = {name for row in experiment.rows for name in registry.options(row.method)}
     for name in profile.options:
         if name not in known:
             raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
     for row in experiment.rows:
-        registry.check(row.method, resolve_row(experiment, profile, row))
+        with meta_device():  # shapes alone: nothing is computed
+            registry.check(row.method, resolve_row(experiment, profile, row))
         _training_of(profile, row)
 
 

@@ -15,17 +15,23 @@ def write_png(path: Path, picture: np.ndarray) -> None:
     """Write uint8 [H, W, 3] as a PNG file, in one step."""
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "PNG")
-    write_bytes(path, out.getvalue())
+    _write(path, out.getvalue())
 
 
 def write_webp(path: Path, picture: np.ndarray) -> None:
     """Write uint8 [H, W, 3] as a lossless WebP file, in one step."""
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "WEBP", lossless=True, quality=100, method=6, exact=True)
-    write_bytes(path, out.getvalue())
+    _write(path, out.getvalue())
 
 
 def picture_path(folder: Path, name: str) -> Path:
     """Return where the picture `name` lies in `folder`, in whichever format it is there; else where it is expected."""
     webp = folder / f"{name}.webp"
     return webp if webp.exists() else folder / f"{name}.png"
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Replace a picture, but leave one alone that is the same: reports are drawn again when a picture has changed."""
+    if not path.exists() or path.read_bytes() != content:
+        write_bytes(path, content)
