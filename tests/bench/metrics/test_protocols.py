@@ -11,8 +11,9 @@ import torch
 from skimage.metrics import peak_signal_noise_ratio, structural_similarity
 
 from bench.core.errors import UserError
+from bench.core.schema import from_dict, read_toml
 from bench.metrics.catalogue import get_metric
-from bench.metrics.protocol import PROTOCOLS, Protocol, Window, get_protocol, get_protocols
+from bench.metrics.protocol import PRESETS, PROTOCOLS, Protocol, Window, get_protocol, get_protocols
 from bench.metrics.psnr import psnr
 from bench.metrics.spec import Batch, Pairwise
 from bench.metrics.ssim import ssim
@@ -155,6 +156,11 @@ def test_too_small_pictures() -> None:
         ssim(torch.zeros(1, 10, 20), torch.zeros(1, 10, 20))
     with pytest.raises(UserError, match="dic cuts 8 pixels from each side of 16x16"):
         score("psnr", PROTOCOLS["dic"], torch.zeros(1, 3, 16, 16), torch.zeros(1, 3, 16, 16))
+
+
+def test_the_presets_keep_to_the_schema() -> None:
+    for values in read_toml(PRESETS)["protocols"]:
+        assert from_dict(Protocol, values, "presets").digest == PROTOCOLS[values["name"]].digest
 
 
 def test_unknown_protocol() -> None:
