@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -57,6 +58,14 @@ def draw_report(results: Results, out_dir: Path) -> list[Path]:
         raise UserError(
             f"{results.folder / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
         )
+    gc.freeze()  # statsmodels collects garbage at every correction of p values: not among all that is there already
+    try:
+        return _draw(results, out_dir)
+    finally:
+        gc.unfreeze()
+
+
+def _draw(results: Results, out_dir: Path) -> list[Path]:
     kind = KINDS[results.kind]
     tables = {name: table for name, draw in kind.tables.items() if (table := draw(results)) is not None}
     contents: dict[str, bytes | None] = {}

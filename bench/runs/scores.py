@@ -10,7 +10,7 @@ import csv
 import io
 import lzma
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.core.errors import UserError
@@ -34,11 +34,16 @@ class ScoreSheet:
     fingerprint: str
     images: tuple[str, ...]
     columns: Mapping[str, Column]
+    _by_image: dict[str, Mapping[str, float]] = field(default_factory=dict, init=False, repr=False, compare=False)
 
-    def values(self, metric: str, protocol: str) -> dict[str, float]:
+    def values(self, metric: str, protocol: str) -> Mapping[str, float]:
         """Return image -> score; empty when the metric was not scored under the protocol."""
-        column = self.columns.get(f"{metric}@{protocol}", ())
-        return {image: value for image, value in zip(self.images, column, strict=False) if value is not None}
+        name = f"{metric}@{protocol}"
+        if name not in self._by_image:  # a report asks thousands of times
+            column = self.columns.get(name, ())
+            scored = {image: value for image, value in zip(self.images, column, strict=False) if value is not None}
+            self._by_image[name] = scored
+        return self._by_image[name]
 
     @property
     def scored(self) -> tuple[tuple[str, str], ...]:
