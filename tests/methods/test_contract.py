@@ -71,7 +71,8 @@ def test_the_same_seed_and_weights_from_a_file_give_the_same_picture(method: str
     for tensor in model.state_dict().values():
         tensor.zero_()
     weights.load_into(model, tmp_path / "w.safetensors")
-    assert all(torch.equal(tensor, first.state_dict()[name]) for name, tensor in model.state_dict().items())
+    expected = first.state_dict()
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in model.state_dict().items())
     with torch.no_grad():
         assert torch.equal(model(lr), sr)
 
