@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import contextlib
 import csv
-import gzip
 import io
 import json
+import lzma
 import os
 import tempfile
-import zlib
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -78,24 +77,29 @@ def read_json(path: Path) -> Any:
 
 
 def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, object]]) -> None:
-    """Replace `path` by a CSV file with `columns`, in one step; floats keep every digit (repr).
-
-    A name that ends with .gz is compressed, equal rows to equal bytes.
-    """
+    """Replace `path` by a CSV file with `columns`, in one step; floats keep every digit (repr)."""
     out = io.StringIO()
     writer = csv.DictWriter(out, columns, lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    text = out.getvalue().encode()
-    write_bytes(path, gzip.compress(text, mtime=0) if path.suffix == ".gz" else text)
+    write_text(path, out.getvalue())
+
+
+def read_unpacked(path: Path) -> bytes:
+    """Return the bytes of a file, unpacked where its name ends with .xz; raise OSError, EOFError or LZMAError."""
+    content = path.read_bytes()
+    return lzma.decompress(content) if path.suffix == ".xz" else content
 
 
 def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV file whose header is exactly `columns`; raise UserError that names it when it is damaged."""
+    """Read a CSV file, which .xz may pack, whose header is exactly `columns`.
+
+    Raises UserError that names it when it is damaged.
+    """
     try:
-        content = gzip.decompress(path.read_bytes()) if path.suffix == ".gz" else path.read_bytes()
-        head, *rows = filter(None, csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True))
-    except (ValueError, csv.Error, EOFError, gzip.BadGzipFile, zlib.error) as error:
+        text = read_unpacked(path).decode("utf-8-sig")
+        head, *rows = filter(None, csv.reader(io.StringIO(text, newline=""), strict=True))
+    except (ValueError, csv.Error, EOFError, lzma.LZMAError) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
     if head != list(columns):
         raise UserError(f"{path}: columns are {head}, expected {list(columns)}; {_WAY_OUT}")

@@ -62,10 +62,11 @@ def read_card(name: str) -> Card:
     raise UserError(f"no data card datasets/{name}.toml")
 
 
-def manifest_paths(name: str) -> list[Path]:
-    """Return the manifests that come with a data set's card, one a split."""
-    known = {path.name: path for folder in reversed(_FOLDERS) for path in (folder / "manifests" / name).glob("*.csv")}
-    return [known[key] for key in sorted(known)]
+def manifest_paths(name: str) -> dict[str, Path]:
+    """Return the manifests that come with a data set's card by split, CSV files that .xz may pack."""
+    folders = (folder / "manifests" / name for folder in reversed(_FOLDERS))
+    known = {path.name.partition(".")[0]: path for folder in folders for path in folder.glob("*.csv*")}
+    return dict(sorted(known.items()))
 
 
 def published_audit(name: str) -> Path | None:

@@ -17,7 +17,7 @@ from PIL import features
 
 from bench.core import paths
 from bench.core.errors import UserError
-from bench.core.files import read_json, write_json
+from bench.core.files import read_json, read_unpacked, write_json
 from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
@@ -109,7 +109,7 @@ class _Job:
         known: dict[str, list[Row]] = {}
         if not self.wanted.redetect:
             earlier = sorted(folder.glob("*/manifest.csv")) if self.recipe.detector == "mtcnn" else []
-            for path in [*manifest_paths(self.card_name), *earlier]:
+            for path in [*manifest_paths(self.card_name).values(), *earlier]:
                 own = read_manifest(path, self.recipe.detection)
                 if path in earlier:
                     own = [dataclasses.replace(row, identity="") for row in own]
@@ -278,11 +278,12 @@ def _inputs(
     card_name: str, photos: Sequence[Placed], points: Iterable[Entry], recipe: Recipe, wanted: PhotoOptions
 ) -> dict[str, str]:
     """Return what tells whether a split must be made again: names, sizes and times of files, and all that is asked."""
-    given = [*wanted.manifest] if wanted.manifest else [] if wanted.redetect else manifest_paths(card_name)
+    card_manifests = () if wanted.redetect else manifest_paths(card_name).values()
+    given = wanted.manifest or card_manifests
     asked = [dataclasses.asdict(recipe), wanted.redetect, wanted.drop_leaks, wanted.strict]
     digest = hashlib.sha256(canonical_json(asked).encode())
     for path in [*given, *([wanted.identities] if wanted.identities else [])]:
-        digest.update(path.read_bytes() if path.exists() else b"")
+        digest.update(read_unpacked(path) if path.exists() else b"")
     for source in sorted({photo.entry.source for photo in photos}):
         about = source.stat()
         digest.update(f"{source.resolve()} {about.st_size} {about.st_mtime_ns}\n".encode())

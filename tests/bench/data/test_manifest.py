@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import lzma
 from pathlib import Path
 
 import pytest
@@ -41,6 +42,8 @@ def test_what_is_written_is_read_sorted_by_file(tmp_path: Path) -> None:
     lower = dataclasses.replace(FACE, box=(0.0, 5.0, 9.0, 9.0), landmarks=())
     write_manifest(tmp_path / "m.csv", [lower, FACE, NONE])
     assert read_manifest(tmp_path / "m.csv") == [NONE, FACE, lower]
+    (tmp_path / "m.csv.xz").write_bytes(lzma.compress((tmp_path / "m.csv").read_bytes()))
+    assert read_manifest(tmp_path / "m.csv.xz") == [NONE, FACE, lower]
     assert by_photo([lower, FACE, NONE]) == {"b" * 64: [lower, FACE], "a" * 64: [NONE]}
 
 

@@ -169,7 +169,7 @@ def test_the_cards_manifests_spare_the_detector_by_hash(
     files = {f"{number:06d}.jpg": photo(number) for number in range(1, 7)}
     (store,) = prepare("celeba", pack(root / "a.tar", files), detector=None, name="one")
     manifest = shutil.copy(store.path / "manifest.csv", root / "train.csv")
-    monkeypatch.setattr(photoset, "manifest_paths", lambda name: [Path(manifest)] if name == "celeba" else [])
+    monkeypatch.setattr(photoset, "manifest_paths", lambda name: {"train": Path(manifest)} if name == "celeba" else {})
     changed = pack(root / "b.tar", {**files, "000003.jpg": photo(33), "000009.jpg": photo(9)})
     calls = corner.calls
     (again,) = prepare("celeba", changed, detector=None, name="two")

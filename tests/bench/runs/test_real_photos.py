@@ -14,7 +14,7 @@ import pytest
 from bench.cli.faces import prepare
 from bench.cli.main import main
 from bench.core import paths
-from bench.core.files import read_json
+from bench.core.files import read_json, read_unpacked
 from bench.data import scan
 from bench.data.cards import manifest_paths, published_audit, read_card
 from bench.data.manifest import read_manifest
@@ -99,8 +99,7 @@ def test_the_committed_manifests_rebuild_the_audited_faces(
     }
     for split, store in stores.items():
         assert store.card.counts == published["splits"][split]["counts"]
-        manifest = next(path for path in manifest_paths(name) if path.stem == split)
-        assert (store.path / "manifest.csv").read_bytes() == manifest.read_bytes()
+        assert (store.path / "manifest.csv").read_bytes() == read_unpacked(manifest_paths(name)[split])
     if card.bicubic:
         row = bicubic_row(stores["test"])
         assert row == published["splits"]["test"]["bicubic"]
@@ -123,7 +122,7 @@ def test_detecting_anew_finds_the_faces_of_the_manifest(
     monkeypatch.setenv("FSR_ROOT", str(tmp_path))
     first_photos(SETS[name][-1], 12, tmp_path / "some.tar")
     (store,) = prepare_photos(name, wanted("some.tar", folder=tmp_path, redetect=True))
-    known = {row.sha256: row for path in manifest_paths(name) for row in read_manifest(path)}
+    known = {row.sha256: row for path in manifest_paths(name).values() for row in read_manifest(path)}
     assert len(store) == 12
     for row in store.rows:
         box = known[row.sha256].box
