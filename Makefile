@@ -25,16 +25,17 @@ ablation: install $(if $(filter ray,$(EXECUTOR)),.venv/installed-ray) ## Table 1
 report: install ## redraw every table and figure from results/ alone
 	$(FSR) report
 
-test: .venv/installed-dev ## run the tests
-	$(BIN)/python -m pytest
+test: .venv/installed-dev ## run the tests, a process a core
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: .venv/installed-dev ## run the tests that take minutes
 	$(BIN)/python -m pytest -m slow
 
-lint: .venv/installed-dev ## check format, style and types
+lint: .venv/installed-dev ## check format, style, types and the order of the rooms
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/lint-imports
 
 format: .venv/installed-dev ## put the code into its format
 	$(BIN)/ruff check --fix .

@@ -7,6 +7,8 @@ import logging
 from collections.abc import Iterator
 from pathlib import Path
 
+from filelock import FileLock, Timeout
+
 from bench.core.errors import UserError
 
 log = logging.getLogger("fsr")
@@ -21,8 +23,6 @@ def lock(path: Path, wait: bool = True, notice: str = "") -> Iterator[bool]:
     that a group shares stays so: the file may be written by whoever may write in its folder. Raises UserError where
     the file cannot be made or locked.
     """
-    from filelock import FileLock, Timeout
-
     with contextlib.ExitStack() as stack:
         try:
             path.parent.mkdir(parents=True, exist_ok=True)

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.errors import UserError
+from bench.data.detect import make_detector
 from bench.metrics.spec import Described, Description, UnavailableError
 
 _LEAST = 0.9  # probability
@@ -29,8 +31,6 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _detector() -> Any:
-    from bench.core.errors import UserError
-    from bench.data.detect import make_detector
 
     try:
         return make_detector("mtcnn", min_face=_MIN_FACE, least_probability=_LEAST)

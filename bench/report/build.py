@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 from pathlib import Path
 
+from bench.analysis.results import read_results
 from bench.core.files import write_json
 
 STAMP = ".drawn.json"  # beside a report: what it was drawn from, and the files that were written
@@ -29,7 +30,6 @@ def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
     digest = _digest(results_dir)
     if (files := _drawn(out_dir, digest)) is not None:
         return files
-    from bench.analysis.results import read_results
     from bench.report.draw import draw_report
 
     files = draw_report(read_results(results_dir), out_dir)

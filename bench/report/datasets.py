@@ -13,6 +13,8 @@ from bench.core.files import read_json, write_bytes
 from bench.core.text_table import text_table
 from bench.data.cards import default_dataset, published_audit
 from bench.data.store import FaceStore, prepared_datasets
+from bench.report.contact import draw_contact
+from bench.report.faces import picture_bytes
 from bench.runs.audit import open_splits
 
 
@@ -102,8 +104,6 @@ def verify(store: FaceStore) -> dict[str, Any]:
 
 def write_contact(store: FaceStore, faces: int) -> Path:
     """Write a contact sheet beside the store and return its path."""
-    from bench.report.contact import draw_contact
-    from bench.report.faces import picture_bytes
 
     path = store.path.with_name(f"{store.split}-contact.png")
     write_bytes(path, picture_bytes(draw_contact(store, faces)))

@@ -12,6 +12,8 @@ from bench.analysis.results import Results
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, write_bytes
 from bench.report import csv_file, html, latex, markdown
+from bench.report.curves import draw_curves, figure_bytes
+from bench.report.faces import draw_faces, grid_bytes
 from bench.report.modules import capacity_page, factorial_page
 from bench.report.page import Page, render_page, render_subpage
 from bench.report.pages import images_page, metrics_page, sensitivity_page
@@ -86,7 +88,6 @@ def _rendered(table: Table) -> dict[str, bytes | None]:
 
 def _page(results: Results, page: Page) -> dict[str, bytes | None]:
     """Return file name -> content of a page, its tables and its pictures."""
-    from bench.report.curves import figure_bytes
 
     contents: dict[str, bytes | None] = {f"{page.name}.md": render_subpage(results, page).encode()}
     for table in page.tables:
@@ -99,8 +100,6 @@ def _page(results: Results, page: Page) -> dict[str, bytes | None]:
 
 def _pictures(results: Results) -> dict[str, bytes | None]:
     """Return file name -> content of every picture; None for one with nothing to show."""
-    from bench.report.curves import draw_curves, figure_bytes
-    from bench.report.faces import draw_faces, grid_bytes
 
     curves, faces = draw_curves(results), draw_faces(results)
     return {

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import matplotlib
+from matplotlib import pyplot
 
 from bench.report.curves import figure_bytes, settings
 
@@ -32,7 +33,6 @@ def draw_importance(study: Study) -> dict[str, bytes]:
 
 
 def _draw(name: str, plot: Callable[[], Axes]) -> dict[str, bytes]:
-    from matplotlib import pyplot
 
     with settings(), matplotlib.rc_context({"backend": "agg", "text.parse_math": True}), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # "experimental"

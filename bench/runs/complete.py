@@ -9,6 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
 from bench.core.stop import Interrupted
+from bench.metrics.protocol import PROTOCOLS
+from bench.models import registry, weights
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
 from bench.runs.scores import sheet_key
@@ -152,7 +154,6 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
 
 def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
     """Score on one test set under every preset, and write the first `samples` pictures."""
-    from bench.metrics.protocol import PROTOCOLS
     from bench.metrics.scoring import shared_cache
     from bench.runs.evaluate import evaluate
 
@@ -173,7 +174,6 @@ def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.de
 
 def load_model(run: Run, device: torch.device, files: Sequence[Path] = ()) -> nn.Module:
     """Build a run's network with its finished weights, those in `files` where given, ready to score."""
-    from bench.models import registry, weights
 
     model = registry.build(run.config.method, run.config.options)
     if run.config.training is not None:

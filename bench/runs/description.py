@@ -6,8 +6,10 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from bench.core.files import held, sweep
+from bench.runs.audit import audit
 from bench.runs.experiment import SAMPLES, Faces, Row, RowRun
 from bench.runs.job import Job
+from bench.runs.pictures import write_png
 from bench.runs.records import LAYOUT, ExperimentRecord, FaceSetRecord, RowRecord, write_experiment_record
 
 if TYPE_CHECKING:
@@ -22,9 +24,7 @@ def write_experiment(job: Job, faces: Faces, planned: Sequence[RowRun]) -> None:
 
 
 def _write_experiment(job: Job, faces: Faces, planned: Sequence[RowRun]) -> None:
-    from bench.runs.audit import audit
     from bench.runs.evaluate import low_resolution
-    from bench.runs.pictures import write_png
 
     count = min(SAMPLES, faces.sizes.test)
     hr = faces.test.faces[:count]

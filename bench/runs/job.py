@@ -12,6 +12,7 @@ from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.schema import find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
+from bench.data.store import check_disjoint, open_split
 from bench.metrics.catalogue import get_metrics
 from bench.models import registry
 from bench.runs.config import DataRef, RunConfig, Training
@@ -130,7 +131,6 @@ def open_faces(job: Job) -> Faces:
     Raises UserError when a split is missing, its bytes no longer match its fingerprint, or training and test share a
     photo.
     """
-    from bench.data.store import check_disjoint, open_split
 
     train, val, test = (open_split(job.data, split) for split in ("train", "val", "test"))
     others = [open_split(name, "test") for name in job.tests]

@@ -9,6 +9,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import torch
 
 from bench.core.errors import UserError, reason
 from bench.core.progress import Bar
@@ -227,7 +228,6 @@ class _Job:
 
     def _super_resolve(self, lr: np.ndarray) -> np.ndarray:
         """Return the network's pictures of uint8 [N, h, w, 3]: uint8 [N, h scale, w scale, 3]."""
-        import torch
 
         try:
             sr = torch.cat(list(super_resolve(self.model, lr, self.device)))

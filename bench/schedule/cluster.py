@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import bench
+import methods
 from bench.core.errors import UserError
 from bench.core.machine import cores
 
@@ -113,9 +115,6 @@ def _environment(address: str) -> dict[str, Any]:
     """Return what Ray sets up for workers: our settings and, away from this machine, our code."""
     environment: dict[str, Any] = {"env_vars": {name: os.environ[name] for name in _FOR_WORKERS if name in os.environ}}
     if address:
-        import bench
-        import methods
-
         environment["py_modules"] = [str(Path(str(module.__file__)).parent) for module in (bench, methods)]
     return environment
 

@@ -11,6 +11,7 @@ from bench.core.errors import UserError
 from bench.runs.complete import Outcome, complete
 from bench.runs.records import RunState
 from bench.schedule import local
+from bench.schedule.cluster import Share
 
 if TYPE_CHECKING:
     import torch
@@ -69,7 +70,6 @@ def execute(
         ended = local.execute(chosen, faces, device, samples=samples, jobs=jobs, quiet=quiet, complete=complete)
     else:
         from bench.schedule import ray_tune
-        from bench.schedule.cluster import Share
 
         gpus = _gpus_per_run(chosen, faces, device, options)
         share = Share(gpus, 1 if gpus else local.threads_each(jobs))

@@ -13,6 +13,7 @@ from bench.core.text_table import text_table
 from bench.models.memory import MIB, extra_memory
 from bench.speed.defaults import defaults
 from bench.speed.timing import alternate, machine, note_of
+from methods.layers.pyramid_attention import PyramidAttention
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -96,7 +97,6 @@ def _patches(level: Tensor) -> Tensor:
 
 
 def _measure(side: int, batch: int, channels: int, device: torch.device, seconds: float) -> dict[str, Any]:
-    from methods.layers.pyramid_attention import PyramidAttention
 
     torch.manual_seed(0)
     layer = PyramidAttention(channels).to(device)

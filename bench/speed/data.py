@@ -16,6 +16,7 @@ from bench.data.batches import Batches, cut_faces, degrade_batch, draw_cuts
 from bench.speed.defaults import check_batch, defaults
 from bench.speed.published import PublishedFaces, write_files
 from bench.speed.timing import alternate, machine, made_up_faces, note_of, one_thread
+from methods.layers.resample import upsample_8bit
 
 _FACES = 256
 
@@ -27,7 +28,6 @@ def measure_data(device: torch.device | str = "cpu", *, batch: int = 16, seconds
     small picture, which our networks do by themselves: `ratio_enlarged` counts that to our time as well. Returns
     ratio (of images a second), images_per_second, and the microseconds an image of our parts.
     """
-    from methods.layers.resample import upsample_8bit
 
     check_batch(batch)
     device, own = torch.device(device), defaults("data")
