@@ -15,7 +15,6 @@ import torch
 from PIL import Image
 
 from bench.cli.main import main
-from bench.core.files import write_json
 from bench.data import scan
 from bench.data.detect import Face
 from bench.data.photoset import PhotoOptions, prepare_photos
@@ -23,6 +22,7 @@ from bench.data.scan import ScanOptions
 from bench.models import registry, weights
 from bench.runs.config import DataRef, RunConfig, Training
 from bench.runs.networks import ArchivedNetwork, open_run
+from bench.runs.records import RunRecord, RunState, write_run_record
 from tests.bench.cli.test_cli import error_of, run_json
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack
@@ -46,8 +46,7 @@ def make_run(folder: Path, method: str = "tiny", dataset: str = "celeba", **opti
     options = registry.options(method, options)
     data = [DataRef(dataset, split, 12000, "f" * 64) for split in ("train", "val")]
     config = RunConfig(method, options, 8, 0, "sparnet", Training(3000), *data)
-    record = {"layout": 1, "id": config.id, "config": dataclasses.asdict(config), "status": "finished"}
-    write_json(folder / "run.json", record)
+    write_run_record(folder, dataclasses.replace(RunRecord.new(config), status=RunState.FINISHED))
     weights.save_parts(folder, registry.build(method, options).state_dict(), {})
     return folder
 
