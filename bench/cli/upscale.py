@@ -41,20 +41,22 @@ def upscale(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
+    from bench.cli.upscale_text import check_faces, unreadable, upscale_text
     from bench.core.provenance import choose_device
     from bench.runs import upscale as upscaling
+    from bench.runs.photos import find_photos
 
     for name, value in (("--margin", margin), ("--min-face", min_face)):
         if no_detect and value is not None:
             raise UserError(f"{name}: not together with --no-detect, which looks for no face")
     chosen = choose_device(device)
     recipe = upscaling.make_recipe(detect=not no_detect, margin=margin, min_face=min_face)
-    photos, network = upscaling.find_photos(photo, out), upscaling.choose_network(run)
+    photos, network = find_photos(photo, out), upscaling.choose_network(run)
     quiet = json or len(photos) == 1
     result = upscaling.upscale(photos, network, recipe, out, chosen, size=size, everything=everything, quiet=quiet)
-    upscaling.check_faces(result)
+    check_faces(result)
     files = [Path(file) for found in result["photos"] for face in found["faces"] for file in face["files"].values()]
-    show(json, result, lambda: f"{upscaling.upscale_text(result)}\n{written(files)}")
-    if problem := upscaling.unreadable(result):
+    show(json, result, lambda: f"{upscale_text(result)}\n{written(files)}")
+    if problem := unreadable(result):
         log.error("fsr: %s", problem)
     return 2 if problem else 0

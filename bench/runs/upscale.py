@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,10 +20,11 @@ from bench.data.decode import decode
 from bench.data.detect import FaceDetector, make_detector
 from bench.data.manifest import Row, sort_key
 from bench.data.scan import NO_FACE
-from bench.data.sources import Entry, Reader, list_sources
+from bench.data.sources import Reader
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocol
 from bench.runs.evaluate import low_resolution, super_resolve
 from bench.runs.networks import ArchivedNetwork, archived_networks, open_run, reference, run_record
+from bench.runs.photos import Photo
 from bench.runs.pictures import write_png
 
 if TYPE_CHECKING:
@@ -32,17 +33,6 @@ if TYPE_CHECKING:
 
 SIZE = 16  # pixels of the network's input; the committed networks have seen no other
 _SIZES = (8, 256)
-_NAMED = 3  # photos in a message
-
-
-@dataclass(frozen=True)
-class Photo:
-    """A photo: its name as it was given, what the names of its files begin with, and why it cannot be read, or ""."""
-
-    name: str
-    stem: str
-    entry: Entry | None
-    problem: str = ""
 
 
 def choose_network(run: Path | None = None) -> ArchivedNetwork:
@@ -70,49 +60,6 @@ def make_recipe(*, detect: bool = True, margin: float | None = None, min_face: i
     given |= {} if margin is None else {"margin": margin}
     given |= {} if min_face is None else {"min_face": min_face}
     return from_dict(Recipe, given, "upscale")
-
-
-def find_photos(given: Sequence[Path], out: Path) -> list[Photo]:
-    """List photos and folders of photos, each photo once; what lies in `out`, inside such a folder, is passed over.
-
-    The files of photos in subfolders begin with their path, "/" as "--". Raises UserError for what is not there, a
-    folder without photos, and two photos whose files would have one name.
-    """
-    photos: dict[Path, Photo] = {}
-    for path in given:
-        for place, photo in _list_folder(path, out.resolve()) if path.is_dir() else [_only(path)]:
-            photos.setdefault(place, photo)
-    if not photos:
-        raise UserError(f"{', '.join(map(str, given))}: no photos but those in --out {out}")
-    stems: dict[str, Photo] = {}
-    for photo in photos.values():
-        if stems.setdefault(photo.stem, photo) is not photo:
-            other = stems[photo.stem].name
-            raise UserError(
-                f"{photo.name} and {other} would both be written as '{photo.stem}_face1_sr.png'; rename one"
-            )
-    return list(photos.values())
-
-
-def _only(path: Path) -> tuple[Path, Photo]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such photo or folder")
-    return path.resolve(), Photo(str(path), path.stem, Entry(path.name, path.parent, path.stat().st_size, 0))
-
-
-def _list_folder(folder: Path, out: Path) -> Iterator[tuple[Path, Photo]]:
-    """Yield where each photo of a folder really lies, and the photo; files that cannot be used are photos too."""
-    real = folder.resolve()
-    if real == out:
-        raise UserError(f"--out {out}: the photos are there too; give another folder")
-    listing = list_sources([folder])
-    for entry in listing.photos:
-        place = (folder / entry.path).resolve()
-        if not (out.is_relative_to(real) and place.is_relative_to(out)):
-            stem = PurePosixPath(entry.path).with_suffix("").as_posix().replace("/", "--")
-            yield place, Photo(str(folder / entry.path), stem, entry)
-    for where, why in listing.skipped:
-        yield Path(where), Photo(where, where, None, why)
 
 
 def upscale(
@@ -263,53 +210,3 @@ def _describe(network: ArchivedNetwork) -> dict[str, Any]:
         "trained_on": trained,
         "research_only": licence is not None and "research" in licence.lower(),
     }
-
-
-def unreadable(result: Mapping[str, Any]) -> str:
-    """Return in a line which photos cannot be read and why; "" when all can."""
-    bad = [photo for photo in result["photos"] if photo["problem"] not in (None, NO_FACE)]
-    if not bad:
-        return ""
-    told = [f"{photo['photo']}: {photo['problem']}" for photo in bad[:_NAMED]]
-    return f"{len(bad)} of {len(result['photos'])} photos cannot be read: {_some(told, bad)}"
-
-
-def check_faces(result: Mapping[str, Any]) -> None:
-    """Raise UserError where no photo has a face."""
-    photos = result["photos"]
-    if any(photo["faces"] for photo in photos):
-        return
-    without = [photo["photo"] for photo in photos if photo["problem"] == NO_FACE]
-    lines = [unreadable(result)] if unreadable(result) else []
-    if without:
-        way_out = "--min-face 20 finds smaller ones, --no-detect takes a photo as one face"
-        lines.insert(0, f"no face found in {_some(without[:_NAMED], without)} ({result['detector']}); {way_out}")
-    raise UserError("; ".join(lines))
-
-
-def upscale_text(result: Mapping[str, Any]) -> str:
-    """Return what was done, for a terminal: the network, then a line a photo."""
-    lines = [_network_text(result["network"])]
-    if result["network"]["research_only"]:
-        lines.append("for research only: so are the photos that it was trained on")
-    for photo in result["photos"]:
-        small = sum(not face["shrunk"] for face in photo["faces"])
-        count = f"{len(photo['faces'])} face{'s' if len(photo['faces']) != 1 else ''}"
-        note = f", {small} of at most {result['size']} pixels and not shrunk" if small else ""
-        lines.append(f"{photo['photo']}: {photo['problem'] or count + note}")
-    return "\n".join(lines)
-
-
-def _network_text(network: Mapping[str, Any]) -> str:
-    trained, told = network["trained_on"], []
-    if trained:
-        data = f"{trained['faces']:,} faces of {trained['dataset']}"
-        told.append(f"trained on {data}, {trained['iterations']:,} iterations of batch {trained['batch']}")
-    if network["psnr"] is not None:
-        told.append(f"{network['psnr']:.2f} dB on its test faces")
-    about = f": {'; '.join(told)}" if told else ""
-    return f"{network['label']} ({network['method']}, x{network['scale']}) of experiment {network['experiment']}{about}"
-
-
-def _some(told: Sequence[str], of: Sequence[object]) -> str:
-    return ", ".join(told) + (", ..." if len(of) > len(told) else "")
