@@ -35,6 +35,7 @@ class Archive:
     """An open archive; its kind is told by its first bytes, not by its name."""
 
     def __init__(self, path: Path) -> None:
+        self.path = path
         self._raw = path.open("rb")
         try:
             self.is_zip = self._raw.read(2) == _ZIP

@@ -19,7 +19,7 @@ from bench.core.progress import Bar
 from bench.data.decode import decode
 from bench.data.detect import Choose
 from bench.data.manifest import Row
-from bench.data.sources import Entry, Reader, reading_order
+from bench.data.sources import Entry, Reader
 
 Border = Literal["shift", "reflect", "skip"]
 TOO_SMALL = "too small"
@@ -99,28 +99,19 @@ def square_of(row: Row, recipe: Recipe) -> Square | str:
 
 def cut(pixels: np.ndarray, square: Square, size: int) -> np.ndarray:
     """Cut a square from uint8 [H, W, 3] and bring it to uint8 [size, size, 3]; outside, the photo is reflected."""
-    height, width = pixels.shape[:2]
-    rows = _reflected(square.top, square.side, height)
-    columns = _reflected(square.left, square.side, width)
-    if rows is None and columns is None:
-        part = pixels[square.top : square.top + square.side, square.left : square.left + square.side]
-    else:
-        inside = np.arange(square.top, square.top + square.side) if rows is None else rows
-        across = np.arange(square.left, square.left + square.side) if columns is None else columns
-        part = pixels[inside][:, across]
+    rows = _reflected(square.top, square.side, pixels.shape[0])
+    columns = _reflected(square.left, square.side, pixels.shape[1])
+    part = pixels[rows[:, None], columns]
     if square.side == size:
-        return np.ascontiguousarray(part)
-    image = Image.fromarray(np.ascontiguousarray(part))
-    return np.asarray(image.resize((size, size), Image.Resampling.BICUBIC))
+        return part
+    return np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.BICUBIC))
 
 
-def _reflected(start: int, side: int, length: int) -> np.ndarray | None:
-    """Return the indices of `side` places from `start` with those outside mirrored at the edge pixels; None if none."""
-    if start >= 0 and start + side <= length:
-        return None
-    period = max(2 * (length - 1), 1)
+def _reflected(start: int, side: int, length: int) -> np.ndarray:
+    """Return the indices of `side` places from `start`, those outside of `length` mirrored at the edge pixels."""
+    period = 2 * (length - 1)
     place = np.arange(start, start + side) % period
-    return np.minimum(place, period - place) if length > 1 else np.zeros(side, np.intp)
+    return np.minimum(place, period - place)
 
 
 def _nearest(value: float) -> int:
@@ -159,16 +150,15 @@ def crop_faces(
 
     `entries` is file -> photo. Raises UserError when a photo's bytes are not those of its row.
     """
-    by_entry: dict[int, list[Crop]] = {}
+    by_file: dict[str, list[Crop]] = {}
     for crop in crops:
-        by_entry.setdefault(id(entries[crop.row.file]), []).append(crop)
-    wanted = {crop.row.file: entries[crop.row.file] for crop in crops}
-    ordered = reading_order(list(wanted.values()))
+        by_file.setdefault(crop.row.file, []).append(crop)
+    files = sorted(by_file, key=lambda file: entries[file].order)
     # Decoding changes the filters of warnings, which threads share: here they are put back when all are done.
     with warnings.catch_warnings(), Reader() as reader, Bar("crop", len(crops), quiet=quiet) as bar:
         groups = (
-            [(entry.where, reader.read(entry), by_entry[id(entry)]) for entry in ordered[start : start + _GROUP]]
-            for start in range(0, len(ordered), _GROUP)
+            [(entries[file].where, reader.read(entries[file]), by_file[file]) for file in files[start : start + _GROUP]]
+            for start in range(0, len(files), _GROUP)
         )
         done = 0
         # Pillow decodes and resizes outside Python's lock, so threads do, and need not send faces to and fro.

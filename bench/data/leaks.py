@@ -48,22 +48,13 @@ class Prints:
     """What is compared of a set's faces, in order; a text is empty where nothing is known.
 
     `sha256` is that of a photo's file, `hashes` what `perceptual_hashes` returns: uint64 [N, 4], or [N, 4 * 75] with
-    the face moved, which is made use of in a test set. Raises ValueError when they do not fit together.
+    the face moved, which is made use of in a test set.
     """
 
     names: tuple[str, ...]
     sha256: tuple[str, ...]
     identities: tuple[str, ...]
     hashes: np.ndarray
-
-    def __post_init__(self) -> None:
-        lengths = [len(self.names), len(self.sha256), len(self.identities), len(self.hashes)]
-        if len(set(lengths)) > 1:
-            raise ValueError(f"names, sha256, identities and hashes of {lengths} faces")
-        if self.hashes.dtype != np.uint64 or self.hashes.shape[1:] not in ((WORDS,), (len(MOVES) * WORDS,)):
-            raise ValueError(
-                f"hashes: {self.hashes.dtype} {self.hashes.shape}, expected what perceptual_hashes returns"
-            )
 
 
 @dataclass(frozen=True)
@@ -80,14 +71,12 @@ class Leak:
 class Leaks:
     """What two sets share.
 
-    `pairs` are in the order of the test set, the nearest first; `identities` are those in both sets, sorted, and
-    `identity_faces` is the number of test faces that show them. `identity_check` says whether identities could be
-    compared: not across data sets, and not where one of the sets knows none.
+    `pairs` are in the order of the test set, the nearest first; `identities` are those in both sets, sorted.
+    `identity_check` says whether they could be compared: not across data sets, and not where a set knows none.
     """
 
     pairs: tuple[Leak, ...]
     identities: tuple[str, ...]
-    identity_faces: int
     identity_check: IdentityCheck
 
     @property
@@ -117,22 +106,18 @@ def perceptual_hashes(views: Iterable[np.ndarray], moved: bool = False) -> np.nd
     return np.array(rows, np.uint64).reshape(len(rows), len(moves) * WORDS)
 
 
-def find_leaks(train: Prints, test: Prints, *, same_dataset: bool, threshold: int = NEAR) -> Leaks:
+def find_leaks(train: Prints, test: Prints, *, same_dataset: bool) -> Leaks:
     """Find what `test` shares with `train`; a pair that is exact is not listed as near again.
 
-    `threshold` is in bits, 0 to 96. Each test face is listed with its nearest training faces, `MOST` at most of each
-    kind. Memory does not grow with the product of the sets. Raises UserError for a threshold out of range.
+    Each test face is listed with its nearest training faces, `MOST` at most of each kind. Memory does not grow with
+    the product of the sets.
     """
-    if not 0 <= threshold <= _LOOSE:
-        raise UserError(f"threshold: {threshold} given, expected 0 to {_LOOSE} bits")
-    exact, near = _exact(train, test), _near(train, test, threshold)
-    hits: list[tuple[int, Kind, int, int]] = [(i, "exact", 0, j) for i, j in exact]
-    hits += [(i, "near", bits, j) for i, bits, j in near.tolist()]
+    hits: list[tuple[int, Kind, int, int]] = [(i, "exact", 0, j) for i, j in _exact(train, test)]
+    hits += [(i, "near", bits, j) for i, bits, j in _near(train, test).tolist()]
     pairs = [Leak(kind, train.names[j], test.names[i], bits) for i, kind, bits, j in sorted(hits)]
     check = _identity_check(train, test, same_dataset)
     shared = set(train.identities) & set(test.identities) - {""} if check == "compared" else set()
-    faces = sum(identity in shared for identity in test.identities)
-    return Leaks(tuple(pairs), tuple(sorted(shared)), faces, check)
+    return Leaks(tuple(pairs), tuple(sorted(shared)), check)
 
 
 def _identity_check(train: Prints, test: Prints, same_dataset: bool) -> IdentityCheck:
@@ -145,8 +130,6 @@ def _hashes_of(view: np.ndarray, moves: Sequence[tuple[int, int, int]], phash: H
     """Return the hashes of one view under each of `moves` (side, x, y), one after the other."""
     from PIL import Image
 
-    if view.dtype != np.uint8 or view.ndim != 3 or view.shape[0] != view.shape[1] or view.shape[2] != 3:
-        raise ValueError(f"view: {view.dtype} {view.shape}, expected uint8 [S, S, 3]")
     grey = Image.fromarray(view).convert("L")
     sizes = {side: grey.resize((side, side), Image.Resampling.LANCZOS) for side in {side for side, _, _ in moves}}
     hashes = []
@@ -167,7 +150,7 @@ def _exact(train: Prints, test: Prints) -> list[tuple[int, int]]:
     return [(i, j) for i, digest in enumerate(test.sha256) for j in places.get(digest, ())[:MOST]]
 
 
-def _near(train: Prints, test: Prints, threshold: int) -> np.ndarray:
+def _near(train: Prints, test: Prints) -> np.ndarray:
     """Return int [K, 3]: test face, bits and training face of the near pairs, block by block of both sets."""
     rows, columns = _BLOCK
     known = np.ascontiguousarray(train.hashes[:, :WORDS].T)
@@ -177,7 +160,7 @@ def _near(train: Prints, test: Prints, threshold: int) -> np.ndarray:
         moves = hashes.reshape(len(hashes), -1, WORDS).transpose(1, 2, 0)
         hits = parts[0]
         for start in range(0, len(train.names), columns):
-            block = _near_in_block(known[:, start : start + columns], moves, threshold) + np.array([first, 0, start])
+            block = _near_in_block(known[:, start : start + columns], moves) + np.array([first, 0, start])
             new = [hit for hit in block if not _same_file(test.sha256[hit[0]], train.sha256[hit[2]])]
             if new:
                 hits = _nearest(np.concatenate([hits, new]))
@@ -185,13 +168,13 @@ def _near(train: Prints, test: Prints, threshold: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _near_in_block(train: np.ndarray, moves: np.ndarray, threshold: int) -> np.ndarray:
+def _near_in_block(train: np.ndarray, moves: np.ndarray) -> np.ndarray:
     """Return the near pairs of hashes [WORDS, M] with moved hashes [V, WORDS, N] as int [K, 3]: n, bits, m."""
     coarse = _least(_distance(move[:, :, None], train[:, None, :]) for move in moves[:_COARSE])
     test_places, train_places = np.divmod(np.flatnonzero(coarse <= _LOOSE), train.shape[1])
     candidates = train[:, train_places]
     bits = _least(_distance(move[:, test_places], candidates) for move in moves)
-    near = bits <= threshold
+    near = bits <= NEAR
     return np.stack([test_places[near], bits[near].astype(np.int64), train_places[near]], axis=1)
 
 
@@ -202,17 +185,17 @@ def _nearest(hits: np.ndarray) -> np.ndarray:
     return hits[np.arange(len(hits)) - first < MOST]
 
 
-def _same_file(one: str, other: str) -> bool:
-    return bool(one) and one == other
+def _same_file(sha256: str, other: str) -> bool:
+    return bool(sha256) and sha256 == other
 
 
 def _least(distances: Iterable[np.ndarray]) -> np.ndarray:
     return functools.reduce(np.minimum, distances)
 
 
-def _distance(one: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _distance(hashes: np.ndarray, other: np.ndarray) -> np.ndarray:
     """Return, as uint8, how many bits differ, as they are or with one mirrored; words are the first axis."""
-    ones = [_ones(first ^ second) for first, second in zip(one, other, strict=True)]
+    ones = [_ones(first ^ second) for first, second in zip(hashes, other, strict=True)]
     even, odd = ones[0] + ones[1], ones[2] + ones[3]
     distance: np.ndarray = even + np.minimum(odd, np.uint8(128) - odd)
     return distance

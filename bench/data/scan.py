@@ -26,7 +26,7 @@ from bench.data.decode import decode
 from bench.data.detect import Face, FaceDetector, choose_faces, make_detector
 from bench.data.layouts import Placed
 from bench.data.manifest import Row, sort_key
-from bench.data.sources import Entry, Reader, reading_order
+from bench.data.sources import Entry, Reader
 
 if TYPE_CHECKING:
     from bench.data.crop import Recipe
@@ -58,16 +58,14 @@ def hash_photos(
     hashes: dict[str, str] = {}
     kept: dict[str, Placed] = {}
     again: list[tuple[str, str]] = []
-    placed = {id(photo.entry): photo for photo in photos}
     with Reader() as reader, Bar("hash", len(photos), quiet=quiet) as bar:
-        for done, entry in enumerate(reading_order([photo.entry for photo in photos]), 1):
-            photo = placed[id(entry)]
-            digest = hashlib.sha256(reader.read(entry)).hexdigest()
+        for done, photo in enumerate(sorted(photos, key=_order), 1):
+            digest = hashlib.sha256(reader.read(photo.entry)).hexdigest()
             if hashes.setdefault(photo.file, digest) != digest:
-                other = kept[photo.file].entry.where
-                raise UserError(f"{entry.where} and {other} have one name but differ; rename or leave out one")
+                where, other = photo.entry.where, kept[photo.file].entry.where
+                raise UserError(f"{where} and {other} have one name but differ; rename or leave out one")
             if photo.file in kept:
-                again.append((entry.where, "the same photo again"))
+                again.append((photo.entry.where, "the same photo again"))
             kept.setdefault(photo.file, photo)
             bar.update(done)
     return hashes, kept, again
@@ -94,11 +92,13 @@ def scan(
         if not own:
             unknown.append(photo)
     if unknown:
-        placed = {id(photo.entry): photo for photo in unknown}
-        ordered = [placed[id(entry)] for entry in reading_order([photo.entry for photo in unknown])]
-        for photo, result in _detect_all(ordered, recipe, partial, sidecars, how):
+        for photo, result in _detect_all(sorted(unknown, key=_order), recipe, partial, sidecars, how):
             rows += _rows_of(photo, hashes[photo.file], result, recipe)
     return sorted(rows, key=sort_key)
+
+
+def _order(photo: Placed) -> tuple[str, int]:
+    return photo.entry.order
 
 
 def _detect_all(
@@ -150,8 +150,8 @@ def _choose_device(recipe: Recipe, how: ScanOptions) -> str:
 def _read_points(photos: Sequence[Placed], reader: Reader, sidecars: Mapping[str, Entry]) -> dict[str, bytes]:
     """Return the .pts file of each photo that has one, all at once: archives may hold them far from their photos."""
     beside = {photo.entry.path.rpartition(".")[0]: photo.file for photo in photos}
-    wanted = reading_order([entry for path, entry in sidecars.items() if path in beside])
-    return {beside[entry.path.rpartition(".")[0]]: reader.read(entry) for entry in wanted}
+    wanted = sorted((sidecars[path].order, path) for path in beside if path in sidecars)
+    return {beside[path]: reader.read(sidecars[path]) for _, path in wanted}
 
 
 def detect_group(contents: Sequence[tuple[bytes, bytes]], recipe: Recipe, device: str) -> list[dict[str, Any]]:
@@ -189,8 +189,8 @@ def _detector(name: str, min_face: int, least_probability: float, device: str) -
 def _rows_of(photo: Placed, digest: str, result: Mapping[str, Any], recipe: Recipe) -> list[Row]:
     seen = [Face(tuple(box), tuple(marks), probability) for box, marks, probability in result.get("faces", ())]
     width, height = result.get("width", 0), result.get("height", 0)
-    faces = [face for face in seen if face.has_middle_in(width, height)]  # a square cannot be cut about another's
     none = NO_POINTS if recipe.detector == "landmarks" else NO_FACE
+    faces = [face for face in seen if face.has_middle_in(width, height)]  # a square cannot be cut about another's
     row = Row(
         file=photo.file,
         sha256=digest,

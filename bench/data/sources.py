@@ -11,7 +11,7 @@ import os
 import posixpath
 import stat
 import unicodedata
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
@@ -29,7 +29,6 @@ _NO_PHOTO_NAMES = {"thumbs.db", "desktop.ini", "readme", "license", "copying", "
 _NO_PHOTO_FOLDERS = {"__MACOSX", "@eaDir", "lost+found"}  # what macOS, Synology and ext4 leave behind
 _ARCHIVES = {".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".7z", ".rar"}
 _NESTED = "an archive inside another: give it as a source of its own"
-_OPEN_AT_ONCE = 16  # archives; a data set in a thousand shards must not use up the process's file handles
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,6 +54,11 @@ class Entry:
     def stem(self) -> str:
         """The name without folders and suffix, its letters composed (macOS takes them apart)."""
         return unicodedata.normalize("NFC", PurePosixPath(self.path).stem)
+
+    @property
+    def order(self) -> tuple[str, int]:
+        """What entries are sorted by to be read as they lie in their sources, a compressed tar in one pass."""
+        return str(self.source), self.place
 
     @property
     def where(self) -> str:
@@ -87,7 +91,7 @@ def list_sources(sources: Sequence[Path]) -> Listing:
     for source in sources:
         real = os.path.realpath(source)
         if real not in seen:
-            _list_one(source if source.name not in ("", "..") else Path(real), listing)
+            _add_source(source if source.name not in ("", "..") else Path(real), listing)
             seen.add(real)
     if not listing.photos:
         raise UserError(f"{', '.join(map(str, sources))}: only {_SIDECAR} files in it; expected photos")
@@ -95,33 +99,27 @@ def list_sources(sources: Sequence[Path]) -> Listing:
     return listing
 
 
-def reading_order(entries: Iterable[Entry]) -> list[Entry]:
-    """Return entries as they lie in their sources, so that a compressed tar is read in one pass."""
-    return sorted(entries, key=lambda entry: (str(entry.source), entry.place))
-
-
 class Reader:
-    """Read files of sources, archives staying open in between; a context manager.
+    """Read files of sources, an archive staying open until another is read from; a context manager.
 
-    Any order works; in a compressed tar every step back starts again at its beginning, so use `reading_order`.
+    Any order works; in a compressed tar every step back starts again at its beginning, so sort by `Entry.order`.
     """
 
     def __init__(self) -> None:
-        self._archives: dict[Path, Archive] = {}  # the one used last is last
+        self._archive: Archive | None = None
 
     def __enter__(self) -> Reader:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
-        while self._archives:
-            self._archives.popitem()[1].close()
+        self._close()
 
     def read(self, entry: Entry) -> bytes:
         """Return a file's bytes; raise UserError that names it when it can't be read or is not what was listed."""
         in_folder = entry.source.is_dir()
         way_out = "run again" if in_folder else "fetch the archive again"
         try:
-            content = _read_file(entry) if in_folder else self._archive(entry.source).read(entry.place, entry.size)
+            content = _read_file(entry) if in_folder else self._open(entry.source).read(entry.place, entry.size)
         except PermissionError:
             raise UserError(f"{entry.where}: may not be read; change its permissions") from None
         except Exception as error:  # damaged archives make the libraries raise anything
@@ -130,17 +128,19 @@ class Reader:
             raise UserError(f"{entry.where}: has {len(content)} bytes, expected {entry.size}; {way_out}")
         return content
 
-    def _archive(self, path: Path) -> Archive:
-        archive = self._archives.pop(path, None)
-        if archive is None:
-            if len(self._archives) >= _OPEN_AT_ONCE:
-                self._archives.pop(next(iter(self._archives))).close()
-            archive = Archive(path)
-        self._archives[path] = archive
-        return archive
+    def _open(self, path: Path) -> Archive:
+        if self._archive is None or self._archive.path != path:
+            self._close()
+            self._archive = Archive(path)
+        return self._archive
+
+    def _close(self) -> None:
+        if self._archive is not None:
+            self._archive.close()
+            self._archive = None
 
 
-def _list_one(source: Path, listing: Listing) -> None:
+def _add_source(source: Path, listing: Listing) -> None:
     """Add the files of one source to a listing."""
     before = len(listing.skipped)
     try:

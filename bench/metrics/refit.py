@@ -12,7 +12,7 @@ import numpy as np
 from bench.core.errors import UserError
 from bench.core.files import read_json
 from bench.data.decode import decode
-from bench.data.sources import Reader, list_sources, reading_order
+from bench.data.sources import Reader, list_sources
 from bench.data.store import open_split
 from bench.metrics.niqe import BLOCK, FEATURES, STRIDE, fit
 from bench.metrics.niqe_refit import CONVENTIONS
@@ -81,7 +81,7 @@ def _read(path: Path, block: int, too_small: list[str]) -> Iterator[np.ndarray]:
     for where, why in listing.skipped[:1]:
         raise UserError(f"{where}: {why}")
     with Reader() as reader:
-        for entry in reading_order(listing.photos):
+        for entry in sorted(listing.photos, key=lambda photo: photo.order):
             try:
                 pixels = decode(reader.read(entry)).pixels
             except UserError as error:

@@ -119,11 +119,6 @@ def test_flips_and_turns_are_exact_and_all_occur(augment: Augment, by_products: 
     assert {one.contiguous().numpy().tobytes() for one in out} == expected
 
 
-def test_switched_off_it_changes_nothing() -> None:
-    own = to_batch(faces(3, 16))
-    assert torch.equal(cut_faces(own, [0, 1, 2], draw_cuts(OFF, 16, 3, torch.Generator())), own)
-
-
 def test_batches_are_in_channels_last_memory() -> None:
     for one in make(augment=Augment(True, (1.0, 1.3), True))[0]:
         assert one.dtype == torch.float32 and one.is_contiguous(memory_format=torch.channels_last)

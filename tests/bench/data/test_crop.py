@@ -91,11 +91,6 @@ def test_outside_the_photo_it_is_mirrored_at_the_edge_pixels(square: Square) -> 
     assert np.array_equal(cut(pixels, square, square.side), expected)
 
 
-def test_a_photo_of_one_pixel_can_be_mirrored() -> None:
-    pixels = np.full((1, 1, 3), 9, np.uint8)
-    assert np.array_equal(cut(pixels, Square(-3, -3, 8), 8), np.full((8, 8, 3), 9))
-
-
 @pytest.mark.parametrize(("name", "value"), [("margin", 0.0), ("margin", float("nan")), ("min_face", 5), ("size", 4)])
 def test_values_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"{name}: {value}"):

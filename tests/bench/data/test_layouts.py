@@ -5,9 +5,8 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UserError
-from bench.core.schema import from_dict
 from bench.data.cards import read_card
-from bench.data.layouts import Layout, read_identities
+from bench.data.layouts import read_identities
 from bench.data.sources import Entry
 
 
@@ -55,11 +54,6 @@ def test_the_split_asked_for_holds_where_the_layout_does_not_tell() -> None:
 def test_files_of_another_kind_are_told(card: str, path: str, reason: str) -> None:
     told = place(card, path)
     assert isinstance(told, str) and reason in told
-
-
-def test_a_pattern_that_is_none_is_told() -> None:
-    with pytest.raises(UserError, match=r"layout: name: '\(' is no regular expression"):
-        from_dict(Layout, {"name": "("}, "layout")
 
 
 def test_identities_as_celeba_and_as_csv(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UserError
-from bench.data.manifest import COLUMNS, Row, by_photo, check_photos, read_manifest, write_manifest
+from bench.data.manifest import COLUMNS, Row, by_photo, read_manifest, write_manifest
 
 FACE = Row(
     file="b.jpg",
@@ -77,15 +77,3 @@ def test_other_columns_and_missing_files(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="no such file"):
         read_manifest(tmp_path / "none.csv")
     assert len(set(COLUMNS)) == len(COLUMNS)
-
-
-def test_photos_that_are_missing_or_changed_are_counted_and_named() -> None:
-    rows = [dataclasses.replace(NONE, file=f"{i}.jpg") for i in range(6)]
-    check_photos(rows, {row.file: row.sha256 for row in rows}, "m.csv")
-    hashes = {"0.jpg": "a" * 64, "1.jpg": "c" * 64}
-    with pytest.raises(UserError) as raised:
-        check_photos(rows, hashes, "m.csv")
-    text = str(raised.value)
-    assert "4 of its 6 photos are not in the sources (2.jpg, 3.jpg, 4.jpg, ...)" in text
-    assert "1 of its 6 photos have other bytes than it was made from (1.jpg)" in text
-    assert "prepare without --manifest" in text

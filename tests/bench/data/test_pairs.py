@@ -51,13 +51,6 @@ def test_pictures_get_scores_with_intervals(folders: Path, capsys: pytest.Captur
     assert with_lr["scale"] == 8 and with_lr["metrics"]["lr-psnr"]["mean"] > 30
 
 
-def test_every_protocol_beside_each_other(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    found = run_json(command(folders, "--protocol", "all"), capsys)
-    assert list(found["protocols"]) == ["sparnet", "dic", "sfmnet", "mmagic", "rgb", "pyiqa", "skimage"]
-    assert found["metrics"] == found["protocols"]["sparnet"]
-    assert set(found["protocols"]["dic"]) == {"psnr", "ssim"}
-
-
 def test_identical_pictures_are_counted_and_left_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
     save(folders / "sr" / "a.png", np.asarray(Image.open(folders / "hr" / "a.png")))
     found = run_json(command(folders, "--metric", "psnr"), capsys)
@@ -74,20 +67,6 @@ def test_identical_pictures_are_counted_and_left_out(folders: Path, capsys: pyte
         "higher_is_better": True,
         "infinite": 3,
     }
-
-
-def test_one_picture_has_no_interval(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    for side in ("sr", "hr"):
-        for name in "ab":
-            (folders / side / f"{name}.png").unlink()
-    told = run_json(command(folders, "--metric", "psnr"), capsys)["metrics"]["psnr"]
-    assert told["n"] == 1 and told["mean"] > 10 and told["ci95"] == [None, None]
-
-
-def test_a_constant_picture_has_no_niqe(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    save(folders / "sr" / "a.png", np.full((128, 128, 3), (99, 80, 60), np.uint8))
-    told = run_json(command(folders, "--metric", "niqe", "--metric", "ssim"), capsys)["metrics"]
-    assert (told["niqe"]["n"], told["niqe"]["undefined"], told["ssim"]["n"]) == (2, 1, 3)
 
 
 def test_odd_pictures_are_told(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

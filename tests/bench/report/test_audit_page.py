@@ -131,21 +131,6 @@ def test_names_cannot_break_the_page() -> None:
     assert widths == {12, 5, 6}
 
 
-def test_several_recipes_say_whose_they_are() -> None:
-    found = audited()
-    found["splits"]["test"]["recipe"] = RECIPE | {
-        "margin": 1.0,
-        "least_side": 0,
-        "most_side": 18,
-        "resample": "none",
-        "size": 16,
-    }
-    text = audit_section(found)
-    assert "Recipe of train and val: detector mtcnn" in text and "margin 1.39" in text
-    assert "Recipe of test: detector mtcnn" in text
-    assert "margin 1, border shift, squares of any size and at most 18 px, not resampled, 16x16." in text
-
-
 def test_a_real_world_set_says_that_it_has_no_ground_truth() -> None:
     found = audited() | {"kind": "real-world", "paper": {}, "leakage": []}
     for one in found["splits"].values():
@@ -175,22 +160,6 @@ def test_a_mean_that_is_infinite_is_a_dash() -> None:
     text = audit_section(found)
     assert cells(text, "test")[1] == ["test", "3,012", DASH, "0.6123"]
     assert "test less the paper" not in text and "the paper, on its own photos" in text
-
-
-def test_a_paper_without_test_faces_and_counts_that_are_not_known() -> None:
-    found = audited()
-    del found["splits"]["test"], found["splits"]["train"]["counts"]["grey"]
-    text = audit_section(found)
-    assert "the paper, on its own photos" in text and "test less the paper" not in text
-    assert cells(text, "train")[0][6] == DASH
-    assert cells(audit_section(audited() | {"paper": {}}), "the paper, on its own photos") == []
-
-
-def test_so_many_leaks_are_listed() -> None:
-    found = audited()
-    found["leakage"][0]["pairs"] = [{"kind": "near", "train": f"t{n}", "test": "x", "bits": n} for n in range(13)]
-    listed = re.findall(r"- near: mine/train/t(\d+) = ", audit_section(found))
-    assert listed == [str(n) for n in range(10)]
 
 
 @pytest.mark.parametrize("audits", [[], [audited()]])

@@ -116,15 +116,6 @@ def test_a_small_face_is_shown_with_what_is_around_it_and_no_marks(root: Path, m
     assert np.array_equal(tile(sheet, 2, 0), large(up, Image.Resampling.NEAREST))
 
 
-def test_the_window_about_a_face_stays_in_the_photo(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = picture(4, size=(640, 480))
-    detect(monkeypatch, Face((620.0, 460.0, 634.0, 473.0), (), 0.99))
-    store = made("widerface", root / "a.tar", {"p.png": content})
-    sheet = draw_contact(store, 1)
-    assert np.array_equal(tile(sheet, 1, 0), store.faces[0].repeat(16, 0).repeat(16, 1)), "LR as it was found"
-    check_frame(tile(sheet, 0, 0), BLUE, [TILE - 2 * 21, TILE - 2 * 21, TILE - 2 * 5, TILE - 2 * 5])
-
-
 def test_faces_are_spread_over_the_set_and_no_face_is_refused(root: Path) -> None:
     rows = [FaceRow(f"f{index}") for index in range(9)]
     store = write_store(paths.prepared() / "mine" / "test", rows, enumerate(smooth_faces(9, 1)), {})
@@ -160,11 +151,3 @@ def test_photos_that_are_gone_stay_white_and_are_told(root: Path, caplog: pytest
         assert np.array_equal(tile(sheet, 1, row), tile(whole, 1, row)), "the faces are still there"
     (second / "c.png").unlink()
     assert (tile(draw_contact(store, 3), 0, 2) == 255).all(), "a folder with nothing in it"
-
-
-def test_a_source_behind_a_link_is_found_again(root: Path) -> None:
-    for name, real in (("link.tar", "real.tar"), ("link", "real")):
-        pack(root / real, {"a.png": picture(1, size=(90, 90))})
-        (root / name).symlink_to(root / real)
-        store = made("folder", root / name, name=f"my-{name}", detector="center")
-        assert not (tile(draw_contact(store, 1), 0, 0) == 255).all(), name

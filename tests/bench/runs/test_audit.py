@@ -19,7 +19,7 @@ from bench.data.cards import card_names, manifest_paths, read_card
 from bench.data.manifest import read_manifest
 from bench.data.photoset import PhotoOptions, _recipe
 from bench.data.scan import ScanOptions
-from bench.data.store import FaceRow, FaceStore, open_split, prepared_datasets, write_store
+from bench.data.store import FaceRow, FaceStore, open_split, write_store
 from bench.papers.paper import paper_of
 from bench.runs import audit as audits
 from bench.runs.audit import audit, bicubic_row, card_of, leaked_names, open_splits
@@ -224,15 +224,6 @@ def test_planted_leaks_across_sets_and_splits(root: Path) -> None:
     assert checks == {"celeba/test": "not known", "lfw/test": "not known"}
 
 
-def test_leaks_listed_are_limited_and_counts_are_not(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(audits, "PAIRS", 2)
-    training = {f"{number:06d}.jpg": jpeg(number, (90, 90)) for number in range(1, 5)}
-    tests = {f"{200000 + number}.jpg": jpeg(number, (90, 90)) for number in range(1, 5)}
-    made("celeba", root / "a.tar", {**training, **tests})
-    (pair,) = audit("celeba", fresh=True)["leakage"]
-    assert pair["exact"] == 4 and [one["test"] for one in pair["pairs"]] == ["200001", "200002"]
-
-
 def test_a_real_world_set_has_no_bicubic_row_and_no_near_duplicates(root: Path) -> None:
     training = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 4)}
     made("celeba", root / "a.tar", training)
@@ -247,19 +238,6 @@ def test_a_real_world_set_has_no_bicubic_row_and_no_near_duplicates(root: Path) 
     (pair,) = found["leakage"]
     assert (pair["exact"], pair["near"]) == (1, None)
     assert [(one["kind"], one["train"], one["test"]) for one in pair["pairs"]] == [("exact", "000002", "x")]
-
-
-def test_low_resolution_training_faces_are_not_said_to_have_no_near_duplicates(root: Path) -> None:
-    made("webface", root / "web.tar", {"x.jpg": jpeg(1)}, split="train")
-    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": jpeg(1, quality=50)})
-    (pair,) = audit("lfw")["leakage"]
-    assert (pair["train"], pair["test"], pair["near"]) == ("webface/train", "lfw/test", None)
-
-
-def test_only_cards_that_know_the_papers_row_show_it(root: Path) -> None:
-    assert {name for name in card_names() if read_card(name).bicubic} == {"celeba", "helen", "lfw"}
-    made("folder", root / "a.tar", {"a.jpg": jpeg(1)}, name="mine")
-    assert audit("mine")["paper"] == {}
 
 
 def test_the_card_of_a_set_of_ones_own(root: Path) -> None:
@@ -310,12 +288,6 @@ def test_leaked_names_say_what_they_are_the_same_as(root: Path) -> None:
     assert leaked_names(train) == {"000001": "celeba/test/200000 (exact)", "000002": "lfw/test/A_B_0001 (near)"}
     assert leaked_names(test) == {}
     assert leaked_names(open_split("lfw", "test")) == {"A_B_0001": "celeba/train/000002 (near)"}
-
-
-def test_what_a_killed_preparation_left_is_no_data_set(root: Path) -> None:
-    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": jpeg(1)})
-    (paths.prepared() / "lfw" / "test").rename(paths.prepared() / "lfw" / ".test.4711.tmp")
-    assert prepared_datasets() == []
 
 
 def test_the_views_that_are_hashed_are_the_detectors_boxes(root: Path) -> None:

@@ -15,18 +15,15 @@ from bench.cli.faces import prepare
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
-from bench.core.files import read_json
 from bench.data import generated, scan
 from bench.data import store as stores
 from bench.data.detect import Face
 from bench.data.photoset import PhotoOptions
 from bench.data.scan import ScanOptions
 from bench.data.store import FaceStore, check_disjoint, open_split
-from bench.report.audit import write_page
 from bench.runs import prepare as preparing
 from bench.runs.audit import audit
-from bench.runs.prepare import write_audit
-from tests.bench.cli.test_cli import error_of, run_json
+from tests.bench.cli.test_cli import run_json
 from tests.bench.data.pictures import pack, picture, save
 
 
@@ -122,22 +119,6 @@ def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
     }
 
 
-def test_many_leaks_are_all_named_in_the_card(root: Path) -> None:
-    small = {number: save(Image.fromarray(faces), "PNG") for number, faces in enumerate(noise(23), 1)}
-    files = {f"{number:06d}.png": content for number, content in small.items()}
-    files |= {f"{200000 + number}.png": content for number, content in small.items()}
-    files["000099.jpg"] = jpeg(99)
-    made = prepare("celeba", wanted(pack(root / "a.tar", files), drop_leaks=True))
-    (one,) = left_out(next(store for store in made if store.split == "train")).values()
-    assert one["count"] == 23 and one["files"] == [f"{number:06d}" for number in range(1, 24)]
-    page = (paths.prepared() / "celeba" / "audit.md").read_text(encoding="utf-8")
-    assert "23 left out, a leak: the same as celeba/test: 000001, 000002, 000003, ...\n" in page
-
-
-def noise(count: int) -> np.ndarray:
-    return np.random.default_rng(5).integers(0, 256, (count, 70, 70, 3), np.uint8)
-
-
 class Middle:
     """A detector that sees the middle of each photo, and counts how often it is asked."""
 
@@ -216,13 +197,6 @@ def test_a_store_stays_whole_when_leaving_out_fails(root: Path, monkeypatch: pyt
     assert names("celeba", "train") == {"train": ["000003", "000004", "000005"]}
 
 
-def test_no_face_left_is_told_and_the_store_stays(root: Path) -> None:
-    given = wanted(pack(root / "a.tar", {"000001.jpg": jpeg(1), "200000.jpg": jpeg(1)}), drop_leaks=True)
-    with pytest.raises(UserError, match=r"no face left to write to .*train"):
-        prepare("celeba", given)
-    assert names("celeba", "train", "test") == {"train": ["000001"], "test": ["200000"]}
-
-
 @pytest.mark.parametrize(
     ("dataset", "given", "sizes", "message"),
     [
@@ -267,31 +241,6 @@ def test_the_default_faces_take_sizes_and_are_audited(monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(preparing, "write_json", refuse)  # a folder that may only be read, for another user than root
     assert len(prepare("synthfaces", sizes={"train": 2}, quiet=True)[0]) == 3
-
-
-def test_an_audit_is_written_again_when_asked(root: Path) -> None:
-    prepare("celeba", wanted(pack(root / "a.tar", CELEBA)))
-    folder = paths.prepared() / "celeba"
-    before = contents(folder)
-    for name in ("audit.json", "audit.md"):
-        (folder / name).unlink()
-    found = write_audit("celeba", fresh=True)
-    write_page("celeba")
-    assert contents(folder) == before and read_json(folder / "audit.json") == found
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["prepare", "celeba", "--detector", "mtcn"], "--detector: unknown value 'mtcn': did you mean 'mtcnn'"),
-        (["prepare", "celeba"], "no source given: fsr prepare celeba --source"),
-        (["prepare", "synthfaces", "--source", "a.tar"], "synthfaces is made from seeds"),
-        (["prepare", "folder", "--source", "a.tar"], "--name is missing"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_bad_preparing_is_one_line(arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert message in error_of(arguments, capsys)
 
 
 def test_prepare_drops_leaks_and_says_where_the_audit_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
