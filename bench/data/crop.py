@@ -101,7 +101,7 @@ def cut(pixels: np.ndarray, square: Square, size: int) -> np.ndarray:
     """Cut a square from uint8 [H, W, 3] and bring it to uint8 [size, size, 3]; outside, the photo is reflected."""
     rows = _reflected(square.top, square.side, pixels.shape[0])
     columns = _reflected(square.left, square.side, pixels.shape[1])
-    part = pixels[rows[:, None], columns]
+    part: np.ndarray = pixels[rows[:, None], columns]
     if square.side == size:
         return part
     return np.asarray(Image.fromarray(part).resize((size, size), Image.Resampling.BICUBIC))
