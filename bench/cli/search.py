@@ -4,38 +4,26 @@ from __future__ import annotations
 
 import dataclasses
 import logging
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Literal
 
 import typer
 
 from bench.cli import complete
-from bench.cli.common import (
-    Address,
-    Data,
-    Device,
-    Executor,
-    Jobs,
-    Json,
-    Plugins,
-    Profile,
-    Settings,
-    show,
-    written,
-)
+from bench.cli.common import Address, Data, Device, Executor, Jobs, Json, Plugins, Profile, Settings, show, written
 from bench.core import paths
 from bench.core.errors import UserError
 
 if TYPE_CHECKING:
-    from bench.schedule.search.trials import SearchRecord
+    from bench.schedule.search.trials import TrialRecord
 
 log = logging.getLogger("fsr")
 
 
 def search(
     method: Annotated[
-        str,
-        typer.Argument(metavar="METHOD", help="its id, see `fsr methods`", autocompletion=complete.methods),
+        str, typer.Argument(metavar="METHOD", help="its id, see `fsr methods`", autocompletion=complete.methods)
     ],
     *,
     space: Annotated[Path, typer.Option(metavar="FILE.toml", help="what varies over which values")],
@@ -56,8 +44,7 @@ def search(
     executor: Annotated[Executor, typer.Option(help="serial: this machine alone; ray: Ray Tune")] = "serial",
     address: Address = "",
     gpus_per_run: Annotated[
-        float | None,
-        typer.Option(metavar="N", help="with Ray: a trial's share of a GPU, e.g. 0.25 (default: 1)"),
+        float | None, typer.Option(metavar="N", help="with Ray: a trial's share of a GPU, e.g. 0.25 (default: 1)")
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try trials again that failed before")] = False,
     device: Device = "auto",
@@ -77,25 +64,24 @@ def search(
     chosen_device = choose_device(device)
     options = ExecutionOptions(executor, jobs, gpus_per_run, address, retry_failed=retry_failed)
     wanted = load_search(method, space, profile, data or default_dataset(), set, trials)
-    job = wanted.job
+    job, best = wanted.job, best_profile(wanted.job)
     asha = choose_asha(job.profile.training, grace_period, reduction_factor or 3) if scheduler == "asha" else None
     if job.data == default_dataset():
         prepare(default_dataset(), sizes=dataclasses.asdict(job.profile.generate), quiet=json)
     record, study = run_search(wanted, open_trial_faces(wanted), chosen_device, options, asha, json)
     files = build_search_report(record, study, paths.reports() / job.name)
-    best = record.finished[0].number if record.finished else None
-    plain = {**dataclasses.asdict(record), "best": best, "report": [str(file) for file in files]}
+    result = {**dataclasses.asdict(record), "best": None, "report": [str(file) for file in files]}
     lines = [trials_text(record)]
-    if best is not None:
-        plain["profile"] = str(best_profile(job))
-        lines.append(f"trial {best} as a profile, to be trained with several seeds: --profile {best_profile(job)}")
-    show(json, plain, lambda: "\n".join([*lines, written(files)]))
-    return _log_failures(record)
+    if record.finished:
+        result |= {"best": record.finished[0].number, "profile": str(best)}
+        lines.append(f"trial {result['best']} as a profile, to be trained with several seeds: --profile {best}")
+    show(json, result, lambda: "\n".join([*lines, written(files)]))
+    return _log_failures(record.trials)
 
 
-def _log_failures(record: SearchRecord) -> int:
+def _log_failures(trials: Sequence[TrialRecord]) -> int:
     """Log the trials that could not be brought to their end; return the exit code. To diverge is an outcome."""
-    lost = [trial for trial in record.trials if trial.state in ("failed", "interrupted", "not run")]
+    lost = [trial for trial in trials if trial.state in ("failed", "interrupted", "not run")]
     for trial in lost:
         log.error("fsr: trial %d %s", trial.number, f"failed: {trial.error}" if trial.error else "has not ended")
     return min(len(lost), 1)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import json
+import warnings
+from collections import Counter
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
+import matplotlib
+from matplotlib import pyplot
 
 from bench.core.files import write_bytes
+from bench.core.text_table import text_table
 from bench.report import csv_file, markdown
+from bench.report.curves import figure_bytes, settings
 from bench.report.table import Cell, Column, Provenance, Row, Table, number_cell
 from bench.runs.records import RunState
 from bench.schedule.search.trials import SearchRecord, TrialRecord
@@ -20,7 +25,7 @@ if TYPE_CHECKING:
 
 LEAST = 6  # finished trials: with fewer importance is not computed
 _SHOWN = 10  # trials in the terminal
-_PICTURES = ("parallel.png", "parallel.pdf", "importance.png", "importance.pdf")
+_INCHES = (6.4, 3.6)
 
 
 def build_search_report(record: SearchRecord, study: Study, out_dir: Path) -> list[Path]:
@@ -29,18 +34,20 @@ def build_search_report(record: SearchRecord, study: Study, out_dir: Path) -> li
     A picture with too little to show is not written, and what an earlier report left of it is removed. Raises OSError
     when a file cannot be written.
     """
-    from bench.report.search_figures import draw_importance, draw_parallel
+    from optuna.visualization import matplotlib as plots
 
-    found, table = importance(record, study), trials_table(record)
+    shares, table = importance(record, study), trials_table(record)
     contents = {
-        "index.md": _page(record, found).encode(),
+        "index.md": _page(record, table, shares).encode(),
         "trials.md": markdown.render(table).encode(),
         "trials.csv": csv_file.render(table).encode(),
-        **(draw_parallel(study) if len(record.finished) > 1 else {}),
-        **(draw_importance(study) if found else {}),
     }
-    for name in _PICTURES:
-        (out_dir / name).unlink(missing_ok=True)
+    pictures = {"parallel": plots.plot_parallel_coordinate, "importance": plots.plot_param_importances}
+    enough = {"parallel": len(record.finished) > 1, "importance": bool(shares)}
+    for name, plot in pictures.items():
+        for kind in ("png", "pdf"):
+            (out_dir / f"{name}.{kind}").unlink(missing_ok=True)
+        contents |= _picture(name, plot, study) if enough[name] else {}
     for name, content in contents.items():
         write_bytes(out_dir / name, content)
     return [out_dir / name for name in contents]
@@ -59,15 +66,31 @@ def importance(record: SearchRecord, study: Study) -> dict[str, float]:
     return dict(optuna.importance.get_param_importances(study))
 
 
+def _picture(name: str, plot: Any, study: Study) -> dict[str, bytes]:
+    """Return Optuna's plot of a study as .png and .pdf, in this suite's type sizes."""
+    with settings(), matplotlib.rc_context({"backend": "agg", "text.parse_math": True}), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # "experimental"
+        figure = plot(study, target_name="PSNR (dB)").get_figure(root=True)
+        assert figure is not None
+        figure.set_size_inches(_INCHES)
+        axes = figure.axes[0]
+        axes.set_title("")
+        for label in (axes.xaxis.label, axes.yaxis.label):
+            label.set_fontsize("medium")
+        axes.tick_params(axis="x", labelrotation=0)
+        figure.tight_layout()
+        contents = {f"{name}.{kind}": figure_bytes(figure, kind) for kind in ("png", "pdf")}
+        pyplot.close(figure)
+    return contents
+
+
 def trials_text(record: SearchRecord) -> str:
     """Return the best trials as a table for a terminal."""
-    states = [trial.state for trial in record.trials]
-    counts = ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states))
-    head = f"{record.name}: {len(states)} trials: {counts}; PSNR on {record.val.faces} validation faces"
+    counts = ", ".join(f"{count} {state}" for state, count in Counter(trial.state for trial in record.trials).items())
+    head = f"{record.name}: {len(record.trials)} trials: {counts}; PSNR on {record.val.faces} validation faces"
     table = trials_table(record)
     body = [[cell.text for cell in row.cells] for row in table.rows[:_SHOWN]]
-    columns = [column.heading for column in table.columns]
-    return head + "\n" + tabulate(body, columns, tablefmt="simple", disable_numparse=True)
+    return head + "\n" + text_table([column.heading for column in table.columns], body)
 
 
 def trials_table(record: SearchRecord) -> Table:
@@ -87,7 +110,7 @@ def trials_table(record: SearchRecord) -> Table:
         f"PSNR on {record.val.faces:,} validation faces of {record.val.dataset} ({record.val.fingerprint[:8]}), "
         f"protocol {record.protocol}, at a trial's last iteration; test faces were not looked at."
     )
-    notes = [f"Trial {one.number} failed: {one.error}" for one in record.trials if one.state is RunState.FAILED]
+    notes = [f"Trial {trial.number} failed: {trial.error}" for trial in record.trials if trial.state is RunState.FAILED]
     return Table("trials", record.title, caption, columns, rows, tuple(notes))
 
 
@@ -113,26 +136,26 @@ def _value_cell(value: Any) -> Cell:
     return Cell(value if isinstance(value, bool | int) else text, text)
 
 
-def _page(record: SearchRecord, found: Mapping[str, float]) -> str:
+def _page(record: SearchRecord, table: Table, shares: Mapping[str, float]) -> str:
     """Return index.md."""
-    parts = [f"# {markdown.escape(record.title)}", _about(record), markdown.render(trials_table(record)).rstrip()]
+    finished = len(record.finished)
+    parts = [f"# {markdown.escape(record.title)}", _about(record), markdown.render(table).rstrip()]
     parts.append("As files: [CSV](trials.csv), [Markdown](trials.md).")
-    if len(record.finished) > 1:
+    if finished > 1:
         parts += ["## Trials", "![Values of each finished trial and its PSNR](parallel.png)", "[PDF](parallel.pdf)"]
-    if not found:
-        finished = len(record.finished)
+    if not shares:
         parts.append(f"No importance: it takes {LEAST} finished trials that differ, and {finished} finished.")
         return "\n\n".join(parts) + "\n"
-    shares = [(key, f"{share:.2f}") for key, share in found.items()]
-    grid = tabulate(shares, ["Key", "Importance"], "github", disable_numparse=True)
     about = (
         "Each key's share of what tells the best tenth of the finished trials from the rest, by itself (PED-ANOVA, "
-        f"Watanabe et al., IJCAI 2023); of {len(record.finished)} trials, each trained once, so that only large shares "
-        "mean something. After early stopping the finished trials are the good ones, which hides what made the others "
-        "bad. [PDF](importance.pdf)"
+        f"Watanabe et al., IJCAI 2023); of {finished} trials, each trained once, so that only large shares mean "
+        "something. After early stopping the finished trials are the good ones, which hides what made the others bad. "
+        "[PDF](importance.pdf)"
     )
-    parts += ["## Importance", "![Importance of each key](importance.png)", about, grid]
-    return "\n\n".join(parts) + "\n"
+    grid = "\n".join(
+        ["| Key | Importance |", "|---|--:|", *(f"| {key} | {share:.2f} |" for key, share in shares.items())]
+    )
+    return "\n\n".join([*parts, "## Importance", "![Importance of each key](importance.png)", about, grid]) + "\n"
 
 
 def _about(record: SearchRecord) -> str:

@@ -104,37 +104,32 @@ class CompleteTrial:
         stopped = Outcome(run.config.name, RunState.STOPPED)
         if run.record().status is RunState.STOPPED:
             return stopped
-
-        def bar(title: str, total: int) -> _Watch:
-            return _Watch(make_bar(title, total), total, self, run)
-
         try:
-            return complete(row_run, faces, device, samples, bar, wait)
+            return complete(row_run, faces, device, samples, lambda *about: _Watch(make_bar(*about), self, run), wait)
         except _Stopped:
             return stopped
 
     def check(self, run: Run) -> None:
-        """End a run that is looked at and is not good enough."""
+        """End a run that is looked at before its end and is not good enough."""
+        training, curve = run.config.training, read_curve(run.folder)
+        if training is None or curve[-1][0] == training.iterations:
+            return
         others = [read_curve(run.experiment / name) for name in self.names if name != run.config.name]
-        if self.asha.stops(others, read_curve(run.folder)):
+        if self.asha.stops(others, curve):
             run.write(status=RunState.STOPPED)
             raise _Stopped(f"{run.config.name} is stopped early", 0)
 
 
 class _Watch:
-    """A bar that looks at the trial wherever its PSNR is shown, but for the last iteration."""
+    """A bar that looks at the trial wherever its PSNR is shown."""
 
-    def __init__(self, bar: Any, total: int, trial: CompleteTrial, run: Run) -> None:
-        self._bar, self._total, self._trial, self._run = bar, total, trial, run
-        self._done = 0
-
-    def update(self, done: int) -> None:
-        self._done = done
-        self._bar.update(done)
+    def __init__(self, bar: Any, trial: CompleteTrial, run: Run) -> None:
+        self._bar, self._trial, self._run = bar, trial, run
+        self.update = bar.update
 
     def show(self, **figures: float) -> None:
         self._bar.show(**figures)
-        if "psnr" in figures and self._done < self._total:
+        if "psnr" in figures:
             self._trial.check(self._run)
 
     def __enter__(self) -> _Watch:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import math
-import zlib
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -36,40 +35,46 @@ class Range:
     randint: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        given = [name for name in self.__dataclass_fields__ if getattr(self, name) is not None]
-        if len(given) != 1:
-            raise UserError(
-                f"{' and '.join(given) or 'nothing'} given, expected one of {', '.join(self.__dataclass_fields__)}"
-            )
-        ends = self.uniform or self.loguniform or self.randint
-        if ends and not (ends[0] < ends[1] and all(map(math.isfinite, ends))):
-            raise UserError(f"{given[0]}: {list(ends)} given, expected two numbers with low < high")
-        if self.loguniform and self.loguniform[0] <= 0:
-            raise UserError(f"loguniform: {list(self.loguniform)} given, expected numbers above 0")
-        if self.choice is not None and len({_label(value) for value in self.choice}) < max(2, len(self.choice)):
-            raise UserError(f"choice: {list(self.choice)} given, expected two or more different values")
+        kinds = [name for name, ends in vars(self).items() if ends is not None]
+        if len(kinds) != 1:
+            raise UserError(f"{' and '.join(kinds) or 'nothing'} given, expected one of {', '.join(vars(self))}")
+        wrong = ""
+        if self.choice is not None:
+            wrong = "two or more different values" if len(self._labels) < max(2, len(self.choice)) else ""
+        elif not (self.ends[0] < self.ends[1] and all(map(math.isfinite, self.ends))):
+            wrong = "two numbers with low < high"
+        elif self.loguniform and self.loguniform[0] <= 0:
+            wrong = "numbers above 0"
+        if wrong:
+            raise UserError(f"{kinds[0]}: {list(self.ends)} given, expected {wrong}")
 
     @property
     def ends(self) -> tuple[Any, ...]:
         """The values that all others lie between, or all values of a choice."""
         return self.choice or self.uniform or self.loguniform or self.randint or ()
 
+    @property
+    def _labels(self) -> dict[Any, Any]:
+        """What stands for each value of a choice in Optuna, which knows no lists."""
+        plain = bool | int | float | str
+        return {value if isinstance(value, plain) else canonical_json(value): value for value in self.choice or ()}
+
     def distribution(self) -> BaseDistribution:
         """Return Optuna's distribution; of a choice it draws labels."""
         from optuna.distributions import CategoricalDistribution, FloatDistribution, IntDistribution
 
         if self.choice is not None:
-            return CategoricalDistribution([_label(value) for value in self.choice])
+            return CategoricalDistribution(list(self._labels))
         if self.randint is not None:
             return IntDistribution(*self.randint)
-        low, high = self.uniform or self.loguniform or (0.0, 1.0)
+        low, high = self.ends
         return FloatDistribution(low, high, log=self.loguniform is not None)
 
     def value(self, drawn: Any) -> Any:
         """Return the value that a drawn one stands for: a label's own, a number rounded to 4 digits within its ends."""
         if self.choice is not None:
-            return next(value for value in self.choice if _label(value) == drawn)
-        if isinstance(drawn, int):
+            return self._labels[drawn]
+        if self.randint is not None:
             return drawn
         # The last digits of exp and log differ between machines, and with them a run's id would.
         return min(max(float(f"{drawn:.4g}"), float(self.ends[0])), float(self.ends[1]))
@@ -92,19 +97,24 @@ class Space:
             if value < least:
                 raise UserError(f"{name}: {value} given, expected at least {least}")
 
-    def draw(self, study: Study, seen: list[dict[str, Any]]) -> tuple[Trial, dict[str, Any]] | None:
-        """Return the study's next trial and its values, which are none of `seen`; None where there are no more.
+    def study(self) -> Study:
+        """Return a new study. Its draws repeat: they depend on the seed and, with "tpe", on what it is told."""
+        try:
+            import optuna
+        except ImportError:
+            raise UserError(INSTALL) from None
+        optuna.logging.set_verbosity(optuna.logging.WARNING)
+        samplers = optuna.samplers
+        sampler = samplers.TPESampler(seed=self.seed) if self.sampler == "tpe" else samplers.RandomSampler(self.seed)
+        return optuna.create_study(direction="maximize", sampler=sampler)
 
-        Draw k depends on the seed, on k and, with "tpe", on what the study was told before.
-        """
-        from optuna.samplers import RandomSampler, TPESampler
+    def draw(self, study: Study, seen: list[dict[str, Any]]) -> tuple[Trial, dict[str, Any]] | None:
+        """Return the study's next trial and its values, which are none of `seen`; None where there are no more."""
         from optuna.trial import TrialState
 
         for _ in range(_DRAWS_EACH):
-            seed = zlib.crc32(f"{self.seed}/{len(study.get_trials(deepcopy=False))}".encode())
-            study.sampler = TPESampler(seed=seed) if self.sampler == "tpe" else RandomSampler(seed)
-            trial = study.ask({key: one.distribution() for key, one in self.ranges.items()})
-            values = {key: one.value(trial.params[key]) for key, one in self.ranges.items()}
+            trial = study.ask({key: domain.distribution() for key, domain in self.ranges.items()})
+            values = {key: domain.value(trial.params[key]) for key, domain in self.ranges.items()}
             if values not in seen:
                 return trial, values
             study.tell(trial, state=TrialState.FAIL)
@@ -118,7 +128,7 @@ def read_space(path: Path) -> Space:
     """
     given = read_toml(path)
     tables = {name: given.pop(name) for name in ("training", "options") if name in given}
-    ranges = {key: one for name, table in tables.items() for key, one in _walk(table, name, path.name)}
+    ranges = {key: domain for name, table in tables.items() for key, domain in _walk(table, name, path.name)}
     space = dataclasses.replace(from_dict(Space, given, path.name), ranges=ranges)
     if not ranges:
         raise UserError(
@@ -138,8 +148,3 @@ def _walk(given: Any, key: str, where: str) -> Iterator[tuple[str, Range]]:
         return
     for name, value in given.items():
         yield from _walk(value, f"{key}.{name}", where)
-
-
-def _label(value: Any) -> Any:
-    """Return what stands for a choice in Optuna, which knows no lists."""
-    return value if isinstance(value, bool | int | float | str) else canonical_json(value)

@@ -8,7 +8,7 @@ import dataclasses
 import json
 import logging
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,23 +20,15 @@ from bench.core.schema import find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
 from bench.models import registry
 from bench.models.capacity import method_size
+from bench.runs.complete import complete
 from bench.runs.config import DataRef
-from bench.runs.experiment import (
-    DEFAULT_PROFILE,
-    EXPERIMENTS,
-    PROFILES,
-    Experiment,
-    Faces,
-    Profile,
-    Row,
-    RowRun,
-)
+from bench.runs.experiment import DEFAULT_PROFILE, EXPERIMENTS, PROFILES, Experiment, Faces, Profile, Row, RowRun
 from bench.runs.job import Job, open_faces, resolve_row, run_config
-from bench.runs.records import LAYOUT, RunState
+from bench.runs.records import LAYOUT, SEARCH_FILE, RunState
 from bench.runs.store import Run
 from bench.schedule.executor import ExecutionOptions, execute
 from bench.schedule.search.asha import Asha, CompleteTrial, read_curve
-from bench.schedule.search.space import INSTALL, Space, read_space
+from bench.schedule.search.space import Space, read_space
 
 if TYPE_CHECKING:
     import torch
@@ -76,6 +68,11 @@ class TrialRecord:
     parameters: int
     error: str = ""
 
+    @property
+    def finished(self) -> bool:
+        """Whether it was trained to its end and has a PSNR."""
+        return self.state is RunState.FINISHED and self.psnr is not None
+
 
 @dataclass(frozen=True)
 class SearchRecord:
@@ -99,7 +96,7 @@ class SearchRecord:
     @property
     def finished(self) -> list[TrialRecord]:
         """The trials that were trained to their end and have a PSNR, the best first."""
-        return [trial for trial in self.trials if trial.state is RunState.FINISHED and trial.psnr is not None]
+        return [trial for trial in self.trials if trial.finished]
 
 
 def load_search(
@@ -141,8 +138,8 @@ def load_search(
     search = Search(
         Job(name, experiment, path.stem, from_dict(Profile, settings, path.name), data), ranges, settings, space.name
     )
-    for key, one in ranges.ranges.items():
-        for end in one.ends:
+    for key, domain in ranges.ranges.items():
+        for end in domain.ends:
             _settle(search, {key: end}, search.where)
     return search
 
@@ -167,24 +164,21 @@ def run_search(
     values that the network refuses, before anything of that draw is trained, and for a search that draws or stops by
     results which another process is at work on; Interrupted when asked to stop: calling again goes on from there.
     """
-    try:
-        import optuna
-    except ImportError:
-        raise UserError(INSTALL) from None
-    optuna.logging.set_verbosity(optuna.logging.WARNING)
-    study, drawn = optuna.create_study(direction="maximize"), list[_Drawn]()
-    with _alone(search, asha):
+    study, drawn, folder = search.space.study(), list[_Drawn](), search.job.folder
+    # Trials that depend on no other's result may be shared by two processes.
+    alone = asha is not None or search.space.sampler != "random"
+    with lock(folder / ".locks" / "search.lock", wait=False) if alone else contextlib.nullcontext(True) as held:
+        if not held:
+            raise UserError(f"{folder}: another process is at work on this search; wait for it, or stop it")
         try:
             while batch := _draw(search, faces, study, drawn):
                 drawn += batch
-                row_runs = [one.row_run for one in batch]
-                if asha is None:
-                    execute(row_runs, faces, device, options, samples=0, quiet=quiet)
-                else:
-                    complete = CompleteTrial(asha, tuple(one.row_run.run.config.name for one in drawn))
-                    execute(row_runs, faces, device, options, samples=0, quiet=quiet, complete=complete)
-                for one in batch:
-                    _tell(study, one)
+                names = tuple(trial.begun.run for trial in drawn)
+                ending = CompleteTrial(asha, names) if asha else complete
+                row_runs = [trial.row_run for trial in batch]
+                execute(row_runs, faces, device, options, samples=0, quiet=quiet, complete=ending)
+                for trial in batch:
+                    _tell(study, trial)
         finally:  # an interrupted search says how far it is
             if drawn:
                 record = _write(search, drawn, asha)
@@ -193,37 +187,32 @@ def run_search(
 
 @dataclass(frozen=True)
 class _Drawn:
-    """A trial before it is trained."""
+    """A trial as Optuna drew it, its run, and its record before it is trained."""
 
-    number: int
     trial: Trial
-    values: Mapping[str, Any]
     row_run: RowRun
-    parameters: int
+    begun: TrialRecord
 
 
 def _draw(search: Search, faces: Faces, study: Study, before: Sequence[_Drawn]) -> list[_Drawn]:
     """Draw trials: all, or with "tpe" a few that learn from those before; none when there are enough."""
-    drawn = list[_Drawn]()
-    seen = [dict(one.values) for one in before]
+    batch = list[_Drawn]()
+    seen = [dict(drawn.begun.values) for drawn in before]
     most = search.space.trials if search.space.sampler == "random" else _SIDE_BY_SIDE
-    while len(seen) < search.space.trials and len(drawn) < most:
-        found = search.space.draw(study, seen)
-        if found is None:
+    row = search.job.experiment.rows[0]
+    while len(seen) < search.space.trials and len(batch) < most:
+        draw = search.space.draw(study, seen)
+        if draw is None:
             log.warning("%s: %d trials: there are no more combinations", search.where, len(seen))
             break
-        trial, values = found
+        trial, values = draw
         seen.append(values)
-        drawn.append(_trial(search, faces, len(seen), trial, values))
-    return drawn
-
-
-def _trial(search: Search, faces: Faces, number: int, trial: Trial, values: Mapping[str, Any]) -> _Drawn:
-    """Make a trial's run, with the profile's first seed and scored by PSNR alone."""
-    profile, size = _settle(search, values, f"{search.where}, trial {number}")
-    job, row = dataclasses.replace(search.job, profile=profile), search.job.experiment.rows[0]
-    run = Run(job.folder, run_config(job, row, profile.seeds[0], faces))
-    return _Drawn(number, trial, values, RowRun(row, f"Trial {number}", run, ("psnr",)), size)
+        profile, size = _settle(search, values, f"{search.where}, trial {len(seen)}")
+        job = dataclasses.replace(search.job, profile=profile)
+        run = Run(job.folder, run_config(job, row, profile.seeds[0], faces))
+        begun = TrialRecord(len(seen), run.config.name, values, RunState.NOT_RUN, 0, None, size)
+        batch.append(_Drawn(trial, RowRun(row, f"Trial {len(seen)}", run, ("psnr",)), begun))
+    return batch
 
 
 def _settle(search: Search, values: Mapping[str, Any], where: str) -> tuple[Profile, int]:
@@ -248,18 +237,6 @@ def _with(settings: Mapping[str, Any], values: Mapping[str, Any]) -> dict[str, A
     return changed
 
 
-@contextlib.contextmanager
-def _alone(search: Search, asha: Asha | None) -> Iterator[None]:
-    """Hold a search that draws or stops by results for this process; others' trials may be shared by two."""
-    if asha is None and search.space.sampler == "random":
-        yield
-        return
-    with lock(search.job.folder / ".locks" / "search.lock", wait=False) as held:
-        if not held:
-            raise UserError(f"{search.job.folder}: another process is at work on this search; wait for it, or stop it")
-        yield
-
-
 def _tell(study: Study, drawn: _Drawn) -> None:
     """Tell Optuna how a trial ended."""
     from optuna.trial import TrialState
@@ -267,7 +244,7 @@ def _tell(study: Study, drawn: _Drawn) -> None:
     record = _record(drawn)
     for iteration, psnr in read_curve(drawn.row_run.run.folder):
         drawn.trial.report(psnr, iteration)
-    if record.state is RunState.FINISHED and record.psnr is not None:
+    if record.finished:
         study.tell(drawn.trial, record.psnr)
     else:
         study.tell(drawn.trial, state=TrialState.PRUNED if record.state is RunState.STOPPED else TrialState.FAIL)
@@ -275,16 +252,18 @@ def _tell(study: Study, drawn: _Drawn) -> None:
 
 def _record(drawn: _Drawn) -> TrialRecord:
     """Read how far a trial is from its run's folder."""
-    run, record = drawn.row_run.run, drawn.row_run.run.record()
+    run = drawn.row_run.run
+    record = run.record()
     iterations, psnr = (read_curve(run.folder) or [(0, math.nan)])[-1]
-    error = record.error or ""
-    state = RunState.INTERRUPTED if record.status is RunState.RUNNING else record.status
+    error, state = record.error or "", record.status
     if run.trained:
         state = RunState.FINISHED
+    elif state is RunState.RUNNING:
+        state = RunState.INTERRUPTED
     elif state is RunState.FAILED and error.startswith("Diverged: "):
         state = RunState.DIVERGED
-    shown = psnr if math.isfinite(psnr) else None
-    return TrialRecord(drawn.number, run.config.name, drawn.values, state, iterations, shown, drawn.parameters, error)
+    known = psnr if math.isfinite(psnr) else None
+    return dataclasses.replace(drawn.begun, state=state, iterations=iterations, psnr=known, error=error)
 
 
 def _write(search: Search, drawn: Sequence[_Drawn], asha: Asha | None) -> SearchRecord:
@@ -292,7 +271,7 @@ def _write(search: Search, drawn: Sequence[_Drawn], asha: Asha | None) -> Search
     job, config = search.job, drawn[0].row_run.run.config
     assert config.train is not None and config.val is not None
     trials = sorted(
-        (_record(one) for one in drawn),
+        map(_record, drawn),
         key=lambda trial: (_RANKED.index(trial.state), -(trial.psnr or -math.inf), trial.number),
     )
     record = SearchRecord(
@@ -311,12 +290,12 @@ def _write(search: Search, drawn: Sequence[_Drawn], asha: Asha | None) -> Search
         val=config.val,
         trials=tuple(trials),
     )
-    write_json(job.folder / "search.json", dataclasses.asdict(record))
+    write_json(job.folder / SEARCH_FILE, dataclasses.asdict(record))
     if record.finished:
         best = record.finished[0]
         settings = _with(search.settings, best.values)
         settings["note"] = f"trial {best.number} of {job.name}, {best.psnr:.3f} dB on validation faces"
-        write_text(best_profile(search.job), as_toml(settings))
+        write_text(best_profile(job), as_toml(settings))
     return record
 
 

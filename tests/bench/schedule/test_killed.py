@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import json
 import os
 import random
@@ -21,15 +22,17 @@ from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, s
 def kill_in_training(root: Path, draw: random.Random) -> bool:
     """Start the command and kill its whole process group at a random moment after it began to train; tell whether."""
     before = changed(root)
-    process = start(root, "--jobs", "2")
+    process = start(root, "--jobs", draw.choice("12"))
     while process.poll() is None and changed(root) == before:
         time.sleep(0.01)
-    with contextlib.suppress(subprocess.TimeoutExpired):
-        process.wait(draw.uniform(0, 0.4))
-        return False
-    os.killpg(process.pid, signal.SIGKILL)
-    process.communicate()
-    return True
+    try:
+        _, said = process.communicate(timeout=draw.uniform(0, 0.4))
+    except subprocess.TimeoutExpired:
+        os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+        return True
+    assert process.returncode == 0, said
+    return False
 
 
 def changed(root: Path) -> float:
@@ -49,15 +52,6 @@ def leave_half_written(root: Path) -> None:
     for path in [path for path in folder.rglob("*") if path.suffix in {".json", ".png", ".pt"}]:
         if not set(path.parents) & set(complete):
             path.with_name(f".{path.name}.half.tmp").write_bytes(b"half")
-
-
-def kill_until_done(root: Path, seed: int) -> int:
-    """Kill the command in mid-run again and again, until it has nothing left to do; return the number of kills."""
-    draw, kills = random.Random(seed), 0
-    while kill_in_training(root, draw):
-        kills += 1
-    finish(root, "--jobs", "2")
-    return kills
 
 
 def test_killed_and_moved_it_is_ended_by_two_commands_with_the_same_bytes(
@@ -80,16 +74,17 @@ def test_killed_and_moved_it_is_ended_by_two_commands_with_the_same_bytes(
 
 @pytest.mark.slow
 def test_killed_thirty_times_it_ends_with_the_same_bytes(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    kills, tries = 0, 0
-    while kills < 30:  # an experiment is soon done: several of them make up thirty kills
-        root = make(tmp_path / str(tries))
-        kills += kill_until_done(root, tries)
+    draw, kills = random.Random(0), 0
+    for number in itertools.count():  # an experiment is soon done: several of them make up thirty kills
+        root = make(tmp_path / str(number))
+        while kill_in_training(root, draw):
+            kills += 1
         assert outcome(root) == undisturbed
         assert leftovers(root) == []
-        tries += 1
+        if kills >= 30:
+            return
 
 
-@pytest.mark.slow
 def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     root = make(tmp_path)
     process = start(root, "--jobs", "1")
