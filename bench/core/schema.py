@@ -158,8 +158,8 @@ def _converted(value: Any, hint: Any) -> Any:
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
     if hint is float and isinstance(value, int):
         return float(value)
-    if origin is tuple and arguments[1:] == (...,) and isinstance(value, list | tuple):
-        return tuple(_converted(item, arguments[0]) for item in value)
+    if origin is tuple and isinstance(value, list | tuple):  # of a fixed length: as written, as ids have it
+        return tuple(_converted(item, arguments[0]) for item in value) if arguments[1:] == (...,) else tuple(value)
     return dict(value) if _is_table(hint) else value
 
 

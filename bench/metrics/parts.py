@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
+
+from bench.core.machine import one_thread
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -28,16 +29,3 @@ def in_parts(score: Callable[..., Tensor], sides: Sequence[Any], count: int) -> 
         return torch.cat([score(*part) for part in parts])
     with _LOCK, one_thread(), ThreadPoolExecutor(threads) as pool:
         return torch.cat(list(pool.map(lambda part: score(*part), parts)))
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread for each operation."""
-    import torch
-
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)

@@ -10,12 +10,13 @@ from typing import Any
 
 import torch
 
+from bench.core.machine import one_thread
 from bench.core.text_table import text_table
 from bench.data.augment import Augment
 from bench.data.batches import Batches, cut_faces, degrade_batch, draw_cuts
 from bench.speed.defaults import check_batch, defaults
 from bench.speed.published import PublishedFaces, write_files
-from bench.speed.timing import alternate, machine, made_up_faces, note_of, one_thread
+from bench.speed.timing import alternate, machine, made_up_faces, note_of
 from methods.layers.resample import upsample_8bit
 
 _FACES = 256

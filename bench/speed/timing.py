@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import statistics
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -69,17 +68,6 @@ def note_of(found: Mapping[str, Any]) -> list[str]:
     if load is None or load <= QUIET:
         return []
     return [f"the machine was not quiet (load {load:.1f} on {found['cores']} cores): measure again"]
-
-
-@contextlib.contextmanager
-def one_thread() -> Iterator[None]:
-    """Let torch use one thread."""
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        yield
-    finally:
-        torch.set_num_threads(threads)
 
 
 def made_up_faces(count: int, size: int = 128) -> np.ndarray:

@@ -30,6 +30,7 @@ class Plan:
     name: str
     kind: Literal["long", "short"] = "short"
     seeds: tuple[int, ...] = (0,)
+    ends: tuple[float, float] = (0.0, 1.0)
     budget: Budget | None = None
     more: tuple[Budget, ...] = ()
     by_name: Mapping[str, Budget] | None = None
@@ -51,6 +52,7 @@ def no_pydantic(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
 GIVEN = {
     "name": "a",
     "seeds": [1, 2],
+    "ends": [0.5, 2],
     "budget": {"iterations": 5, "rate": 1},
     "more": [{"iterations": 6}],
     "by_name": {"b": {"iterations": 7}},
@@ -61,7 +63,13 @@ GIVEN = {
 def check_built() -> None:
     plan = from_dict(Plan, GIVEN, "plan.toml")
     assert plan == Plan(
-        "a", seeds=(1, 2), budget=Budget(5, 1.0), more=(Budget(6),), by_name={"b": Budget(7)}, options=GIVEN["options"]
+        "a",
+        seeds=(1, 2),
+        ends=(0.5, 2),
+        budget=Budget(5, 1.0),
+        more=(Budget(6),),
+        by_name={"b": Budget(7)},
+        options=GIVEN["options"],
     )
     assert plan.budget is not None
     assert isinstance(plan.budget.rate, float), "an int would give another hash"

@@ -160,7 +160,7 @@ def test_too_small_pictures() -> None:
 
 def test_the_presets_keep_to_the_schema() -> None:
     for values in read_toml(PRESETS)["protocols"]:
-        assert from_dict(Protocol, values, "presets").digest == PROTOCOLS[values["name"]].digest
+        assert from_dict(Protocol, values, "presets") == PROTOCOLS[values["name"]]
 
 
 def test_unknown_protocol() -> None:

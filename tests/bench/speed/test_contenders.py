@@ -14,6 +14,7 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.core.machine import one_thread
 from bench.runs.config import RunConfig, Training
 from bench.runs.trainee import Trainee, batches_of
 from bench.speed import contenders, data, peak, train
@@ -21,7 +22,7 @@ from bench.speed.attention import attend, attention_text, measure_attention
 from bench.speed.contenders import published, variants
 from bench.speed.data import data_text
 from bench.speed.published import QUALITY, PublishedBatches, PublishedFaces, write_files
-from bench.speed.timing import alternate, made_up_faces, one_thread
+from bench.speed.timing import alternate, made_up_faces
 from bench.speed.train import train_text
 from methods.layers.pyramid_attention import PyramidAttention
 from methods.layers.resample import upsample_8bit
