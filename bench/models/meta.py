@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import contextlib
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
 from torch import Tensor
-from torch.utils._device import DeviceContext
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.core.errors import UserError
 
 _T = TypeVar("_T")
 _aten = torch.ops.aten
-_DRAWS = {Tensor.normal_, Tensor.uniform_, Tensor.zero_, Tensor.fill_}
 
 
 class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -36,20 +34,10 @@ def meta_device() -> Iterator[None]:
 
     What reads values raises NotImplementedError. torch infers many shapes with its compiler's Python code: the import
     and a millisecond an operation are more than `fsr methods` may take, so common operations have a rule here.
+    torch.device("meta") as a context would send every call of Python code through a function, four times as many.
     """
-    with _MetaDevice("meta"), torch.no_grad(), _Shapes():
+    with torch.no_grad(), _Meta():
         yield
-
-
-class _MetaDevice(DeviceContext):
-    """torch.device("meta") that draws no first weights."""
-
-    def __torch_function__(
-        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
-    ) -> Any:
-        if func in _DRAWS and args[0].is_meta:
-            return args[0]
-        return super().__torch_function__(func, types, args, kwargs)  # type: ignore[no-untyped-call]
 
 
 def on_meta(call: Callable[[], _T]) -> _T:
@@ -63,14 +51,26 @@ def on_meta(call: Callable[[], _T]) -> _T:
         return call()
 
 
-class _Shapes(Mode):  # type: ignore[no-untyped-call]
+class _Meta(Mode):  # type: ignore[no-untyped-call]
+    """Make every new tensor on the meta device, and infer shapes by the rules below."""
+
     def __torch_dispatch__(
         self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
     ) -> Any:
+        given = dict(kwargs or {})
+        first = args[0] if args else None
+        if func is _aten.lift_fresh.default:  # torch.tensor(...)
+            return _new(args[0], args[0].shape)
+        if "device" in given and not isinstance(first, Tensor):
+            given["device"] = "meta"
         rule = _RULES.get(func)
-        if rule is None or not getattr(args[0], "is_meta", True):
-            return func(*args, **(kwargs or {}))
-        return rule(*args, **(kwargs or {}))
+        if rule is None or not getattr(first, "is_meta", True):
+            return func(*args, **given)
+        return rule(*args, **given)
+
+
+def _new(x: Tensor, size: Sequence[int]) -> Tensor:
+    return torch.empty(size, dtype=x.dtype, device="meta")  # faster than x.new_empty
 
 
 def _in_place(x: Tensor, *_: Any, **__: Any) -> Tensor:
@@ -82,29 +82,29 @@ def _into(*_: Any, out: Tensor) -> Tensor:
 
 
 def _same(x: Tensor, *_: Any) -> Tensor:
-    return x.new_empty(x.shape)
+    return _new(x, x.shape)
 
 
 def _broadcast(x: Tensor, other: Any, *_: Any, **__: Any) -> Tensor:
     if not isinstance(other, Tensor) or other.shape == x.shape:
-        return x.new_empty(x.shape)
+        return _new(x, x.shape)
     sides = itertools.zip_longest(reversed(x.shape), reversed(other.shape), fillvalue=1)
-    return x.new_empty([b if a == 1 else a for a, b in sides][::-1])
+    return _new(x, [b if a == 1 else a for a, b in sides][::-1])
 
 
 def _reduce(x: Tensor, dims: list[int], keep: bool = False, *_: Any, **__: Any) -> Tensor:
     gone = {dim % x.dim() for dim in dims or range(x.dim())}
-    return x.new_empty([1 if dim in gone else n for dim, n in enumerate(x.shape) if keep or dim not in gone])
+    return _new(x, [1 if dim in gone else n for dim, n in enumerate(x.shape) if keep or dim not in gone])
 
 
 def _concatenate(parts: list[Tensor], dim: int = 0) -> Tensor:
     size = list(parts[0].shape)
     size[dim] = sum(part.shape[dim] for part in parts)
-    return parts[0].new_empty(size)
+    return _new(parts[0], size)
 
 
 def _multiply(x: Tensor, other: Tensor) -> Tensor:
-    return x.new_empty([*x.shape[:-1], other.shape[-1]])
+    return _new(x, [*x.shape[:-1], other.shape[-1]])
 
 
 def _multiply_and_add(_: Tensor, x: Tensor, other: Tensor, **__: Any) -> Tensor:
@@ -117,27 +117,27 @@ def _convolve(
     sides = zip(x.shape[2:], weight.shape[2:], stride, padding, dilation, extra, strict=True)
     if turned:  # a transposed convolution
         size = [(n - 1) * s - 2 * p + d * (k - 1) + e + 1 for n, k, s, p, d, e in sides]
-        return x.new_empty([len(x), weight.shape[1] * groups, *size])
-    return x.new_empty([len(x), len(weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in sides)])
+        return _new(x, [len(x), weight.shape[1] * groups, *size])
+    return _new(x, [len(x), len(weight), *((n + 2 * p - d * (k - 1) - 1) // s + 1 for n, k, s, p, d, _ in sides)])
 
 
 def _pool(x: Tensor, kernel: list[int], stride: Any = (), padding: Any = (0, 0), ceil: bool = False, *_: Any) -> Tensor:
     sides = zip(x.shape[-2:], kernel, stride or kernel, padding, strict=True)
     size = [(n + 2 * p - k + (s - 1 if ceil else 0)) // s + 1 for n, k, s, p in sides]
-    return x.new_empty([*x.shape[:-2], *size])
+    return _new(x, [*x.shape[:-2], *size])
 
 
 def _normalise(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
-    return x.new_empty(x.shape), x.new_empty(0), x.new_empty(0)
+    return _new(x, x.shape), _new(x, [0]), _new(x, [0])
 
 
 def _pad(x: Tensor, padding: list[int]) -> Tensor:
     left, right, top, bottom = padding
-    return x.new_empty([*x.shape[:-2], x.shape[-2] + top + bottom, x.shape[-1] + left + right])
+    return _new(x, [*x.shape[:-2], x.shape[-2] + top + bottom, x.shape[-1] + left + right])
 
 
 def _resize(x: Tensor, size: list[int], *_: Any) -> Tensor:
-    return x.new_empty([*x.shape[:2], *size])
+    return _new(x, [*x.shape[:2], *size])
 
 
 def _rules() -> dict[Any, Callable[..., Any]]:
