@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.errors import UserError
-from bench.data.decode import decode
+from bench.data.decode import Decoded, decode
 from bench.data.sources import Entry, Reader, list_sources
 
 log = logging.getLogger("fsr")
@@ -38,89 +38,73 @@ def read_pairs(sr: Path, hr: Path | None = None, lr: Path | None = None, scale: 
     no picture, names without a partner or of which there are two, sizes that do not match, and grey SR of an original
     in colour. What is only odd (JPEG, transparency, 16 bits) is told in `warnings`.
     """
-    sides = {"SR": sr, "HR": hr, "LR": lr}
-    listed = {side: _list(path) for side, path in sides.items() if path is not None}
-    for side in listed:
-        _match(listed["SR"], listed[side], sr, sides[side])
-    names = tuple(sorted(listed["SR"]))
-    warnings = [_lossy(side, listed[side]) for side in listed]
-    pictures = {}
-    grey = {}
-    for side, entries in listed.items():
-        pictures[side], kinds = _read(names, entries)
-        grey[side] = [name for name in names if "grey" in kinds[name]]
-        warnings.append(_odd(side, kinds))
-    if "HR" in grey:
-        _check_colour(names, grey["SR"], grey["HR"])
+    paths = {side: path for side, path in (("SR", sr), ("HR", hr), ("LR", lr)) if path is not None}
+    entries = {side: _list(path) for side, path in paths.items()}
+    for side, path in paths.items():
+        _check_names(entries["SR"], entries[side], sr, path)
+    names = tuple(sorted(entries["SR"]))
+    pictures, kinds = {}, {}
+    for side, own in entries.items():
+        pictures[side], kinds[side] = _read([own[name] for name in names])
+    if hr is not None:
+        _check_colour(names, kinds["SR"], kinds["HR"])
         if pictures["SR"].shape != pictures["HR"].shape:
-            raise UserError(
-                f"{sr}: pictures of {_size(pictures['SR'])} pixels, those of {hr} have {_size(pictures['HR'])}"
-            )
-    if "LR" in pictures:
+            sizes = _size(pictures["SR"]), _size(pictures["HR"])
+            raise UserError(f"{sr}: pictures of {sizes[0]} pixels, those of {hr} have {sizes[1]}")
+    if lr is not None:
         scale = _scale(pictures["SR"], pictures["LR"], sr, lr)
-    lines = tuple(filter(None, warnings))
-    for line in lines:
-        log.warning("%s", line)
-    return Pairs(names, pictures["SR"], pictures.get("HR"), pictures.get("LR"), scale, lines)
+    remarks = [remark for side in paths for remark in (_lossy(side, entries[side]), _odd(side, kinds[side])) if remark]
+    for remark in remarks:
+        log.warning("%s", remark)
+    return Pairs(names, pictures["SR"], pictures.get("HR"), pictures.get("LR"), scale, tuple(remarks))
 
 
 def _list(path: Path) -> dict[str, Entry]:
     """Return the pictures of a folder or archive by name."""
     listing = list_sources([path])
-    entries = listing.photos
     if listing.skipped:
-        where, why = listing.skipped[0]
-        raise UserError(f"{where}: {why}")
-    twice = [name for name, count in Counter(entry.stem for entry in entries).items() if count > 1]
+        raise UserError(": ".join(listing.skipped[0]))
+    twice = [name for name, count in Counter(entry.stem for entry in listing.photos).items() if count > 1]
     if twice:
-        raise UserError(f"{path}: several pictures are called {_some(twice)}; a name must be given once")
-    return {entry.stem: entry for entry in entries}
+        raise UserError(f"{path}: several pictures are called {_first(twice)}; a name must be given once")
+    return {entry.stem: entry for entry in listing.photos}
 
 
-def _match(sr: Mapping[str, Entry], other: Mapping[str, Entry], sr_path: Path, path: Path | None) -> None:
-    without, left = sorted(set(sr) - set(other)), sorted(set(other) - set(sr))
-    if without or left:
+def _check_names(sr: Mapping[str, Entry], other: Mapping[str, Entry], sr_path: Path, path: Path) -> None:
+    alone = {sr_path: sorted(set(sr) - set(other)), path: sorted(set(other) - set(sr))}
+    if any(alone.values()):
         raise UserError(
             f"{sr_path} has {len(sr)} pictures, {path} {len(other)}, and names (without endings) do not match: "
-            + "; ".join(
-                f"{len(names)} only in {where}: {_some(names)}"
-                for names, where in ((without, sr_path), (left, path))
-                if names
-            )
+            + "; ".join(f"{len(names)} only in {where}: {_first(names)}" for where, names in alone.items() if names)
         )
 
 
-def _read(names: Sequence[str], entries: Mapping[str, Entry]) -> tuple[np.ndarray, dict[str, tuple[str, ...]]]:
+def _read(entries: Sequence[Entry]) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """Return the pictures as uint8 [N, H, W, 3] and what each was besides plain RGB."""
-    pixels: list[np.ndarray] = []
-    kinds: dict[str, tuple[str, ...]] = {}
+    pictures: list[Decoded] = []
     with Reader() as reader:
-        for name in names:
+        for entry in entries:
             try:
-                decoded = decode(reader.read(entries[name]))
+                pictures.append(decode(reader.read(entry)))
             except UserError as error:
-                raise UserError(f"{entries[name].where}: {error}") from None
-            if pixels and decoded.pixels.shape != pixels[0].shape:
-                raise UserError(
-                    f"{entries[name].where}: {_size(decoded.pixels[None])} pixels, "
-                    f"{entries[names[0]].where} has {_size(pixels[0][None])}: one size is expected"
-                )
-            pixels.append(decoded.pixels)
-            kinds[name] = decoded.kinds
-    return np.stack(pixels), kinds
+                raise UserError(f"{entry.where}: {error}") from None
+            size, first = (_size(picture.pixels[None]) for picture in (pictures[-1], pictures[0]))
+            if size != first:
+                raise UserError(f"{entry.where}: {size} pixels, {entries[0].where} has {first}: one size is expected")
+    return np.stack([picture.pixels for picture in pictures]), [picture.kinds for picture in pictures]
 
 
-def _check_colour(names: Sequence[str], sr: Sequence[str], hr: Sequence[str]) -> None:
+def _check_colour(names: Sequence[str], sr: Sequence[tuple[str, ...]], hr: Sequence[tuple[str, ...]]) -> None:
     """Raise UserError where SR has lost the colour of its original."""
-    lost = [name for name in sr if name not in set(hr)]
+    lost = [name for name, own, other in zip(names, sr, hr, strict=True) if "grey" in own and "grey" not in other]
     if lost:
         raise UserError(
-            f"{len(lost)} of {len(names)} SR pictures are grey and their HR is in colour ({_some(lost)}); "
+            f"{len(lost)} of {len(names)} SR pictures are grey and their HR is in colour ({_first(lost)}); "
             "give both in colour, or both grey"
         )
 
 
-def _scale(sr: np.ndarray, lr: np.ndarray, sr_path: Path, lr_path: Path | None) -> int:
+def _scale(sr: np.ndarray, lr: np.ndarray, sr_path: Path, lr_path: Path) -> int:
     height, width = sr.shape[1] / lr.shape[1], sr.shape[2] / lr.shape[2]
     if height != width or not height.is_integer():
         raise UserError(f"{sr_path}: {_size(sr)} pixels are no whole multiple of the {_size(lr)} of {lr_path}")
@@ -132,8 +116,8 @@ def _lossy(side: str, entries: Mapping[str, Entry]) -> str:
     return f"{side}: {len(lossy)} of {len(entries)} pictures are JPEG: scores include its losses" if lossy else ""
 
 
-def _odd(side: str, kinds: Mapping[str, Sequence[str]]) -> str:
-    counts = Counter(kind for names in kinds.values() for kind in names)
+def _odd(side: str, kinds: Sequence[tuple[str, ...]]) -> str:
+    counts = Counter(kind for own in kinds for kind in own)
     text = ", ".join(f"{kind} ({count})" for kind, count in sorted(counts.items()))
     return f"{side}: taken as 8-bit RGB: {text} of {len(kinds)} pictures" if text else ""
 
@@ -142,6 +126,6 @@ def _size(pictures: np.ndarray) -> str:
     return f"{pictures.shape[2]}x{pictures.shape[1]}"
 
 
-def _some(names: Sequence[str]) -> str:
+def _first(names: Sequence[str]) -> str:
     more = ", ..." if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

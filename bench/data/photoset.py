@@ -9,6 +9,7 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -127,16 +128,11 @@ class _Job:
         if not crops:
             detected.unlink(missing_ok=True)
         self._check(rows, crops, dropped)
+        how, entries = self.wanted.how, {file: photo.entry for file, photo in photos.items()}
         store = write_store(
             path,
             _face_rows(crops, photos),
-            crop_faces(
-                crops,
-                {file: photo.entry for file, photo in photos.items()},
-                self.recipe.size,
-                jobs=self.wanted.how.jobs,
-                quiet=self.wanted.how.quiet,
-            ),
+            crop_faces(crops, entries, self.recipe.size, jobs=how.jobs, quiet=how.quiet),
             {
                 "card": self.card_name,
                 "kind": self.card.kind,
@@ -147,8 +143,8 @@ class _Job:
             },
             size=self.recipe.size,
             extra={
-                "manifest.csv": lambda file: write_manifest(file, rows),
-                "inputs.json": lambda file: write_json(file, inputs),
+                "manifest.csv": partial(write_manifest, rows=rows),
+                "inputs.json": partial(write_json, value=inputs),
             },
         )
         detected.unlink(missing_ok=True)
@@ -159,9 +155,8 @@ class _Job:
     ) -> tuple[list[Row], Skipped]:
         """Return the manifest's rows of these photos, and the photos that a given manifest does not list."""
         if not self.wanted.manifest:
-            return scan(
-                photos, hashes, by_photo(known), self.recipe, detected, self.listing.sidecars, self.wanted.how
-            ), []
+            sidecars = self.listing.sidecars
+            return scan(photos, hashes, by_photo(known), self.recipe, detected, sidecars, self.wanted.how), []
         listed = {row.file for row in known}
         unlisted = [(photo.entry.where, "not in the manifest") for file, photo in photos.items() if file not in listed]
         return [row for row in known if row.file in photos], unlisted
@@ -248,20 +243,18 @@ def _count(
 ) -> dict[str, Any]:
     """Return what became of the photos: numbers, and what was left out by reason (the first files of each)."""
     photos = {row.file: row for row in rows}
-    left_out: dict[str, list[str]] = {}
-    for file, row in photos.items():
-        if row.problem:
-            left_out.setdefault(row.problem, []).append(file)
-    corrupt = sum(row.problem not in ("", NO_FACE, NO_POINTS) for row in photos.values())
-    for reason, files in dropped.items():
-        left_out.setdefault(reason, []).extend(files)
-    for where, reason in skipped:
-        left_out.setdefault(reason, []).append(where)
+    problems = Counter(row.problem for row in photos.values() if row.problem)
+    faceless = problems[NO_FACE] + problems[NO_POINTS]
     kinds = Counter(kind for row in photos.values() for kind in row.kinds)
+    left_out: dict[str, list[str]] = {}
+    reasons = [(file, row.problem) for file, row in photos.items() if row.problem]
+    reasons += [(file, reason) for reason, files in dropped.items() for file in files]
+    for file, reason in [*reasons, *skipped]:
+        left_out.setdefault(reason, []).append(file)
     return {
         "photos": len(photos),
-        "corrupt": corrupt,
-        "no face": sum(row.problem in (NO_FACE, NO_POINTS) for row in photos.values()),
+        "corrupt": problems.total() - faceless,
+        "no face": faceless,
         "several faces": sum(row.faces > 1 for row in photos.values()),
         "too small": sum(len(files) for reason, files in dropped.items() if reason.startswith(TOO_SMALL)),
         "grey": kinds["grey"],

@@ -45,7 +45,8 @@ def audit_section(audit: Mapping[str, Any]) -> str:
 def _faces(audit: Mapping[str, Any]) -> str:
     """Return the table of what became of the photos; of generated faces only their number is known."""
     if not any(split["side"] for split in audit["splits"].values()):
-        body = [[name, _number(one["faces"]), f"`{one['fingerprint'][:12]}`"] for name, one in audit["splits"].items()]
+        splits = audit["splits"].items()
+        body = [[name, _number(split["faces"]), f"`{split['fingerprint'][:12]}`"] for name, split in splits]
         return _table(["Split", "Faces", "Fingerprint"], body)
     names = ("photos", "corrupt", "no face", "several faces", "too small", "grey", "faces")
     head = ["Split", *(name.capitalize() for name in names), "Side in the photo (px)", "Enlarged", "Fingerprint"]
@@ -103,10 +104,10 @@ def _bicubic(audit: Mapping[str, Any]) -> str:
 
 def _left_out(audit: Mapping[str, Any]) -> str:
     lines = [
-        f"- {name}: {one['count']:,} left out, {escape(reason)}: {escape(', '.join(one['files'][:3]))}"
-        f"{', ...' if len(one['files']) > 3 else ''}"
+        f"- {name}: {left['count']:,} left out, {escape(reason)}: {escape(', '.join(left['files'][:3]))}"
+        f"{', ...' if len(left['files']) > 3 else ''}"
         for name, split in audit["splits"].items()
-        for reason, one in split["counts"].get("left out", {}).items()
+        for reason, left in split["counts"].get("left out", {}).items()
     ]
     return "\n".join(lines)
 

@@ -45,12 +45,15 @@ def draw_contact(store: FaceStore, faces: int) -> Image.Image:
 
 def _strips(store: FaceStore, rows: Sequence[FaceRow], faces: np.ndarray, lr: np.ndarray) -> list[Strip]:
     sides = [f"{row.square.split()[2]} px in the photo" if row.square else row.name for row in rows]
-    small = Strip(f"LR {lr.shape[2]}x{lr.shape[1]}", tuple(Tile(_enlarge(one)) for one in lr))
-    bicubic = Strip("Bicubic", tuple(Tile(_enlarge(one)) for one in upsample(lr, SCALE)))
-    if not store.has_truth:
-        return [Strip(small.title, tuple(map(Tile, (tile.picture for tile in small.tiles), sides))), bicubic]
-    crops = tuple(Tile(_enlarge(one), side) for one, side in zip(faces, sides, strict=True))
-    return [Strip("HR, as cut", crops), small, bicubic]
+    blank = [""] * len(rows)
+    small = _strip(f"LR {lr.shape[2]}x{lr.shape[1]}", lr, blank if store.has_truth else sides)
+    strips = [small, _strip("Bicubic", upsample(lr, SCALE), blank)]
+    return [_strip("HR, as cut", faces, sides), *strips] if store.has_truth else strips
+
+
+def _strip(title: str, faces: np.ndarray, captions: Sequence[str]) -> Strip:
+    enlarged = [Image.fromarray(face).resize((_TILE, _TILE), Image.Resampling.NEAREST) for face in faces]
+    return Strip(title, tuple(map(Tile, enlarged, captions)))
 
 
 def _photos(store: FaceStore, rows: Sequence[FaceRow]) -> list[np.ndarray | None]:
@@ -101,7 +104,3 @@ def _window(photo: np.ndarray, row: FaceRow) -> tuple[int, int, int, int, float]
     top = min(max(y + side // 2 - reach // 2, 0), max(height - reach, 0))
     right, bottom = min(left + reach, width), min(top + reach, height)
     return left, top, right, bottom, _TILE / max(right - left, bottom - top)
-
-
-def _enlarge(face: np.ndarray) -> Image.Image:
-    return Image.fromarray(face).resize((_TILE, _TILE), Image.Resampling.NEAREST)

@@ -18,28 +18,22 @@ from bench.report.faces import picture_bytes
 from bench.runs.audit import open_splits
 
 
-def datasets_of(name: str | None) -> list[str]:
-    """Return the prepared data sets that are meant: `name`, or all; raise UserError when it is not prepared."""
-    known = prepared_datasets()
-    if name is None:
-        return known
-    if name not in known:
-        raise UserError(f"no data set '{name}' in {paths.prepared()}: {suggest(name, known)}")
-    return [name]
-
-
 def stores_of(name: str | None) -> list[FaceStore]:
-    """Return the stores of a data set, or of all; raise UserError when there are none."""
-    stores = [store for dataset in datasets_of(name) for store in open_splits(dataset)]
-    if not stores:
+    """Return the stores of a data set, or of all; raise UserError when there is none."""
+    known = prepared_datasets()
+    if name is not None and name not in known:
+        raise UserError(f"no data set '{name}' in {paths.prepared()}: {suggest(name, known)}")
+    if not known:
         raise UserError(
             f"nothing is prepared in {paths.prepared()}: `fsr prepare {default_dataset()}` makes the default faces"
         )
-    return stores
+    return [store for dataset in known if name in (None, dataset) for store in open_splits(dataset)]
 
 
 def describe(name: str | None) -> list[dict[str, Any]]:
     """Return name, split, faces, size, fingerprint, when and from what of prepared sets."""
+    if name is None and not prepared_datasets():
+        return []
     return [
         {
             "dataset": store.dataset,
@@ -51,7 +45,7 @@ def describe(name: str | None) -> list[dict[str, Any]]:
             "from": _from(store),
             "path": str(store.path),
         }
-        for store in [store for dataset in datasets_of(name) for store in open_splits(dataset)]
+        for store in stores_of(name)
     ]
 
 

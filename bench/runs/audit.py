@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import permutations
 from pathlib import Path
 from typing import Any
 
@@ -98,8 +99,9 @@ def prints_of(store: FaceStore) -> Prints:
     else:
         hashes = perceptual_hashes(_views(store), moved=moved)
         write_bytes(path, _npy(hashes))
-    names, hashes_of_files, identities = zip(*((row.name, row.sha256, row.identity) for row in rows), strict=True)
-    return Prints(names, hashes_of_files, identities, hashes)
+    return Prints(
+        tuple(row.name for row in rows), tuple(row.sha256 for row in rows), tuple(row.identity for row in rows), hashes
+    )
 
 
 def bicubic_row(store: FaceStore, faces: int = FACES) -> dict[str, Any]:
@@ -139,15 +141,14 @@ def _audit_split(store: FaceStore, earlier: Mapping[str, Any]) -> dict[str, Any]
 
 def _compared_sets(stores: Sequence[FaceStore]) -> dict[str, str]:
     """Return the fingerprint of every set that leakage is looked for in: those of photographs, these among them."""
-    if _generated(stores[0]):
-        return {f"{store.dataset}/{store.split}": store.fingerprint for store in stores}
-    return {f"{store.dataset}/{store.split}": store.fingerprint for store in _photo_stores()}
+    compared = stores if _generated(stores[0]) else _photo_stores()
+    return {f"{store.dataset}/{store.split}": store.fingerprint for store in compared}
 
 
 def _written_since(audit_file: Path, sets: Mapping[str, str]) -> bool:
     """Tell whether a set is newer than the audit: identities and files may have changed where the faces have not."""
     written = audit_file.stat().st_mtime_ns
-    return any((paths.prepared() / one / "faces.csv").stat().st_mtime_ns >= written for one in sets)
+    return any((paths.prepared() / name / "faces.csv").stat().st_mtime_ns >= written for name in sets)
 
 
 def _photo_stores() -> list[FaceStore]:
@@ -166,11 +167,9 @@ def _sides(store: FaceStore) -> dict[str, Any] | None:
 
 def _pairs(dataset: str) -> Iterator[tuple[FaceStore, FaceStore]]:
     """Yield (training set, validation or test set) for all prepared sets of photographs, one of them of `dataset`."""
-    stores = _photo_stores()
-    for train in stores:
-        for test in stores:
-            if train.split == "train" != test.split and dataset in (train.dataset, test.dataset):
-                yield train, test
+    for train, test in permutations(_photo_stores(), 2):
+        if train.split == "train" != test.split and dataset in (train.dataset, test.dataset):
+            yield train, test
 
 
 def _leakage(train: FaceStore, test: FaceStore) -> dict[str, Any]:
@@ -206,13 +205,9 @@ def _box_view(row: FaceRow, face: np.ndarray) -> np.ndarray:
     x, y, side = map(int, row.square.split())
     scale = len(face) / side
     wanted = min(max(round(max(right - left, bottom - top) * scale), 1), len(face))
-    start_x = _inside(((left + right) / 2 - x) * scale - wanted / 2, len(face) - wanted)
-    start_y = _inside(((top + bottom) / 2 - y) * scale - wanted / 2, len(face) - wanted)
+    middles = ((left + right) / 2 - x, (top + bottom) / 2 - y)
+    start_x, start_y = (min(max(round(middle * scale - wanted / 2), 0), len(face) - wanted) for middle in middles)
     return face[start_y : start_y + wanted, start_x : start_x + wanted]
-
-
-def _inside(start: float, most: int) -> int:
-    return min(max(round(start), 0), most)
 
 
 def _generated(store: FaceStore) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import logging
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 from bench.core import paths
@@ -83,24 +84,19 @@ def _without_leaks(store: FaceStore) -> FaceStore:
     log.info("%s: %d of %d faces are in another set too and left out", store.path, len(leaked), len(store))
     kept = [index for index, row in enumerate(store.rows) if row.name not in leaked]
     places = {index: place for place, index in enumerate(kept)}
-    counts = dict(store.card.counts)
-    left_out = dict(counts["left out"])
-    for name, what in leaked.items():
-        one = left_out.setdefault(f"a leak: the same as {what.rpartition('/')[0]}", {"count": 0, "files": []})
-        one["count"] += 1
-        one["files"].append(name)
-    counts |= {"faces": len(kept), "left out": left_out}
+    names: dict[str, list[str]] = {}
+    for name, other in leaked.items():
+        names.setdefault(f"a leak: the same as {other.rpartition('/')[0]}", []).append(name)
+    left_out = {why: {"count": len(files), "files": files} for why, files in names.items()}
+    counts = {**store.card.counts, "faces": len(kept), "left out": {**store.card.counts["left out"], **left_out}}
     faces = enumerate(read_faces(store.path / "faces.npy"))
-    manifest, inputs = (store.path / "manifest.csv").read_bytes(), read_json(store.path / "inputs.json")
+    files = {name: (store.path / name).read_bytes() for name in ("manifest.csv", "inputs.json")}
+    same = {name: getattr(store.card, name) for name in ("card", "kind", "recipe", "sources", "versions")}
     return write_store(
         store.path,
         [store.rows[index] for index in kept],
         ((places[index], face) for index, face in faces if index in places),
-        {name: getattr(store.card, name) for name in ("card", "kind", "recipe", "sources", "versions")}
-        | {"counts": counts},
+        same | {"counts": counts},
         size=store.size,
-        extra={
-            "manifest.csv": lambda path: write_bytes(path, manifest),
-            "inputs.json": lambda path: write_json(path, inputs),
-        },
+        extra={name: partial(write_bytes, content=content) for name, content in files.items()},
     )
