@@ -55,11 +55,10 @@ class Card:
 
 def read_card(name: str) -> Card:
     """Read the card of a data set from the repository, or, in an installed package, from beside its code."""
-    for folder in _FOLDERS:
-        path = folder / f"{name}.toml"
-        if path.exists():
-            return from_dict(Card, read_toml(path), path.name)
-    raise UserError(f"no data card datasets/{name}.toml")
+    path = _find(f"{name}.toml")
+    if path is None:
+        raise UserError(f"no data card datasets/{name}.toml")
+    return from_dict(Card, read_toml(path), path.name)
 
 
 def manifest_paths(name: str) -> dict[str, Path]:
@@ -71,8 +70,7 @@ def manifest_paths(name: str) -> dict[str, Path]:
 
 def published_audit(name: str) -> Path | None:
     """Return the audit that comes with a data set's card (JSON), if there is one."""
-    paths = [folder / "audits" / f"{name}.json" for folder in _FOLDERS]
-    return next((path for path in paths if path.exists()), None)
+    return _find(f"audits/{name}.json")
 
 
 def card_names() -> list[str]:
@@ -83,11 +81,15 @@ def card_names() -> list[str]:
 @functools.cache
 def is_generated(name: str) -> bool:
     """Tell whether a data set is made from seeds; help and completion ask, so its card is not checked."""
-    files = (folder / f"{name}.toml" for folder in _FOLDERS)
-    return any(read_toml(path).get("kind") == _GENERATED for path in files if path.exists())
+    path = _find(f"{name}.toml")
+    return path is not None and read_toml(path).get("kind") == _GENERATED
 
 
 @functools.cache
 def default_dataset() -> str:
     """Return the name of the data set that anyone can have: the generated one."""
     return next(name for name in card_names() if is_generated(name))
+
+
+def _find(name: str) -> Path | None:
+    return next((folder / name for folder in _FOLDERS if (folder / name).exists()), None)

@@ -17,22 +17,18 @@ import math
 
 import numpy as np
 
-from bench.core.errors import UserError
-
 _HALF = 0.5 + 1e-9  # a half that arithmetic made a hair smaller still rounds up, on every machine
 
 
-def imresize(pictures: np.ndarray, target: float | tuple[int, int]) -> np.ndarray:
-    """Resize pictures, uint8 [N, H, W, C], as MATLAB's `imresize(picture, target)` does: uint8 [N, h, w, C].
+def imresize(pictures: np.ndarray, size: tuple[int, int], factors: tuple[float, float] | None = None) -> np.ndarray:
+    """Resize pictures, uint8 [N, H, W, C], as MATLAB's `imresize(picture, size)` does: uint8 [N, h, w, C].
 
-    `target` is a factor, for h = ceil(factor H) and w = ceil(factor W), or the size (h, w) itself, whose factors are
-    h / H and w / W. For factors 1/2, 1/4, 1/8, ... every product and every sum is exact in float64.
-    Raises UserError for pictures of another type and for a target below one pixel.
+    `size` is (h, w). `factors` of rows and columns are h / H and w / W where none are given; `imresize(picture,
+    factor)` has that factor in both, h = ceil(factor H) and w = ceil(factor W). For factors 1/2, 1/4, 1/8, ... every
+    product and every sum is exact in float64.
     """
-    if pictures.dtype != np.uint8 or pictures.ndim != 4:
-        raise UserError(f"imresize: found {pictures.dtype} {list(pictures.shape)}, expected uint8 [N, H, W, C]")
     lengths = (pictures.shape[1], pictures.shape[2])
-    size, factors = _plan(lengths, target)
+    factors = factors or (size[0] / lengths[0], size[1] / lengths[1])
     weights = [resize_weights(lengths[axis], size[axis], factors[axis]) for axis in (0, 1)]
     out = np.empty((len(pictures), *size, pictures.shape[3]), np.uint8)
     for place, picture in zip(out, pictures, strict=True):
@@ -40,19 +36,6 @@ def imresize(pictures: np.ndarray, target: float | tuple[int, int]) -> np.ndarra
             picture = _pass(picture, weights[axis], axis)
         place[...] = picture
     return out
-
-
-def _plan(lengths: tuple[int, int], target: float | tuple[int, int]) -> tuple[tuple[int, int], tuple[float, float]]:
-    """Return the size of the result and the factors, rows first."""
-    if min(lengths) < 1:
-        raise UserError(f"imresize: pictures of {lengths[0]} rows and {lengths[1]} columns hold no pixel")
-    if isinstance(target, tuple):
-        size, factors = target, (target[0] / lengths[0], target[1] / lengths[1])
-    else:
-        size, factors = (math.ceil(target * lengths[0]), math.ceil(target * lengths[1])), (target, target)
-    if min(size) < 1:
-        raise UserError(f"imresize: {target} asks for {size[0]} rows and {size[1]} columns, expected at least 1")
-    return size, factors
 
 
 def _pass(picture: np.ndarray, weights: np.ndarray, axis: int) -> np.ndarray:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import dataclasses
 import io
 import shutil
@@ -66,22 +65,6 @@ def corner(monkeypatch: pytest.MonkeyPatch) -> type[Corner]:
     scan._detector.cache_clear()
     yield Corner  # type: ignore[misc]
     scan._detector.cache_clear()
-
-
-def test_celebas_official_partition_and_centre_crop(root: Path) -> None:
-    numbers = [1, 162770, 162771, 182637, 182638, 202599]
-    files = {f"img/{number:06d}.jpg": photo(number) for number in numbers}
-    source = pack(root / "a.tar", {**files, "img/202600.jpg": photo(0), "img/me.jpg": photo(1)})
-    stores = {store.split: store for store in prepare("celeba", source)}
-    assert {split: store.names for split, store in stores.items()} == {
-        "train": ["000001", "162770"],
-        "val": ["162771", "182637"],
-        "test": ["182638", "202599"],
-    }
-    (left_out,) = stores["test"].card.counts["left out"].values()
-    assert left_out == {"count": 2, "files": ["a.tar:img/202600.jpg", "a.tar:img/me.jpg"]}
-    expected = Image.open(io.BytesIO(files["img/000001.jpg"])).crop((0, 20, 178, 198))
-    assert np.array_equal(stores["train"].faces[0], np.asarray(expected.resize((128, 128), Image.Resampling.BICUBIC)))
 
 
 def test_the_detectors_choice_becomes_rows_crops_and_counts(root: Path, corner: type[Corner]) -> None:
@@ -192,12 +175,6 @@ def test_unchanged_sources_are_not_read_again(root: Path, monkeypatch: pytest.Mo
     assert len(prepare("celeba", source)[0]) == 2
     before = open_split("celeba", "train").fingerprint
     assert prepare("celeba", source, margin=0.8)[0].fingerprint != before
-
-
-def test_splits_that_are_not_in_the_sources_stay(root: Path) -> None:
-    prepare("celeba", pack(root / "a.tar", {"000001.jpg": photo(1)}))
-    prepare("celeba", pack(root / "b.tar", {"200000.jpg": photo(2)}))
-    assert len(open_split("celeba", "train")) == len(open_split("celeba", "test")) == 1
 
 
 @pytest.mark.parametrize(
@@ -358,15 +335,3 @@ def test_a_photo_twice_and_two_of_one_name(root: Path) -> None:
     assert store.card.counts["left out"]["the same photo again"]["files"] == ["2.tar:x/a.jpg"]
     with pytest.raises(UserError, match="have one name but differ"):
         prepare("helen", one, pack(root / "3.tar", {"a.jpg": photo(2)}))
-
-
-def test_identities_come_from_a_file_or_from_the_layout(root: Path) -> None:
-    (root / "identity_CelebA.txt").write_text("000001.jpg 2880\n")
-    (store,) = prepare(
-        "celeba", pack(root / "a.tar", {"000001.jpg": photo(1)}), identities=root / "identity_CelebA.txt"
-    )
-    assert store.rows[0].identity == "2880"
-    (store,) = prepare("lfw", pack(root / "lfw.tar", {"lfw/A_B/A_B_0001.jpg": photo(1)}))
-    assert store.rows[0].identity == "A_B"
-    with (store.path / "manifest.csv").open(newline="") as file:
-        assert next(csv.DictReader(file))["identity"] == "A_B"
