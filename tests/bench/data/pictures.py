@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
+from PIL import Image, ImageOps
 
 
 def picture(
@@ -19,6 +19,21 @@ def picture(
     draw = np.random.default_rng(seed)
     image = Image.fromarray(draw.integers(0, 256, (size[1], size[0], 3), dtype=np.uint8)).convert(mode)
     return save(image, kind, **how)
+
+
+def textured(seed: int, size: tuple[int, int] = (178, 218)) -> Image.Image:
+    """Return a random picture, `size` (width, height), with coarse and fine structure, as photographs have it."""
+    draw, total = np.random.default_rng(seed), np.zeros((size[1], size[0], 3))
+    for cells, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
+        noise = draw.integers(0, 256, (cells, cells, 3), np.uint8)
+        total += weight * np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC))
+    return Image.fromarray(total.clip(0, 255).astype(np.uint8))
+
+
+def photograph(seed: int, size: tuple[int, int] = (178, 218), quality: int = 95, mirrored: bool = False) -> bytes:
+    """Return a `textured` picture as a JPEG file."""
+    whole = textured(seed, size)
+    return save(ImageOps.mirror(whole) if mirrored else whole, "JPEG", quality=quality)
 
 
 def save(image: Image.Image, kind: str = "PNG", **how: object) -> bytes:

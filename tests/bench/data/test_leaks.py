@@ -12,18 +12,13 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from bench.data import leaks
 from bench.data.leaks import HASH_SIDE, MOVES, NEAR, WORDS, Leak, Prints, find_leaks, perceptual_hashes
+from tests.bench.data.pictures import textured
 
 SIZE, COUNT = 110, 6
 
 
 def photos(seed: int) -> np.ndarray:
-    """Return random pictures with coarse and fine structure, as photos have it: uint8 [COUNT, 200, 200, 3]."""
-    draw = np.random.default_rng(seed)
-    pictures = np.zeros((COUNT, 200, 200, 3))
-    for cells, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
-        for picture, noise in zip(pictures, draw.integers(0, 256, (COUNT, cells, cells, 3), np.uint8), strict=True):
-            picture += weight * np.asarray(Image.fromarray(noise).resize((200, 200), Image.Resampling.BICUBIC))
-    return pictures.clip(0, 255).astype(np.uint8)
+    return np.stack([np.asarray(textured(100 * seed + place, (200, 200))) for place in range(COUNT)])
 
 
 def prints(

@@ -90,11 +90,8 @@ def test_the_detectors_choice_becomes_rows_crops_and_counts(root: Path, corner: 
         ("000003.jpg", "not a picture", ""),
         ("000004.jpg", "empty file", ""),
     ]
-    assert (manifest[0].faces, manifest[0].detector, manifest[0].version) == (
-        2,
-        "mtcnn min 40 p 0.9 centre",
-        "corner 1",
-    )
+    seen = manifest[0]
+    assert (seen.faces, seen.detector, seen.version) == (2, "mtcnn min 40 p 0.9 centre", "corner 1")
 
 
 def test_the_same_photos_and_manifest_give_the_same_faces_without_a_detector(
@@ -105,10 +102,7 @@ def test_the_same_photos_and_manifest_give_the_same_faces_without_a_detector(
     (first,) = prepare("celeba", source, detector=None)
     manifest = root / "manifest.csv"
     shutil.copy(first.path / "manifest.csv", manifest)
-    folder = root / "elsewhere" / "photos"
-    folder.mkdir(parents=True)
-    for name, content in reversed(files.items()):
-        (folder / name).write_bytes(content)
+    folder = pack(root / "elsewhere" / "photos", dict(reversed(files.items())))
     calls = corner.calls
     for again in (source, folder, pack(root / "b.tar.gz", dict(reversed(files.items())))):
         monkeypatch.setenv("FSR_ROOT", str(root / f"root of {again.name}"))
@@ -202,16 +196,11 @@ def test_strict_stops_at_what_would_be_left_out(root: Path) -> None:
 
 def test_a_folder_of_ones_own(root: Path) -> None:
     folder = root / "shots"
-    for name in ("a/1.jpg", "b/1.jpg"):
-        (folder / name).parent.mkdir(parents=True)
-        (folder / name).write_bytes(photo(len(name) + ord(name[0]), (300, 200)))
+    pack(folder, {"a/1.jpg": photo(1, (300, 200)), "b/1.jpg": photo(2, (300, 200))})
     (store,) = prepare("folder", folder, name="mine", split="train")
     assert (store.dataset, store.split, store.names) == ("mine", "train", ["a--1", "b--1"])
-    for name, message in (
-        ("", "--name is missing"),
-        ("lfw", "another data set's"),
-        ("../x", "expected letters, digits"),
-    ):
+    names = {"": "--name is missing", "lfw": "another data set's", "../x": "expected letters, digits"}
+    for name, message in names.items():
         with pytest.raises(UserError, match=message):
             prepare("folder", folder, name=name)
     (folder / "a" / "1.png").write_bytes(picture(3, size=(300, 200)))
@@ -252,10 +241,7 @@ def test_a_real_world_set_is_cut_at_the_size_in_the_photo(root: Path, monkeypatc
     pixels = np.asarray(Image.open(io.BytesIO(content)))
     assert np.array_equal(store.faces[0], pixels[29:45, 19:35])  # nothing is resampled
     left_out = store.card.counts["left out"]
-    assert {reason: one["count"] for reason, one in left_out.items()} == {
-        "too large: over 18 pixels": 1,
-        "too small: under 14 pixels": 1,
-    }
+    assert list(left_out) == ["too large: over 18 pixels", "too small: under 14 pixels"]
 
 
 def test_a_stopped_detection_goes_on_with_the_same_manifest(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gzip
 import io
 import os
 import tarfile
@@ -18,7 +17,7 @@ from bench.data.sources import Entry, Reader, list_sources
 from tests.bench.data.pictures import pack
 
 ARCHIVES = ["x.tar", "x.tar.gz", "x.zip"]
-KINDS = [*ARCHIVES, "x.tgz", "folder"]
+KINDS = [*ARCHIVES, "folder"]
 
 
 def noise(seed: int, size: int = 3000) -> bytes:
@@ -211,7 +210,6 @@ def test_names_in_zips(tmp_path: Path) -> None:
     [
         (lambda p: p / "none.tar", "none.tar: no such file or folder"),
         (lambda p: (p / "empty").mkdir() or p / "empty", "empty: no files in it; expected photos"),
-        (lambda p: pack(p / "e.tar", {}), "no files in it"),
         (lambda p: pack(p / "e.tgz", {"list.txt": b"1"}), "no files in it"),
         (lambda p: pack(p / "e.zip", {}), "no files in it"),
         (
@@ -219,19 +217,15 @@ def test_names_in_zips(tmp_path: Path) -> None:
             r"no files in it that can be used \(1 cannot, the first: e\.zip:i",
         ),
         (lambda p: (p / "z.tar").write_bytes(b"zzz") and p / "z.tar", r"z\.tar: not a whole tar archive .*fetch it"),
-        (
-            lambda p: (p / "z.zip").touch() or p / "z.zip",
-            r"z\.zip: not a whole tar archive \(ReadError: tarfile ",
-        ),
         (lambda p: (p / "z.zip").write_bytes(b"PK\3\4zz") and p / "z.zip", r"z\.zip: not a whole zip archive"),
         (lambda p: (p / "z.7z").write_bytes(b"7z\xbc\xaf" * 200) and p / "z.7z", "unpack it and give the folder"),
-        (lambda p: (p / "z.gz").write_bytes(gzip.compress(b"text")) and p / "z.gz", "not a whole tar archive"),
         (lambda p: pack(p / "in.tar", {"a.png": b"1"}).parent, r"in\.tar\) and no photos; give each archive as a --so"),
     ],
 )
 def test_bad_sources(tmp_path: Path, make: Callable[[Path], Path], message: str) -> None:
+    good = pack(tmp_path / "x.tar", {"a.png": b"1"})
     with pytest.raises(UserError, match=message):
-        list_sources([make(tmp_path)])
+        list_sources([good, make(tmp_path)])
 
 
 def test_an_unreadable_folder_is_an_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

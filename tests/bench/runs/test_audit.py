@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image
 
 from bench.cli.faces import prepare
 from bench.core import paths
@@ -25,7 +25,7 @@ from bench.runs import audit as audits
 from bench.runs.audit import audit, bicubic_row, card_of, leaked_names, open_splits
 from bench.runs.prepare import write_audit
 from tests.bench.conftest import smooth_faces
-from tests.bench.data.pictures import pack, picture, save
+from tests.bench.data.pictures import pack, photograph, picture, save, textured
 
 QUIET = ScanOptions(quiet=True)
 
@@ -34,20 +34,6 @@ QUIET = ScanOptions(quiet=True)
 def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("FSR_ROOT", str(tmp_path / "root"))
     return tmp_path
-
-
-def image(seed: int, size: tuple[int, int] = (178, 218)) -> Image.Image:
-    """Return a random picture with coarse and fine structure, as photos have it."""
-    draw, total = np.random.default_rng(seed), np.zeros((size[1], size[0], 3))
-    for row_runs, weight in ((7, 0.5), (17, 0.3), (41, 0.2)):
-        noise = draw.integers(0, 256, (row_runs, row_runs, 3), np.uint8)
-        total += weight * np.asarray(Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC))
-    return Image.fromarray(total.clip(0, 255).astype(np.uint8))
-
-
-def jpeg(seed: int, size: tuple[int, int] = (178, 218), quality: int = 95, mirrored: bool = False) -> bytes:
-    whole = image(seed, size)
-    return save(ImageOps.mirror(whole) if mirrored else whole, "JPEG", quality=quality)
 
 
 def made(card: str, source: Path, files: Mapping[str, bytes], **wanted: object) -> list[FaceStore]:
@@ -74,28 +60,21 @@ def plant(dataset: str, change: Mapping[tuple[str, ...], object]) -> None:
 
 def test_counts_sides_and_what_the_card_says(root: Path) -> None:
     sizes = {1: (300, 200), 2: (100, 100), 3: (140, 400), 4: (128, 128), 5: (600, 500), 6: (40, 40)}
-    files = {f"{number:06d}.jpg": jpeg(number, size) for number, size in sizes.items()}
-    files |= {"000007.jpg": b"junk", "000008.jpg": picture(8, "L", (150, 150), "JPEG"), "me.jpg": jpeg(9)}
+    files = {f"{number:06d}.jpg": photograph(number, size) for number, size in sizes.items()}
+    files |= {"000007.jpg": b"junk", "000008.jpg": picture(8, "L", (150, 150), "JPEG"), "me.jpg": photograph(9)}
     (store,) = made("celeba", root / "a.tar", files)
     found = audit("celeba")
-    card = read_card("celeba")
-    assert (found["dataset"], found["title"], found["kind"]) == ("celeba", "CelebA", "reference")
-    assert found["stands_for"] == card.stands_for
-    assert found["paper"] == {"psnr": 23.572, "ssim": 0.637}
+    about = {name: found[name] for name in ("dataset", "title", "kind", "paper")}
+    paper = {"psnr": 23.572, "ssim": 0.637}
+    assert about == {"dataset": "celeba", "title": "CelebA", "kind": "reference", "paper": paper}
     assert list(found["splits"]) == ["train"]
     split = found["splits"]["train"]
     assert (split["faces"], split["size"], split["fingerprint"]) == (6, 128, store.fingerprint)
     assert split["recipe"]["detector"] == "center" and split["recipe"]["margin"] == 1.0
     counts = split["counts"]
-    assert {name: counts[name] for name in ("photos", "corrupt", "no face", "too small", "grey", "faces")} == {
-        "photos": 8,
-        "corrupt": 1,
-        "no face": 0,
-        "too small": 1,
-        "grey": 1,
-        "faces": 6,
-    }
-    assert {reason: one["files"] for reason, one in counts["left out"].items()} == {
+    names = ("photos", "corrupt", "no face", "too small", "grey", "faces")
+    assert [counts[name] for name in names] == [8, 1, 0, 1, 1, 6]
+    assert {reason: left["files"] for reason, left in counts["left out"].items()} == {
         "not one of its photos: expected 000001.jpg to 202599.jpg": ["a.tar:me.jpg"],
         "not a picture": ["000007.jpg"],
         "too small: under 64 pixels": ["000006.jpg"],
@@ -104,8 +83,6 @@ def test_counts_sides_and_what_the_card_says(root: Path) -> None:
     assert split["side"] == {"quartiles": [100, 128, 140, 200, 500], "enlarged": 1}
     assert found["sets"] == {"celeba/train": store.fingerprint} and found["leakage"] == []
     assert read_json(paths.prepared() / "celeba" / "audit.json") == found
-    text = (paths.prepared() / "celeba" / "audit.md").read_text(encoding="utf-8")
-    assert text.startswith("# Audit of CelebA\n") and store.fingerprint[:12] in text
 
 
 def luma(face: np.ndarray) -> np.ndarray:
@@ -144,7 +121,7 @@ def test_a_face_that_bicubic_gives_back_whole_is_no_crash(root: Path) -> None:
 
 
 def test_what_is_known_of_the_same_faces_is_kept_and_fresh_is_fresh(root: Path) -> None:
-    files = {"000001.jpg": jpeg(1), "200000.jpg": jpeg(2), "200001.jpg": jpeg(3)}
+    files = {"000001.jpg": photograph(1), "200000.jpg": photograph(2), "200001.jpg": photograph(3)}
     made("celeba", root / "a.tar", files)
     true = audit("celeba", fresh=True)
     wrong = {("splits", "test", "bicubic", "psnr"): 99.0, ("leakage", "0", "exact"): 77}
@@ -158,7 +135,7 @@ def test_what_is_known_of_the_same_faces_is_kept_and_fresh_is_fresh(root: Path) 
     assert audit("celeba")["splits"]["test"]["faces"] == 2
     # Other test faces: their row and the leaks are made anew, that of the training faces is kept.
     plant("celeba", {("splits", "train", "bicubic", "psnr"): 98.0})
-    made("celeba", root / "a.tar", {**files, "200001.jpg": jpeg(4)})
+    made("celeba", root / "a.tar", {**files, "200001.jpg": photograph(4)})
     changed = audit("celeba")
     test = open_split("celeba", "test")
     assert changed["splits"]["test"]["bicubic"] == bicubic_row(test)
@@ -168,7 +145,7 @@ def test_what_is_known_of_the_same_faces_is_kept_and_fresh_is_fresh(root: Path) 
 
 
 def test_identities_that_are_told_later_are_compared(root: Path) -> None:
-    files = {"000001.jpg": jpeg(1), "200000.jpg": jpeg(2)}
+    files = {"000001.jpg": photograph(1), "200000.jpg": photograph(2)}
     before = made("celeba", root / "a.tar", files)
     (pair,) = audit("celeba")["leakage"]
     assert (pair["identities"], pair["identity_check"]) == (None, "not known")
@@ -182,8 +159,8 @@ def test_identities_that_are_told_later_are_compared(root: Path) -> None:
 
 def test_planted_leaks_across_sets_and_splits(root: Path) -> None:
     (root / "identity.txt").write_text("000001.jpg 7\n000002.jpg 8\n200000.jpg 8\n200001.jpg 9\n")
-    training = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 7)}
-    tests = {"200000.jpg": jpeg(20), "200001.jpg": training["000005.jpg"]}
+    training = {f"{number:06d}.jpg": photograph(number) for number in range(1, 7)}
+    tests = {"200000.jpg": photograph(20), "200001.jpg": training["000005.jpg"]}
     made("celeba", root / "a.tar", {**training, **tests}, identities=root / "identity.txt")
     found = audit("celeba")
     assert set(found["sets"]) == {"celeba/train", "celeba/test"}
@@ -193,9 +170,9 @@ def test_planted_leaks_across_sets_and_splits(root: Path) -> None:
 
     photos = {
         "lfw/A_B/A_B_0001.jpg": training["000001.jpg"],
-        "lfw/C_D/C_D_0001.jpg": jpeg(2, quality=15),
-        "lfw/E_F/E_F_0001.jpg": jpeg(3, mirrored=True),
-        "lfw/G_H/G_H_0001.jpg": jpeg(30),
+        "lfw/C_D/C_D_0001.jpg": photograph(2, quality=15),
+        "lfw/E_F/E_F_0001.jpg": photograph(3, mirrored=True),
+        "lfw/G_H/G_H_0001.jpg": photograph(30),
     }
     made("lfw", root / "lfw.tar", photos)
     again = audit("celeba")
@@ -225,9 +202,9 @@ def test_planted_leaks_across_sets_and_splits(root: Path) -> None:
 
 
 def test_a_real_world_set_has_no_bicubic_row_and_no_near_duplicates(root: Path) -> None:
-    training = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 4)}
+    training = {f"{number:06d}.jpg": photograph(number) for number in range(1, 4)}
     made("celeba", root / "a.tar", training)
-    files = {"x.jpg": training["000002.jpg"], "y.jpg": jpeg(3, quality=60)}
+    files = {"x.jpg": training["000002.jpg"], "y.jpg": photograph(3, quality=60)}
     (store,) = made("webface", root / "web.tar", files)
     assert store.size == 16
     found = audit("webface")
@@ -241,24 +218,19 @@ def test_a_real_world_set_has_no_bicubic_row_and_no_near_duplicates(root: Path) 
 
 
 def test_the_card_of_a_set_of_ones_own(root: Path) -> None:
-    (own,) = made("folder", root / "a.tar", {"a.jpg": jpeg(1)}, name="mine")
-    (named,) = made("celeba", root / "b.tar", {"000001.jpg": jpeg(1)}, name="mine2")
-    bare = write_store(paths.prepared() / "bare" / "test", [FaceRow("a")], enumerate(smooth_faces(1, 0)), {})
-    assert [card_of(store).title for store in (own, named, bare)] == [
-        "A folder of photos",
-        "CelebA",
-        "A folder of photos",
-    ]
-    assert audit("mine2")["paper"] and audit("mine2")["dataset"] == "mine2"
+    (own,) = made("folder", root / "a.tar", {"a.jpg": photograph(1)}, name="mine")
+    (named,) = made("celeba", root / "b.tar", {"000001.jpg": photograph(1)}, name="mine2")
+    assert [card_of(store).title for store in (own, named)] == ["A folder of photos", "CelebA"]
+    assert audit("mine2")["paper"] and not audit("mine")["paper"]
 
 
 def test_the_audit_is_plain_and_the_same_elsewhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    files = {f"{number:06d}.jpg": jpeg(number) for number in (1, 2, 200000, 200001)} | {"me.jpg": jpeg(9)}
+    files = {f"{number:06d}.jpg": photograph(number) for number in (1, 2, 200000, 200001)} | {"me.jpg": photograph(9)}
     texts = []
     for place in ("here", "there"):
         monkeypatch.setenv("FSR_ROOT", str(root / place))
         (root / place).mkdir()
-        made("lfw", root / place / "lfw.tar", {"A_B_0001.jpg": jpeg(1)})
+        made("lfw", root / place / "lfw.tar", {"A_B_0001.jpg": photograph(1)})
         made("celeba", root / place / "a.tar", files)
         found = audit("celeba")
         texts.append(json.dumps(found, allow_nan=False))
@@ -269,7 +241,7 @@ def test_the_audit_is_plain_and_the_same_elsewhere(root: Path, monkeypatch: pyte
 
 
 def test_generated_faces_are_compared_with_nothing(root: Path) -> None:
-    made("celeba", root / "a.tar", {"000001.jpg": jpeg(1)})
+    made("celeba", root / "a.tar", {"000001.jpg": photograph(1)})
     for split in ("train", "test"):
         rows = [FaceRow(f"seed-{split}")]
         write_store(paths.prepared() / "synthfaces" / split, rows, enumerate(smooth_faces(1, 0)), {})
@@ -281,9 +253,9 @@ def test_generated_faces_are_compared_with_nothing(root: Path) -> None:
 
 
 def test_leaked_names_say_what_they_are_the_same_as(root: Path) -> None:
-    training = {f"{number:06d}.jpg": jpeg(number) for number in range(1, 4)}
+    training = {f"{number:06d}.jpg": photograph(number) for number in range(1, 4)}
     made("celeba", root / "a.tar", {**training, "200000.jpg": training["000001.jpg"]})
-    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": jpeg(2, quality=60)})
+    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": photograph(2, quality=60)})
     train, test = open_splits("celeba")
     assert leaked_names(train) == {"000001": "celeba/test/200000 (exact)", "000002": "lfw/test/A_B_0001 (near)"}
     assert leaked_names(test) == {}
@@ -291,7 +263,7 @@ def test_leaked_names_say_what_they_are_the_same_as(root: Path) -> None:
 
 
 def test_the_views_that_are_hashed_are_the_detectors_boxes(root: Path) -> None:
-    pixels = np.asarray(image(1, (200, 200)))
+    pixels = np.asarray(textured(1, (200, 200)))
     rows = [
         FaceRow("box", sha256="1", box="80.0 60.0 180.0 160.0", square="30 10 200"),
         FaceRow("at the edge", sha256="2", box="-40.0 0.0 60.0 80.0", square="0 0 200"),
@@ -316,14 +288,11 @@ def test_the_papers_row_of_each_card_is_what_it_prints() -> None:
 @pytest.mark.parametrize("name", sorted({*card_names(), "folder"} - {"synthfaces"}))
 def test_every_card_of_photos_can_be_used(name: str) -> None:
     card = read_card(name)
-    assert card.kind == ("real-world" if name in ("widerface", "webface") else "reference")
     recipe = _recipe(card, PhotoOptions([]))
     assert {key: getattr(recipe, key) for key in card.recipe} == dict(card.recipe)
     assert recipe.size == (16 if card.kind == "real-world" else 128)
-    assert recipe.margin == card.recipe["margin"]
     for detector, margin in card.margins.items():
         assert _recipe(card, PhotoOptions([], detector=detector)).margin == margin
-    assert card.title and card.people and card.licence and card.get
 
 
 def test_the_manifests_beside_the_cards_are_their_recipes() -> None:
