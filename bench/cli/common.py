@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -10,8 +11,11 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bench.cli import complete
+from bench.core import paths
+from bench.core.errors import UserError, suggest
 
 _NAMED = 8  # files
+Complete = Callable[[], list[str]] | None
 
 
 def _add_plugins(context: typer.Context, plugins: list[Path]) -> list[Path]:
@@ -22,34 +26,53 @@ def _add_plugins(context: typer.Context, plugins: list[Path]) -> list[Path]:
     return plugins
 
 
-def several(metavar: str, about: str, *names: str, **more: Any) -> Any:
+def option(metavar: str | None, about: str, *names: str, complete: Complete = None, **more: Any) -> Any:
+    """Return an option of one value, with the names that a shell completes it by."""
+    return typer.Option(*names, metavar=metavar, help=about, autocompletion=complete, **more)
+
+
+def several(metavar: str, about: str, *names: str, complete: Complete = None, **more: Any) -> Any:
     """Return an option that may be given again; one whose `metavar` ends in "..." takes several values at once too."""
-    return typer.Option(*names, metavar=metavar, help=about, default_factory=list, show_default=False, **more)
+    return option(metavar, about, *names, complete=complete, default_factory=list, show_default=False, **more)
+
+
+def argument(metavar: str, about: str, complete: Complete = None, *, any_number: bool = False) -> Any:
+    """Return an argument of one value, or of as many as are given."""
+    more: dict[str, Any] = {"default_factory": list, "show_default": False} if any_number else {}
+    return typer.Argument(metavar=metavar, help=about, autocompletion=complete, **more)
 
 
 Json = Annotated[bool, typer.Option("--json", help="print one JSON document on standard output")]
 Plugins = Annotated[
     list[Path], several("FILE.py", "take methods from this file too", "--plugin", callback=_add_plugins, is_eager=True)
 ]
-Device = Annotated[str, typer.Option(metavar="NAME", help="auto (CUDA where there is one), cpu, cuda or cuda:N")]
+Device = Annotated[str, option("NAME", "auto (CUDA where there is one), cpu, cuda or cuda:N")]
 Split = Literal["train", "val", "test"]
-Jobs = Annotated[int, typer.Option(metavar="N", help="runs side by side (0: one a core, on a GPU one)")]
+Jobs = Annotated[int, option("N", "runs side by side (0: one a core, on a GPU one)")]
 Executor = Literal["serial", "ray"]
-Address = Annotated[
-    str, typer.Option(metavar="HOST:PORT", help="of a Ray cluster, or auto (default: none)", show_default=False)
-]
-Profile = Annotated[
-    str, typer.Option(metavar="NAME", help="quick, full, paper or a TOML file", autocompletion=complete.profiles)
-]
+Address = Annotated[str, option("HOST:PORT", "of a Ray cluster, or auto (default: none)", show_default=False)]
+Profile = Annotated[str, option("NAME", "quick, full, paper or a TOML file", complete=complete.profiles)]
 Data = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME", help="a prepared data set (default: generated faces)", autocompletion=complete.data_sets
-    ),
+    str | None, option("NAME", "a prepared data set (default: generated faces)", complete=complete.data_sets)
 ]
 Settings = Annotated[
     list[str], several("KEY=VALUE", "change the profile, e.g. training.iterations=50 (again for more)", "--set")
 ]
+Margin = Annotated[float | None, option("X", "side of the crop over the longer side of the box (default: the card's)")]
+
+
+def shares(options: Callable[..., None]) -> Callable[[Callable[..., int]], Callable[..., int]]:
+    """Put the parameters of `options` before those of a command, which gets their values as `**given`."""
+
+    def decorate(command: Callable[..., int]) -> Callable[..., int]:
+        shared, own = (
+            inspect.signature(function, eval_str=True).parameters.values() for function in (options, command)
+        )
+        named = [parameter for parameter in own if parameter.kind is not parameter.VAR_KEYWORD]
+        vars(command)["__signature__"] = inspect.Signature([*shared, *named])
+        return command
+
+    return decorate
 
 
 def show(as_json: bool, value: Any, text: Callable[[], str]) -> None:
@@ -63,3 +86,11 @@ def written(files: Sequence[Path]) -> str:
         return "written: " + ", ".join(map(str, files))
     first = next((file for file in files if file.name == "index.md"), files[0])
     return f"written: {first} and {len(files) - 1} more files beside it"
+
+
+def results_folder(name: str) -> Path:
+    """Return the folder under results/ of an experiment; raise UserError with the nearest name where there is none."""
+    known = complete.results()
+    if name not in known:
+        raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
+    return paths.results() / name

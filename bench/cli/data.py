@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Device, Json, Plugins, Split, several, show, written
+from bench.cli.common import Device, Json, Margin, Plugins, Split, argument, option, several, show, written
 
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
@@ -17,26 +17,16 @@ if TYPE_CHECKING:
 
 def prepare(
     dataset: Annotated[
-        str,
-        typer.Argument(
-            metavar="DATASET",
-            help="what has a card in datasets/, or folder for photos of one's own",
-            autocompletion=complete.cards,
-        ),
+        str, argument("DATASET", "what has a card in datasets/, or folder for photos of one's own", complete.cards)
     ],
     *,
     source: Annotated[list[Path], several("TAR|DIR...", "archives or folders of photos")],
-    name: Annotated[
-        str, typer.Option(metavar="NAME", help="what to call the prepared set (default: the data set's name)")
-    ] = "",
+    name: Annotated[str, option("NAME", "what to call the prepared set (default: the data set's name)")] = "",
     split: Annotated[Split, typer.Option(help="of photos that do not tell it")] = "test",
     detector: Annotated[
         Literal["mtcnn", "center", "landmarks"] | None, typer.Option(help="default: that of the data card")
     ] = None,
-    margin: Annotated[
-        float | None,
-        typer.Option(metavar="X", help="side of the crop over the longer side of the box (default: the card's)"),
-    ] = None,
+    margin: Margin = None,
     border: Annotated[
         Literal["shift", "reflect", "skip"] | None, typer.Option(help="where a crop leaves the photo")
     ] = None,
@@ -45,15 +35,15 @@ def prepare(
         bool, typer.Option("--redetect", help="do not use the manifests that come with the data card")
     ] = False,
     identities: Annotated[
-        Path | None, typer.Option(metavar="FILE", help="who is in which photo: a line a photo, its name and a number")
+        Path | None, option("FILE", "who is in which photo: a line a photo, its name and a number")
     ] = None,
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="leave out faces that training and test sets share")
     ] = False,
-    processes: Annotated[int, typer.Option(metavar="N", help="processes on a CPU (0: one a core)")] = 0,
-    train: Annotated[int | None, typer.Option(metavar="N", help="how many training faces to generate")] = None,
-    val: Annotated[int | None, typer.Option(metavar="N", help="how many validation faces to generate")] = None,
-    test: Annotated[int | None, typer.Option(metavar="N", help="how many test faces to generate")] = None,
+    processes: Annotated[int, option("N", "processes on a CPU (0: one a core)")] = 0,
+    train: Annotated[int | None, option("N", "how many training faces to generate")] = None,
+    val: Annotated[int | None, option("N", "how many validation faces to generate")] = None,
+    test: Annotated[int | None, option("N", "how many test faces to generate")] = None,
     strict: Annotated[bool, typer.Option("--strict", help="fail on the first file that would be left out")] = False,
     device: Device = "auto",
     json: Json = False,
@@ -85,17 +75,11 @@ def prepare(
 def data(
     what: Annotated[
         Literal["list", "show", "verify", "audit"],
-        typer.Argument(
-            metavar="WHAT",
-            help="list; show: write contact sheets; verify: hash the faces again; audit: make audits anew",
-        ),
+        argument("WHAT", "list; show: write contact sheets; verify: hash the faces again; audit: make audits anew"),
     ] = "list",
-    name: Annotated[
-        str | None,
-        typer.Argument(metavar="NAME", help="a data set (default: all)", autocompletion=complete.data_sets),
-    ] = None,
+    name: Annotated[str | None, argument("NAME", "a data set (default: all)", complete.data_sets)] = None,
     *,
-    faces: Annotated[int, typer.Option(metavar="N", help="faces on a contact sheet")] = 6,
+    faces: Annotated[int, option("N", "faces on a contact sheet")] = 6,
     json: Json = False,
     plugin: Plugins,
 ) -> int:

@@ -21,7 +21,10 @@ from bench.cli.common import (
     Plugins,
     Profile,
     Settings,
+    argument,
+    option,
     several,
+    shares,
     show,
 )
 from bench.cli.results import report_text
@@ -31,6 +34,7 @@ from bench.core.errors import UserError, suggest
 if TYPE_CHECKING:
     from bench.runs.experiment import Faces, RowRun
     from bench.runs.job import Job
+    from bench.schedule.executor import ExecutionOptions
 
 log = logging.getLogger("fsr")
 
@@ -47,138 +51,105 @@ def _no_early_stopping(scheduler: str) -> str:
     return scheduler
 
 
-Experiment = Annotated[
-    str,
-    typer.Argument(
-        metavar="EXPERIMENT",
-        help="an experiment's name, e.g. ablation, or a TOML file",
-        autocompletion=complete.experiments,
-    ),
-]
-Tests = Annotated[
-    list[str],
-    several("NAME", "test on this prepared data set too (again for more)", autocompletion=complete.data_sets),
-]
-Sources = Annotated[list[Path], several("TAR|DIR...", "prepare --data from these photos first")]
-Additions = Annotated[list[str], several("METHOD", "one more row (again for more)", autocompletion=complete.methods)]
-Metrics = Annotated[
-    list[str],
-    several("NAME", "one more metric, see `fsr metrics` (again for more), or all", autocompletion=complete.metrics),
-]
-Only = Annotated[
-    list[str],
-    several("ROW", "work on this row alone, a method or a label (again for more)", autocompletion=complete.methods),
-]
-ExecutorOption = Annotated[
-    Executor, typer.Option(help="serial: this machine alone; ray: Ray Tune, over GPUs and machines")
-]
-Storage = Annotated[
-    str,
-    typer.Option(
-        metavar="URL",
-        help="with Ray: keep the runs in this object storage, e.g. s3://bucket/fsr, where nodes share no folder",
-        show_default=False,
-    ),
-]
-Share = Annotated[
-    Any,
-    typer.Option(
-        metavar="N|auto",
-        parser=_share,
-        help="with Ray: a run's share of a GPU, e.g. 0.25, or auto, which measures it (default: 1)",
-    ),
-]
-Retry = Annotated[bool, typer.Option("--retry-failed", help="try runs again that failed before")]
-Scheduler = Annotated[
-    str,
-    typer.Option(
-        metavar="none", callback=_no_early_stopping, help="none alone: nothing stops early (`fsr search` can)"
-    ),
-]
-
-
-def plan(
-    context: typer.Context,
-    experiment: Experiment,
+def _options(
     *,
+    experiment: Annotated[
+        str, argument("EXPERIMENT", "an experiment's name, e.g. ablation, or a TOML file", complete.experiments)
+    ],
     profile: Profile = "quick",
     data: Data = None,
-    test: Tests,
-    source: Sources,
-    add: Additions,
-    only: Only,
+    test: Annotated[
+        list[str], several("NAME", "test on this prepared data set too (again for more)", complete=complete.data_sets)
+    ],
+    source: Annotated[list[Path], several("TAR|DIR...", "prepare --data from these photos first")],
+    add: Annotated[list[str], several("METHOD", "one more row (again for more)", complete=complete.methods)],
+    only: Annotated[
+        list[str],
+        several("ROW", "work on this row alone, a method or a label (again for more)", complete=complete.methods),
+    ],
     set: Settings,
-    metric: Metrics,
+    metric: Annotated[
+        list[str],
+        several("NAME", "one more metric, see `fsr metrics` (again for more), or all", complete=complete.metrics),
+    ],
     jobs: Jobs = 0,
-    executor: ExecutorOption = "serial",
+    executor: Annotated[
+        Executor, typer.Option(help="serial: this machine alone; ray: Ray Tune, over GPUs and machines")
+    ] = "serial",
     address: Address = "",
-    storage: Storage = "",
-    gpus_per_run: Share = None,
-    retry_failed: Retry = False,
-    scheduler: Scheduler = "none",
-    gpus: Annotated[int, typer.Option(metavar="N", help="tell the time on N devices like this, too")] = 1,
+    storage: Annotated[
+        str,
+        option(
+            "URL",
+            "with Ray: keep the runs in this object storage, e.g. s3://bucket/fsr, where nodes share no folder",
+            show_default=False,
+        ),
+    ] = "",
+    gpus_per_run: Annotated[
+        Any,
+        option(
+            "N|auto",
+            "with Ray: a run's share of a GPU, e.g. 0.25, or auto, which measures it (default: 1)",
+            parser=_share,
+        ),
+    ] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try runs again that failed before")] = False,
+    scheduler: Annotated[
+        str, option("none", "none alone: nothing stops early (`fsr search` can)", callback=_no_early_stopping)
+    ] = "none",
+) -> None:
+    """Take the options of both commands."""
+
+
+@shares(_options)
+def plan(
+    *,
+    gpus: Annotated[int, option("N", "tell the time on N devices like this, too")] = 1,
     device: Device = "auto",
     json: Json = False,
     plugin: Plugins,
+    **given: Any,
 ) -> int:
     from bench.core.provenance import choose_device
     from bench.runs.job import row_runs
-    from bench.schedule.executor import ExecutionOptions
     from bench.schedule.plan import make_plan
 
-    how = ExecutionOptions(executor, jobs, gpus_per_run, address, storage, retry_failed)
-    chosen_device = choose_device(device)
-    job, faces = _open_job(context.params)
-    planned = _chosen(row_runs(job, faces), only)
-    made = make_plan(job, planned, faces, chosen_device, how, most=5.0, gpus=gpus)
+    options, chosen_device = _execution(given), choose_device(device)
+    job, faces = _open_job(given, device, quiet=json)
+    planned = _chosen(row_runs(job, faces), given["only"])
+    made = make_plan(job, planned, faces, chosen_device, options, most=5.0, gpus=gpus)
     show(json, made.to_json(), made.to_text)
     return 0
 
 
+@shares(_options)
 def run(
-    context: typer.Context,
-    experiment: Experiment,
     *,
-    profile: Profile = "quick",
-    data: Data = None,
-    test: Tests,
-    source: Sources,
-    add: Additions,
-    only: Only,
-    set: Settings,
-    metric: Metrics,
-    jobs: Jobs = 0,
-    executor: ExecutorOption = "serial",
-    address: Address = "",
-    storage: Storage = "",
-    gpus_per_run: Share = None,
-    retry_failed: Retry = False,
-    scheduler: Scheduler = "none",
     plan: Annotated[
         bool, typer.Option("--plan", help="show first what `fsr plan` shows, for which networks are timed")
     ] = False,
     device: Device = "auto",
     json: Json = False,
     plugin: Plugins,
+    **given: Any,
 ) -> int:
     from bench.core.provenance import choose_device
     from bench.report.build import build_report
     from bench.runs.description import write_experiment
     from bench.runs.experiment import SAMPLES
     from bench.runs.job import row_runs
-    from bench.schedule.executor import ExecutionOptions, execute
+    from bench.schedule.executor import execute
     from bench.schedule.plan import make_plan
 
-    how = ExecutionOptions(executor, jobs, gpus_per_run, address, storage, retry_failed)
-    chosen_device = choose_device(device)
-    job, faces = _open_job(context.params)
+    options, chosen_device = _execution(given), choose_device(device)
+    job, faces = _open_job(given, device, quiet=json)
     planned = row_runs(job, faces)
-    chosen = _chosen(planned, only)
-    made = make_plan(job, chosen, faces, chosen_device, how) if plan else None
+    chosen = _chosen(planned, given["only"])
+    made = make_plan(job, chosen, faces, chosen_device, options) if plan else None
     if made is not None:
         log.info("%s\n", made.to_text())
     write_experiment(job, faces, planned)
-    outcomes = execute(chosen, faces, chosen_device, how, samples=SAMPLES, quiet=json)
+    outcomes = execute(chosen, faces, chosen_device, options, samples=SAMPLES, quiet=json)
     files = build_report(job.folder, paths.reports() / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     result = {
@@ -193,7 +164,14 @@ def run(
     return 2 if any(outcome.bad_input for outcome in failed) else min(len(failed), 1)
 
 
-def _open_job(given: dict[str, Any]) -> tuple[Job, Faces]:
+def _execution(given: dict[str, Any]) -> ExecutionOptions:
+    from bench.schedule.executor import ExecutionOptions
+
+    names = ("executor", "jobs", "gpus_per_run", "address", "storage", "retry_failed")
+    return ExecutionOptions(*(given[name] for name in names))
+
+
+def _open_job(given: dict[str, Any], device: str, *, quiet: bool) -> tuple[Job, Faces]:
     """Read the job that the options ask for and open its faces, preparing them first where photos are given."""
     from bench.cli.faces import prepare
     from bench.core.machine import cores
@@ -205,10 +183,10 @@ def _open_job(given: dict[str, Any]) -> tuple[Job, Faces]:
     rows_and_scores = (given["add"], given["set"], given["metric"], given["test"])
     job = load_job(given["experiment"], given["profile"], given["data"] or default_dataset(), *rows_and_scores)
     if given["source"]:
-        scan = ScanOptions(cores(), given["device"], given["json"])
-        prepare(job.data, PhotoOptions(given["source"], how=scan), quiet=given["json"])
+        scan = ScanOptions(cores(), device, quiet)
+        prepare(job.data, PhotoOptions(given["source"], how=scan), quiet=quiet)
     elif job.data == default_dataset():
-        prepare(job.data, sizes=dataclasses.asdict(job.profile.generate), quiet=given["json"])
+        prepare(job.data, sizes=dataclasses.asdict(job.profile.generate), quiet=quiet)
     return job, open_faces(job)
 
 

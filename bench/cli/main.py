@@ -41,13 +41,13 @@ COMMANDS = {  # name -> where its function is, what it does
     "migrate": ("results:migrate", "bring an older version's results to the present layout"),
     "report": ("results:report", "redraw tables and figures from results alone"),
     "search": ("search:search", "search a method's hyper-parameters on validation faces (no ablation)"),
-    "metrics": ("score:metrics", "list the metrics"),
+    "metrics": ("metrics:metrics", "list the metrics"),
     "score": ("score:score", "score a method on a data set, or anybody's pictures, with intervals"),
     "upscale": ("upscale:upscale", "super-resolve the faces of photos by a trained network"),
-    "fit-niqe": ("niqe:fit_niqe", "fit NIQE's pristine Gaussian to pictures of one's own"),
+    "fit-niqe": ("metrics:fit_niqe", "fit NIQE's pristine Gaussian to pictures of one's own"),
     "power": ("statistics:power", "tell how many images and seeds a gain takes, from measured variances"),
     "rank": ("statistics:rank", "rank rows over data sets, with Friedman's test and critical difference"),
-    "fetch": ("fetch:fetch", "get the weights of learned metrics, once"),
+    "fetch": ("metrics:fetch", "get the weights of learned metrics, once"),
     "bench": ("speed:app", "measure the speed of training, data, attention and metrics, or what methods cost"),
 }
 

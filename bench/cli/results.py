@@ -10,53 +10,42 @@ from typing import Annotated
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Json, Plugins, several, show, written
+from bench.cli.common import Json, Plugins, argument, option, results_folder, several, show, written
 from bench.core import paths
-from bench.core.errors import UserError, suggest
+from bench.core.errors import UserError
 
 log = logging.getLogger("fsr")
 Names = Annotated[
     list[str],
-    typer.Argument(
-        metavar="EXPERIMENT",
-        help="folders under results/ (default: all but reference/)",
-        default_factory=list,
-        show_default=False,
-        autocompletion=complete.results,
-    ),
+    argument("EXPERIMENT", "folders under results/ (default: all but reference/)", complete.results, any_number=True),
 ]
 
 
 def status(
     experiment: Names,
     *,
-    tensorboard: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="write the curves as TensorBoard logs, too")
-    ] = None,
+    tensorboard: Annotated[Path | None, option("DIR", "write the curves as TensorBoard logs, too")] = None,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
     from bench.runs.status import status_json, status_of, status_text
 
-    names = _names(experiment)
-    found = {name: status_of(paths.results() / name) for name in names}
+    folders = _folders(experiment)
+    states = {name: status_of(folder) for name, folder in folders.items()}
     if tensorboard:
         from bench.runs.tensorboard import write_logs
 
-        logs = [path for name in names for path in write_logs(paths.results() / name, tensorboard / name)]
+        logs = [path for name, folder in folders.items() for path in write_logs(folder, tensorboard / name)]
         log.info("%d runs as TensorBoard logs in %s", len(logs), tensorboard)
-    show(json, status_json(found), lambda: status_text(found))
+    show(json, status_json(states), lambda: status_text(states))
     return 0
 
 
 def archive(
-    experiment: Annotated[
-        str, typer.Argument(metavar="EXPERIMENT", help="a folder under results/", autocompletion=complete.results)
-    ],
+    experiment: Annotated[str, argument("EXPERIMENT", "a folder under results/", complete.results)],
     *,
     weights: Annotated[
-        list[str],
-        several("METHOD", "keep this method's weights too (its first seed)", autocompletion=complete.methods),
+        list[str], several("METHOD", "keep this method's weights too (its first seed)", complete=complete.methods)
     ],
     json: Json = False,
     plugin: Plugins,
@@ -71,9 +60,7 @@ def archive(
 
 
 def migrate(
-    folder: Annotated[
-        Path, typer.Argument(metavar="FOLDER", help="results to migrate: a run, an experiment, or all of results/")
-    ],
+    folder: Annotated[Path, argument("FOLDER", "results to migrate: a run, an experiment, or all of results/")],
     *,
     json: Json = False,
     plugin: Plugins,
@@ -104,8 +91,8 @@ def report(
         files = report_reference()
         text = f"written: {files[0]} and what it leads to"
     else:
-        names = _names(experiment)
-        files = [file for name in names for file in build_report(paths.results() / name, paths.reports() / name)]
+        folders = _folders(experiment).items()
+        files = [file for name, folder in folders for file in build_report(folder, paths.reports() / name)]
         text = report_text(files)
     show(json, {"report": [str(file) for file in files]}, lambda: text)
     return 0
@@ -117,13 +104,9 @@ def report_text(files: Sequence[Path]) -> str:
     return table + "\n" + written(files)
 
 
-def _names(wanted: Sequence[str]) -> list[str]:
-    """Return the experiments whose results are meant: those `wanted`, or all but the reference ones."""
-    known = complete.results()
-    own = [name for name in known if not name.startswith("reference/")]
-    if not (wanted or own):
+def _folders(experiments: Sequence[str]) -> dict[str, Path]:
+    """Return the results that are meant, by name: those that are named, or all but the reference ones."""
+    own = [name for name in complete.results() if not name.startswith("reference/")]
+    if not (experiments or own):
         raise UserError(f"{paths.results()}: no results yet; run `make ablation` or `fsr run ablation` first")
-    for name in wanted:
-        if name not in known:
-            raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
-    return list(wanted) or own
+    return {name: results_folder(name) for name in experiments or own}

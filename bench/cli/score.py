@@ -1,69 +1,48 @@
-"""`fsr score` and `fsr metrics`."""
+"""`fsr score`."""
 
 from __future__ import annotations
 
 from pathlib import Path
 from typing import Annotated, Any
 
-import typer
-
 from bench.cli import complete
-from bench.cli.common import Data, Device, Json, Plugins, several, show
+from bench.cli.common import Data, Device, Json, Plugins, argument, option, several, show
 from bench.core.errors import UserError
 
 
-def metrics(*, json: Json = False, plugin: Plugins) -> int:
-    from bench.metrics.catalogue import describe_metrics, metrics_text
-
-    found = describe_metrics()
-    show(json, found, lambda: metrics_text(found))
-    return 0
-
-
 def score(
-    method: Annotated[
-        str | None,
-        typer.Argument(metavar="METHOD", help="its id, see `fsr methods`", autocompletion=complete.methods),
-    ] = None,
+    method: Annotated[str | None, argument("METHOD", "its id, see `fsr methods`", complete.methods)] = None,
     *,
     weights: Annotated[
-        Path | None,
-        typer.Option(metavar="FILE", help="weights.safetensors of a run (its options are read beside it)"),
+        Path | None, option("FILE", "weights.safetensors of a run (its options are read beside it)")
     ] = None,
     data: Data = None,
-    split: Annotated[str | None, typer.Option(metavar="NAME", help="train, val or test (default)")] = None,
-    faces: Annotated[int | None, typer.Option(metavar="N", help="at most so many faces")] = None,
+    split: Annotated[str | None, option("NAME", "train, val or test (default)")] = None,
+    faces: Annotated[int | None, option("N", "at most so many faces")] = None,
     degradation: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="how LR is made: pil-bicubic (default), matlab-bicubic, torch-antialias, area, no-antialias, "
-            "real-world",
-            autocompletion=complete.degradations,
+        option(
+            "NAME",
+            "how LR is made: pil-bicubic (default), matlab-bicubic, torch-antialias, area, no-antialias, real-world",
+            complete=complete.degradations,
         ),
     ] = None,
-    scale: Annotated[
-        int | None, typer.Option(metavar="N", help="of a method that is not trained: 2, 4, 8 (default) or 16")
-    ] = None,
-    sr: Annotated[
-        Path | None, typer.Option(metavar="DIR", help="score these pictures (a folder or archive) instead")
-    ] = None,
-    hr: Annotated[Path | None, typer.Option(metavar="DIR", help="their originals, of the same names")] = None,
-    lr: Annotated[Path | None, typer.Option(metavar="DIR", help="what they were made from, of the same names")] = None,
+    scale: Annotated[int | None, option("N", "of a method that is not trained: 2, 4, 8 (default) or 16")] = None,
+    sr: Annotated[Path | None, option("DIR", "score these pictures (a folder or archive) instead")] = None,
+    hr: Annotated[Path | None, option("DIR", "their originals, of the same names")] = None,
+    lr: Annotated[Path | None, option("DIR", "what they were made from, of the same names")] = None,
     metric: Annotated[
         list[str],
         several(
             "NAME",
             "a metric (again for more), `all`, or pyiqa:<name> (default: psnr, ssim, niqe-pooled)",
-            autocompletion=complete.metrics,
+            complete=complete.metrics,
         ),
     ],
     protocol: Annotated[
         str | None,
-        typer.Option(
-            metavar="NAME",
-            help="a protocol (default: that of reported tables), a TOML file, or all",
-            autocompletion=complete.protocols,
+        option(
+            "NAME", "a protocol (default: that of reported tables), a TOML file, or all", complete=complete.protocols
         ),
     ] = None,
     device: Device = "auto",

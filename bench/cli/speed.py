@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Device, Json, Plugins, several, show
+from bench.cli.common import Device, Json, Plugins, argument, option, several, show
 from bench.cli.usage import Command, Group
 from bench.core.errors import UserError
 
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
 _SETTINGS = {"max_content_width": 120}
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None, context_settings=_SETTINGS)
-Batch = Annotated[int | None, typer.Option(metavar="N", help="faces of a batch (default: 8 of train, 16 of data)")]
-Seconds = Annotated[float | None, typer.Option(metavar="S", help="how long to measure (about)")]
+Batch = Annotated[int | None, option("N", "faces of a batch (default: 8 of train, 16 of data)")]
+Seconds = Annotated[float | None, option("S", "how long to measure (about)")]
 
 
 @app.callback()
@@ -28,10 +28,8 @@ def _about() -> None:
 @app.command(cls=Command)
 def metrics(
     *,
-    faces: Annotated[int, typer.Option(metavar="N", help="faces that are scored")] = 1000,
-    reference_faces: Annotated[
-        int | None, typer.Option(metavar="N", help="time pyiqa on so many of them (default: all, minutes)")
-    ] = None,
+    faces: Annotated[int, option("N", "faces that are scored")] = 1000,
+    reference_faces: Annotated[int | None, option("N", "time pyiqa on so many of them (default: all, minutes)")] = None,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
@@ -46,20 +44,12 @@ def metrics(
 @app.command(cls=Command)
 def cost(
     method: Annotated[
-        list[str],
-        typer.Argument(
-            metavar="METHOD",
-            help="ids, see `fsr methods` (default: all)",
-            default_factory=list,
-            show_default=False,
-            autocompletion=complete.methods,
-        ),
+        list[str], argument("METHOD", "ids, see `fsr methods` (default: all)", complete.methods, any_number=True)
     ],
     *,
     dtype: Annotated[Literal["float32", "bfloat16"], typer.Option(help="bfloat16: by autocast")] = "float32",
     option: Annotated[
-        list[str],
-        several("NAME=VALUE", "an option of the methods that have it, e.g. width=0.125 (again for more)"),
+        list[str], several("NAME=VALUE", "an option of the methods that have it, e.g. width=0.125 (again for more)")
     ],
     training: Annotated[bool, typer.Option("--training", help="the memory of a training step too")] = False,
     device: Device = "auto",
@@ -79,7 +69,7 @@ def cost(
 def train(
     *,
     batch: Batch = None,
-    width: Annotated[float, typer.Option(metavar="X", help="of the network")] = 1.0,
+    width: Annotated[float, option("X", "of the network")] = 1.0,
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="auto: all that the device has")] = "auto",
     seconds: Seconds = None,
     ladder: Annotated[bool, typer.Option("--ladder", help="time each step from the published way to ours")] = False,

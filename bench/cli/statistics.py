@@ -11,8 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Json, Plugins, several, show, written
-from bench.core import paths
+from bench.cli.common import Json, Plugins, argument, option, results_folder, several, show, written
 from bench.core.errors import UserError, suggest
 
 if TYPE_CHECKING:
@@ -23,46 +22,31 @@ if TYPE_CHECKING:
 log = logging.getLogger("fsr")
 _GAINS = (0.05, 0.1, 0.3)  # dB, for PSNR
 Rows = Annotated[list[str], several("ROW", "only this row, a label or method id (again for more)", "--row")]
-Metric = Annotated[str, typer.Option(metavar="NAME", help="a metric of the scores", autocompletion=complete.metrics)]
+Metric = Annotated[str, option("NAME", "a metric of the scores", complete=complete.metrics)]
 Protocol = Annotated[
-    str | None,
-    typer.Option(
-        metavar="NAME",
-        help="a protocol of the scores (default: the experiment's)",
-        autocompletion=complete.protocols,
-    ),
+    str | None, option("NAME", "a protocol of the scores (default: the experiment's)", complete=complete.protocols)
 ]
 
 
 def power(
     experiment: Annotated[
-        str,
-        typer.Argument(
-            metavar="EXPERIMENT",
-            help="a folder under results/, e.g. ablation or reference/quick",
-            autocompletion=complete.results,
-        ),
+        str, argument("EXPERIMENT", "a folder under results/, e.g. ablation or reference/quick", complete.results)
     ],
     *,
-    baseline: Annotated[
-        str | None, typer.Option(metavar="ROW", help="compare with this row (default: the paper's baseline)")
-    ] = None,
+    baseline: Annotated[str | None, option("ROW", "compare with this row (default: the paper's baseline)")] = None,
     gain: Annotated[
         list[float],
         several("X", "a gain to see, in the metric's unit (again for more; default for PSNR: 0.05, 0.1 and 0.3 dB)"),
     ],
-    power: Annotated[float, typer.Option(metavar="P", help="the chance of seeing it")] = 0.8,
+    power: Annotated[float, option("P", "the chance of seeing it")] = 0.8,
     seed_sd: Annotated[
-        float | None,
-        typer.Option(metavar="SD", help="the deviation over seeds of a method's mean, instead of what is measured"),
+        float | None, option("SD", "the deviation over seeds of a method's mean, instead of what is measured")
     ] = None,
     row: Rows,
     metric: Metric = "psnr",
     protocol: Protocol = None,
-    data: Annotated[
-        str | None, typer.Option(metavar="NAME", help="a data set that was tested on (default: the first)")
-    ] = None,
-    level: Annotated[float, typer.Option(metavar="P", help="of the interval")] = 0.95,
+    data: Annotated[str | None, option("NAME", "a data set that was tested on (default: the first)")] = None,
+    level: Annotated[float, option("P", "of the interval")] = 0.95,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
@@ -84,26 +68,20 @@ def power(
 
 
 def rank(
-    experiment: Annotated[
-        list[str],
-        typer.Argument(metavar="EXPERIMENT", help="folders under results/", autocompletion=complete.results),
-    ],
+    experiment: Annotated[list[str], argument("EXPERIMENT", "folders under results/", complete.results)],
     *,
     over: Annotated[
         Literal["data", "images"],
         typer.Option(help="rank within data sets, or within the images of one test set, which tells about it alone"),
     ] = "data",
-    out: Annotated[
-        Path | None, typer.Option(metavar="CD.png", help="draw the critical-difference diagram, PNG and PDF")
-    ] = None,
+    out: Annotated[Path | None, option("CD.png", "draw the critical-difference diagram, PNG and PDF")] = None,
     row: Rows,
     metric: Metric = "psnr",
     protocol: Protocol = None,
     data: Annotated[
-        str | None,
-        typer.Option(metavar="NAME", help="with --over images: a data set that was tested on (default: the first)"),
+        str | None, option("NAME", "with --over images: a data set that was tested on (default: the first)")
     ] = None,
-    level: Annotated[float, typer.Option(metavar="P", help="1 less the p that is small enough")] = 0.95,
+    level: Annotated[float, option("P", "1 less the p that is small enough")] = 0.95,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
@@ -180,14 +158,10 @@ def _draw(ranking: Ranking, out: Path) -> list[Path]:
     return files
 
 
-def _open(name: str) -> Results:
-    """Read the results of an experiment by its folder's name under results/."""
+def _open(experiment: str) -> Results:
     from bench.analysis.results import read_results
 
-    known = complete.results()
-    if name not in known:
-        raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
-    return read_results(paths.results() / name)
+    return read_results(results_folder(experiment))
 
 
 def _test_set(results: Results, name: str | None) -> FaceSet:

@@ -8,31 +8,21 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import Device, Json, Plugins, show, written
+from bench.cli.common import Device, Json, Margin, Plugins, argument, option, show, written
 from bench.core.errors import UserError
 
 log = logging.getLogger("fsr")
 
 
 def upscale(
-    photo: Annotated[list[Path], typer.Argument(metavar="PHOTO", help="photos, or folders of photos")],
+    photo: Annotated[list[Path], argument("PHOTO", "photos, or folders of photos")],
     *,
-    out: Annotated[Path, typer.Option(metavar="DIR", help="where the faces are written")] = Path("upscaled"),
-    run: Annotated[
-        Path | None, typer.Option(metavar="FOLDER", help="a finished run (default: the best committed one)")
-    ] = None,
-    size: Annotated[
-        int,
-        typer.Option(metavar="N", help="side of the network's input in pixels; networks were trained for 16"),
-    ] = 16,
+    out: Annotated[Path, option("DIR", "where the faces are written")] = Path("upscaled"),
+    run: Annotated[Path | None, option("FOLDER", "a finished run (default: the best committed one)")] = None,
+    size: Annotated[int, option("N", "side of the network's input in pixels; networks were trained for 16")] = 16,
     everything: Annotated[bool, typer.Option("--all", help="write the network's input and the crop as well")] = False,
-    margin: Annotated[
-        float | None,
-        typer.Option(metavar="X", help="side of the crop over the longer side of the box (default: the card's)"),
-    ] = None,
-    min_face: Annotated[
-        int | None, typer.Option(metavar="N", help="side of the smallest face in pixels (default: the card's)")
-    ] = None,
+    margin: Margin = None,
+    min_face: Annotated[int | None, option("N", "side of the smallest face in pixels (default: the card's)")] = None,
     no_detect: Annotated[
         bool,
         typer.Option("--no-detect", help="a photo is one face: take its middle square, one of NxN pixels as it is"),
