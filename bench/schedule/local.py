@@ -12,7 +12,6 @@ import functools
 import logging
 import multiprocessing
 import signal
-import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -25,6 +24,7 @@ from bench.core.progress import Bar
 from bench.core.stop import Interrupted, Stop
 from bench.runs.complete import MakeBar, Outcome, complete
 from bench.runs.records import RunState
+from bench.schedule.bars import Bars, FarBar
 from bench.schedule.plugins import Plugin, named_plugins
 
 if TYPE_CHECKING:
@@ -96,6 +96,10 @@ class _Work:
 
         return self.complete(self.row_runs[index], self.faces, torch.device(self.device), self.samples, make_bar, wait)
 
+    def name(self, index: int) -> str:
+        """Return a run's name."""
+        return self.row_runs[index].run.config.name
+
 
 class _Alone:
     """Run after run in this process; those that other processes are at work on come last."""
@@ -116,8 +120,7 @@ class _Alone:
         """Return the next run and whether to wait for who is at work on it."""
         index, wait = self.left.popleft()
         if wait:
-            name = self.work.row_runs[index].run.config.name
-            log.info("%s: waiting for the process that is at work on it", name)
+            log.info("%s: waiting for the process that is at work on it", self.work.name(index))
         return index, wait
 
     def note(self, index: int, outcome: Outcome) -> None:
@@ -133,9 +136,8 @@ class _Crew(_Alone):
 
     def __init__(self, work: _Work, jobs: int, quiet: bool) -> None:
         super().__init__(work, quiet)
-        self.jobs = jobs
+        self.jobs, self.bars = jobs, Bars(quiet)
         self.at: dict[Any, int] = {}  # pipe -> run
-        self.bars: dict[Any, Bar] = {}
 
     def execute(self) -> dict[int, Outcome]:
         """Hand out runs until all have ended."""
@@ -177,53 +179,25 @@ class _Crew(_Alone):
     def _lose(self, index: int) -> None:
         """Note a run whose process is gone without a word: killed, most often for its memory."""
         error = "its process was killed; run again to go on from its last state"
-        name = self.work.row_runs[index].run.config.name
-        self.note(index, Outcome(name, RunState.FAILED, error, out_of_memory=True))
+        self.note(index, Outcome(self.work.name(index), RunState.FAILED, error, out_of_memory=True))
 
     def _listen(self, pipe: Any) -> None:
         """Take one message of a worker, or note that it is gone."""
         try:
-            kind, value = pipe.recv()
+            message = pipe.recv()
         except (EOFError, OSError):
+            self.bars.end(pipe)
             self._lose(self.at.pop(pipe))
             return
-        if kind == "open":
-            self.bars[pipe] = Bar(*value, quiet=self.quiet)
-        elif kind == "step":
-            self.bars[pipe].show(**value[1])
-            self.bars[pipe].update(value[0])
-        elif kind == "close":
-            self.bars.pop(pipe).__exit__(None, None, None)
-        elif kind == "outcome":
-            self.note(self.at[pipe], value)
+        if isinstance(message, Exception):
+            raise message
+        if isinstance(message, Outcome):
+            self.bars.end(pipe)
+            self.note(self.at[pipe], message)
             with contextlib.suppress(BrokenPipeError):  # it is gone; the next look tells
                 self._hand_out(pipe)
         else:
-            raise value
-
-
-class _FarBar:
-    """A bar whose picture is in another process."""
-
-    def __init__(self, pipe: Any, title: str, total: int) -> None:
-        self._pipe, self._title, self._total = pipe, title, total
-        self._figures: dict[str, float] = {}
-        self._sent = 0.0
-
-    def update(self, done: int) -> None:
-        if done == self._total or time.monotonic() - self._sent > _BAR_SECONDS:
-            self._sent = time.monotonic()
-            self._pipe.send(("step", (done, self._figures)))
-
-    def show(self, **figures: float) -> None:
-        self._figures |= figures
-
-    def __enter__(self) -> _FarBar:
-        self._pipe.send(("open", (self._title, self._total)))
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._pipe.send(("close", None))
+            self.bars.show(pipe, message)
 
 
 def _serve(work: _Work, pipe: Any, threads: int, plugins: tuple[Plugin, ...]) -> None:
@@ -236,10 +210,10 @@ def _serve(work: _Work, pipe: Any, threads: int, plugins: tuple[Plugin, ...]) ->
     for plugin in plugins:
         plugin.add()
     try:
-        while (taken := pipe.recv()) is not None:
-            index, wait = taken
-            pipe.send(("outcome", work.do(index, wait, functools.partial(_FarBar, pipe))))
+        while (task := pipe.recv()) is not None:
+            index, wait = task
+            pipe.send(work.do(index, wait, functools.partial(FarBar, pipe.send, _BAR_SECONDS)))
     except (Interrupted, EOFError, BrokenPipeError):  # asked to stop, or the command is gone
         return
     except Exception as error:
-        pipe.send(("error", error))
+        pipe.send(error)

@@ -11,19 +11,19 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
 import logging
 import os
 import tempfile
-import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from bench.core.progress import Bar
 from bench.core.stop import Stop
 from bench.runs.complete import Outcome, complete, is_complete
 from bench.runs.records import RunState
+from bench.schedule.bars import Bars, FarBar
 from bench.schedule.cluster import Share, check_share, connected
 from bench.schedule.parcel import Parcel, pack
 from bench.schedule.plugins import Plugin, named_plugins
@@ -164,12 +164,15 @@ def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
         """Shows how far each run is."""
 
         def on_trial_result(self, iteration: int, trials: Any, trial: Any, result: Any, **_: Any) -> None:
-            bars.show(trial.config["index"], result)
+            if "bar" in result:
+                bars.show(trial.config["index"], result["bar"])
+            else:
+                bars.end(trial.config["index"])
 
         def __reduce__(self) -> tuple[Any, ...]:
             return tune.Callback, ()  # and nothing is shown
 
-    bars = _Bars(task.row_runs, quiet)
+    bars = Bars(quiet)
     share = {"cpu": task.share.cpus} | ({"gpu": task.share.gpus} if task.share.gpus else {})
     with tempfile.TemporaryDirectory(prefix="fsr-tune-") as notes:  # Tune's own: nothing of ours is in them
         tuner = tune.Tuner(
@@ -185,7 +188,7 @@ def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
             ),
         )
         grid = tuner.fit()
-    bars.close()
+    bars.end_all()
     results = [grid[place] for place in range(len(grid))]
     return {result.config["index"]: result.metrics or {} for result in results if result.config}
 
@@ -200,7 +203,8 @@ def _trial(config: dict[str, Any], task: Task) -> None:
         plugin.add()
     with _housed(task.row_runs[config["index"]], task) as row_run:
         device = torch.device(task.share.device)
-        outcome = task.complete(row_run, task.faces.open(), device, task.samples, _Reporter, wait=True)
+        bar = functools.partial(FarBar, lambda step: tune.report({"bar": step}), _REPORT_SECONDS)
+        outcome = task.complete(row_run, task.faces.open(), device, task.samples, bar, wait=True)
     tune.report({"status": str(outcome.status), "out_of_memory": outcome.out_of_memory})
 
 
@@ -217,53 +221,3 @@ def _housed(row_run: RowRun, task: Task) -> Iterator[RowRun]:
         run = dataclasses.replace(row_run.run, experiment=Path(folder) / row_run.run.experiment.name)
         with task.storage.mirrored(run):
             yield dataclasses.replace(row_run, run=run)
-
-
-class _Reporter:
-    """A progress bar that tells Tune now and then."""
-
-    def __init__(self, title: str, total: int) -> None:
-        self._figures: dict[str, Any] = {"total": total}
-        self._reported = -_REPORT_SECONDS
-
-    def update(self, done: int) -> None:
-        from ray import tune
-
-        if time.monotonic() - self._reported > _REPORT_SECONDS:
-            self._reported = time.monotonic()
-            tune.report({"iteration": done, **self._figures})
-
-    def show(self, **figures: float) -> None:
-        self._figures |= figures
-
-    def __enter__(self) -> _Reporter:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        pass
-
-
-class _Bars:
-    """A bar for each run that has reported."""
-
-    def __init__(self, row_runs: Sequence[RowRun], quiet: bool) -> None:
-        self._row_runs, self._quiet = row_runs, quiet
-        self._bars: dict[int, Bar] = {}
-
-    def show(self, index: int, result: Mapping[str, Any]) -> None:
-        row_run, training = self._row_runs[index], self._row_runs[index].run.config.training
-        if training is None:
-            return
-        if index not in self._bars:
-            seed = row_run.run.config.seed
-            title = f"{row_run.label}, seed {seed}" if seed else row_run.label
-            self._bars[index] = Bar(title, training.iterations, quiet=self._quiet)
-        self._bars[index].show(**{name: result[name] for name in ("loss", "psnr") if name in result})
-        if result.get("status") != RunState.STOPPED:
-            self._bars[index].update(result.get("iteration", training.iterations))
-        if "status" in result:
-            self._bars.pop(index).__exit__(None, None, None)
-
-    def close(self) -> None:
-        for bar in self._bars.values():
-            bar.__exit__(None, None, None)
