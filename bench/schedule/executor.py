@@ -62,9 +62,8 @@ def execute(
     A run that failed before would fail again, for runs repeat to the byte: it is left alone unless `options` say to
     retry. Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
     """
-    outcomes = {index: failed for index, one in enumerate(row_runs) if (failed := failed_before(one, options))}
-    left = [index for index in range(len(row_runs)) if index not in outcomes]
-    chosen = [row_runs[index] for index in left]
+    failed = [failed_before(row_run, options) for row_run in row_runs]
+    chosen = [row_run for row_run, outcome in zip(row_runs, failed, strict=True) if outcome is None]
     jobs = local.choose_jobs(options.jobs, max(1, len(chosen)), device)
     if options.executor == "serial":
         ended = local.execute(chosen, faces, device, samples=samples, jobs=jobs, quiet=quiet, complete=complete)
@@ -84,8 +83,8 @@ def execute(
             quiet=quiet,
             complete=complete,
         )
-    outcomes |= dict(zip(left, ended, strict=True))
-    return [outcomes[index] for index in range(len(row_runs))]
+    rest = iter(ended)
+    return [outcome or next(rest) for outcome in failed]
 
 
 def _gpus_per_run(row_runs: Sequence[RowRun], faces: Faces, device: torch.device, options: ExecutionOptions) -> float:

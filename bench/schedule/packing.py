@@ -10,9 +10,8 @@ from concurrent.futures import ProcessPoolExecutor
 from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
-from tabulate import tabulate
-
 from bench.core.errors import UserError, reason
+from bench.core.text_table import text_table
 from bench.schedule.plugins import Plugin, named_plugins
 
 if TYPE_CHECKING:
@@ -46,7 +45,8 @@ def best_count(measure: Callable[[int], tuple[float, float]], available: float) 
             break
         if rate > _WORTH * best_rate:
             best, best_rate = count, rate
-    log.info("%s\nchosen: %d", tabulate(lines, ["runs side by side", "iterations/s", "MiB together"]), best)
+    table = text_table(["runs side by side", "iterations/s", "MiB together"], lines, align="r")
+    log.info("%s\nchosen: %d", table, best)
     return best
 
 
@@ -57,11 +57,12 @@ def measure(
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(count, context) as pool:
         task = (config, faces[:_FACES], str(device), seconds, named_plugins(), manager.Barrier(count))
-        tasks = [pool.submit(_train, *task) for _ in range(count)]
-        errors = [error for one in tasks if (error := one.exception()) is not None]
+        futures = [pool.submit(_train, *task) for _ in range(count)]
+        errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
         raise min(errors, key=lambda error: isinstance(error, BrokenBarrierError))  # that one only follows another
-    return sum(one.result()[0] for one in tasks), sum(one.result()[1] for one in tasks)
+    rates, memory = zip(*(future.result() for future in futures), strict=True)
+    return sum(rates), sum(memory)
 
 
 def _train(

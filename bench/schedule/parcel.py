@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -65,12 +64,10 @@ def pack(faces: Faces, ray: Any) -> Parcel:
 
 def _with_stores(faces: Faces, change: Callable[[Any], Any]) -> Faces:
     """Return face sets with every store changed, one that has several uses once."""
-    by_id = functools.cache(lambda number: change(stores[number]))
     stores = {id(store): store for store in (faces.train, faces.val, *(test.store for test in faces.tests))}
+    changed = {number: change(store) for number, store in stores.items()}
     return dataclasses.replace(
         faces,
-        train=by_id(id(faces.train)),
-        val=by_id(id(faces.val)),
-        test=by_id(id(faces.test)),
-        others=tuple(dataclasses.replace(test, store=by_id(id(test.store))) for test in faces.others),
+        **{split: changed[id(getattr(faces, split))] for split in ("train", "val", "test")},
+        others=tuple(dataclasses.replace(test, store=changed[id(test.store)]) for test in faces.others),
     )

@@ -7,10 +7,10 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 import torch
-from tabulate import tabulate
 
 from bench.core.errors import UserError
 from bench.core.provenance import code_of, describe_device
+from bench.core.text_table import text_table
 from bench.models import registry
 from bench.models.cost import seconds_per_image
 from bench.models.memory import memory_there_is
@@ -87,8 +87,7 @@ class Plan:
             )
             for run in self.runs
         ]
-        align = ("left", "right", "left", "right", "right", "right", "right")
-        table = tabulate(body, _HEAD, tablefmt="simple", disable_numparse=True, colalign=align)
+        table = text_table(_HEAD, body, align="lrlr")
         return "\n".join([f"{self.name}: {len(self.runs)} runs on {self.device}", table, *self._sum(), *self.warnings])
 
     def _sum(self) -> list[str]:
@@ -157,7 +156,7 @@ def _plan_run(
 ) -> PlannedRun:
     config = row_run.run.config
     training, missing, left = config.training, unscored(row_run, faces), 0
-    step = image = memory = 0.0
+    cost: _Cost = (0.0, 0.0, 0.0)
     if failed_before(row_run, options):
         state, missing = RunState.FAILED, []
     elif row_run.run.trained:
@@ -167,11 +166,11 @@ def _plan_run(
         left = training.iterations - _done(row_run)
         state = RunState.INTERRUPTED if left < training.iterations else RunState.NOT_RUN
         key = f"{config.method}{config.options}"
-        if key not in costs:
-            costs[key] = _measure(row_run, faces, device, most)
-        step, image, memory = costs[key]
-    validated = left // training.validate_every * faces.sizes.val if training else 0
-    scored = sum(test.count for test in missing)
+        cost = costs[key] = costs.get(key) or _measure(row_run, faces, device, most)
+    step, image, memory = cost
+    images = sum(test.count for test in missing)
+    if training:
+        images += left // training.validate_every * faces.sizes.val
     return PlannedRun(
         label=row_run.label,
         method=config.method,
@@ -181,7 +180,7 @@ def _plan_run(
         iterations=left,
         seconds_per_iteration=round(step, 4),
         memory=round(memory, 1),
-        seconds=round(left * step + image * (validated + scored), 1),
+        seconds=round(left * step + image * images, 1),
     )
 
 
@@ -210,9 +209,9 @@ def _measure(row_run: RowRun, faces: Faces, device: torch.device, most: float) -
     """
     config = row_run.run.config
     try:
-        found = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device, most=most)
+        trial = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device, most=most)
         model = registry.build(config.method, config.options).to(device).eval()
         lr = to_tensor(low_resolution(faces.test.faces[:1], config.scale), device)
-        return found.seconds, seconds_per_image(model, lr, least_seconds=0), found.memory
+        return trial.seconds, seconds_per_image(model, lr, least_seconds=0), trial.memory
     except Exception:
         return 0.0, 0.0, 0.0

@@ -83,9 +83,9 @@ def execute(
     left = [index for index, done in enumerate(before) if not done]
     reports: dict[int, Mapping[str, Any]] = {}
     if left:
-        with connected(address) as ray, _token(row_runs) as token:
+        with connected(address) as ray, _token(row_runs[0].run.experiment) as token:
             check_share(ray, share)
-            absolute = tuple(_with_absolute_path(row_run) for row_run in row_runs)
+            absolute = tuple(_moved(row_run, row_run.run.experiment.resolve()) for row_run in row_runs)
             plugins = named_plugins()
             task = Task(absolute, pack(faces, ray), share, samples, plugins, token, kept, complete)
             reports = _execute(ray, task, left, jobs, quiet)
@@ -127,9 +127,9 @@ def _outcome(row_run: RowRun, faces: Faces, before: bool, report: Mapping[str, A
 
 
 @contextlib.contextmanager
-def _token(row_runs: Sequence[RowRun]) -> Iterator[Path]:
+def _token(experiment: Path) -> Iterator[Path]:
     """Lay a file into the results folder by which a worker sees that it shares that folder with us."""
-    path = (row_runs[0].run.experiment / ".locks" / f"ray-{os.getpid()}").resolve()
+    path = (experiment / ".locks" / f"ray-{os.getpid()}").resolve()
     path.parent.mkdir(parents=True, exist_ok=True)
     path.touch()
     try:
@@ -138,10 +138,9 @@ def _token(row_runs: Sequence[RowRun]) -> Iterator[Path]:
         path.unlink(missing_ok=True)
 
 
-def _with_absolute_path(row_run: RowRun) -> RowRun:
-    """Return the run with its folder as an absolute path, the same for a worker elsewhere."""
-    run = dataclasses.replace(row_run.run, experiment=row_run.run.experiment.resolve())
-    return dataclasses.replace(row_run, run=run)
+def _moved(row_run: RowRun, experiment: Path) -> RowRun:
+    """Return the run with its folder under another one."""
+    return dataclasses.replace(row_run, run=dataclasses.replace(row_run.run, experiment=experiment))
 
 
 def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
@@ -218,6 +217,6 @@ def _housed(row_run: RowRun, task: Task) -> Iterator[RowRun]:
         yield row_run
         return
     with tempfile.TemporaryDirectory(prefix="fsr-") as folder:
-        run = dataclasses.replace(row_run.run, experiment=Path(folder) / row_run.run.experiment.name)
-        with task.storage.mirrored(run):
-            yield dataclasses.replace(row_run, run=run)
+        moved = _moved(row_run, Path(folder) / row_run.run.experiment.name)
+        with task.storage.mirrored(moved.run):
+            yield moved

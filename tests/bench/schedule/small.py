@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 from bench.data.store import FaceRow, write_store
@@ -61,6 +62,13 @@ def start(root: Path, *arguments: str) -> subprocess.Popen[str]:
         text=True,
         start_new_session=True,
     )
+
+
+def wait_for_state(process: subprocess.Popen[str], folder: Path) -> None:
+    """Wait until a run in `folder` has saved a training state."""
+    while not list(folder.glob("*/state.pt")):
+        assert process.poll() is None, process.communicate()
+        time.sleep(0.01)
 
 
 def finish(root: Path, *arguments: str, code: int = 0) -> str:

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start
+from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start, wait_for_state
 
 
 def kill_in_training(root: Path, draw: random.Random) -> bool:
@@ -88,9 +88,7 @@ def test_killed_thirty_times_it_ends_with_the_same_bytes(tmp_path: Path, undistu
 def test_asked_to_stop_it_saves_and_says_so(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
     root = make(tmp_path)
     process = start(root, "--jobs", "1")
-    while not list((root / "results" / NAME).glob("*/state.pt")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    wait_for_state(process, root / "results" / NAME)
     os.kill(process.pid, signal.SIGTERM)
     _, said = process.communicate(timeout=60)
     assert process.returncode == 128 + signal.SIGTERM, said
@@ -128,9 +126,7 @@ def test_a_folder_that_can_no_longer_be_written_is_one_line(tmp_path: Path, undi
     # The locks on a file system of their own: one on which a file is open for writing cannot be made read-only.
     with mounted(results), mounted(results / NAME / ".locks"):
         process = start(root, "--jobs", "1")
-        while not list(results.glob("*/*/state.pt")):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.01)
+        wait_for_state(process, results / NAME)
         make_read_only(results)
         _, said = process.communicate(timeout=120)
         assert process.returncode == 2

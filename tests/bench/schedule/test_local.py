@@ -13,6 +13,7 @@ import pytest
 import torch
 
 from bench.core.errors import UserError
+from bench.models import registry
 from bench.runs.complete import Outcome
 from bench.runs.experiment import Row, RowRun
 from bench.runs.records import RunState
@@ -46,7 +47,7 @@ def pretend(row_run: RowRun, faces: Any, device: Any, samples: int, make_bar: An
 def row_runs(folder: Path, *seeds: int) -> list[RowRun]:
     run = make_run(folder)
     runs = [dataclasses.replace(run, config=dataclasses.replace(run.config, seed=seed)) for seed in seeds]
-    return [RowRun(Row("tiny"), f"Seed {one.config.seed}", one) for one in runs]
+    return [RowRun(Row("tiny"), f"Seed {run.config.seed}", run) for run in runs]
 
 
 def execute(runs: list[RowRun], jobs: int) -> list[Outcome]:
@@ -59,7 +60,7 @@ def test_each_run_ends_whatever_becomes_of_the_others(
 ) -> None:
     runs = row_runs(tmp_path, BUSY, KILLED, STARVED, FAILED, 7, 8)
     outcomes = execute(runs, jobs=2)
-    assert [outcome.run for outcome in outcomes] == [one.run.config.name for one in runs]
+    assert [outcome.run for outcome in outcomes] == [row_run.run.config.name for row_run in runs]
     assert [outcome.status for outcome in outcomes] == ["finished"] * 3 + ["failed"] + ["finished"] * 2
     assert outcomes[3].error == "a mistake"
     assert "2 of 6 runs had too little memory: again, 1 side by side" in caplog.text
@@ -68,8 +69,6 @@ def test_each_run_ends_whatever_becomes_of_the_others(
 
 
 def test_a_worker_imports_the_plugin_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from bench.models import registry
-
     monkeypatch.setattr(registry, "_plugins", [])
     monkeypatch.setattr(registry, "_catalogue", None)
     named = tmp_path / "mine.py"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -65,23 +66,26 @@ def test_runs_side_by_side_are_measured(tiny: None, tmp_path: Path) -> None:
 def test_the_best_that_fits_is_chosen(
     rates: tuple[float, ...], memory: float, best: int, caplog: pytest.LogCaptureFixture
 ) -> None:
-    def measured(count: int) -> tuple[float, float]:
-        rate = dict(zip((1, 2, 4, 8), rates, strict=True))[count]
-        if not rate:
-            raise torch.OutOfMemoryError("out of memory")
-        return rate, count * memory
-
     caplog.set_level(logging.INFO)
-    assert best_count(measured, 1200) == best
+    assert best_count(pretended(rates, memory), 1200) == best
     assert f"chosen: {best}" in caplog.text
 
 
 def test_a_run_that_does_not_go_on_alone_is_an_error() -> None:
-    def fails(count: int) -> tuple[float, float]:
-        raise torch.OutOfMemoryError("out of memory")
-
     with pytest.raises(UserError, match="a single run does not go on"):
-        best_count(fails, 1200)
+        best_count(pretended((0,), 0), 1200)
+
+
+def pretended(rates: tuple[float, ...], memory: float) -> Callable[[int], tuple[float, float]]:
+    """Stand in for `measure` on 1, 2, 4 and 8 runs; with a rate of 0 they lack memory."""
+
+    def measured(count: int) -> tuple[float, float]:
+        rate = rates[(1, 2, 4, 8).index(count)]
+        if not rate:
+            raise torch.OutOfMemoryError("out of memory")
+        return rate, count * memory
+
+    return measured
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
@@ -16,7 +15,7 @@ import pytest
 from bench.core.errors import UserError
 from bench.schedule.cluster import Share, check_share, connected
 from bench.schedule.executor import ExecutionOptions
-from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start
+from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start, wait_for_state
 
 
 def test_the_same_bytes_as_without_ray(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
@@ -71,14 +70,11 @@ def cluster() -> Iterator[Any]:
 def test_a_node_killed_in_mid_run_costs_nothing(tmp_path: Path, undisturbed: dict[str, bytes], cluster: Any) -> None:
     root = make(tmp_path)
     process = start(root, "--executor", "ray", "--address", cluster.address, "--jobs", "2", "--json")
-    while not list((root / "results" / NAME).glob("*/state.pt")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    wait_for_state(process, (root / "results" / NAME))
     cluster.remove_node(cluster.workers[0], allow_graceful=False)  # SIGKILL to all of its processes
     out, said = process.communicate(timeout=300)
     assert process.returncode == 0, said
-    told = [run["status"] for run in json.loads(out)["runs"]]
-    assert told == ["finished"] * 5
+    assert [run["status"] for run in json.loads(out)["runs"]] == ["finished"] * 5
     assert outcome(root) == undisturbed
     assert leftovers(root) == []
 
@@ -91,11 +87,9 @@ def test_the_same_command_goes_on_with_a_new_head(
     root = make(tmp_path)
     with new_cluster() as cluster:
         process = start(root, "--executor", "ray", "--address", cluster.address, "--jobs", "2")
-        while not list((root / "results" / NAME).glob("*/state.pt")):
-            assert process.poll() is None, process.communicate()
-            time.sleep(0.02)
-        for one in itertools.chain.from_iterable(cluster.head_node.all_processes.values()):
-            one.process.kill()
+        wait_for_state(process, (root / "results" / NAME))
+        for started in itertools.chain.from_iterable(cluster.head_node.all_processes.values()):
+            started.process.kill()
         _, said = process.communicate(timeout=120)
         assert process.returncode, said
         assert "GCS may have been killed" in said
@@ -115,9 +109,7 @@ def test_runs_kept_in_storage_need_no_shared_folder(
     root, url = make(tmp_path / "root"), f"file://{tmp_path}/storage"
     arguments = ("--executor", "ray", "--address", cluster.address, "--storage", url)
     process = start(root, *arguments, "--jobs", "2")
-    while not list((tmp_path / "storage" / NAME).glob("*/state.pt")):
-        assert process.poll() is None, process.communicate()
-        time.sleep(0.02)
+    wait_for_state(process, (tmp_path / "storage" / NAME))
     assert not list((root / "results" / NAME).glob("*/state.pt")), "workers use no folder but their own"
     cluster.remove_node(cluster.workers[0], allow_graceful=False)
     _, said = process.communicate(timeout=300)
@@ -126,8 +118,8 @@ def test_runs_kept_in_storage_need_no_shared_folder(
     assert leftovers(root) == [] == [str(path) for path in (tmp_path / "storage" / NAME).rglob("state*")]
     other = make(tmp_path / "other")  # another machine, with nothing but the storage
     process = start(other, *arguments, "--json")
-    told = json.loads(process.communicate(timeout=120)[0])
-    assert {run["status"] for run in told["runs"]} == {"cached"}
+    out, _ = process.communicate(timeout=120)
+    assert {run["status"] for run in json.loads(out)["runs"]} == {"cached"}
     assert outcome(other) == undisturbed
 
 

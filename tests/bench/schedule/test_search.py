@@ -7,7 +7,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -24,7 +23,7 @@ from bench.runs import train
 from bench.runs.config import Training
 from bench.schedule.search.asha import Asha, choose_asha
 from tests.bench.conftest import TINY
-from tests.bench.schedule.small import make
+from tests.bench.schedule.small import make, wait_for_state
 
 SPACE = """
 trials = 3
@@ -263,10 +262,8 @@ def test_ray_stops_trials_early_and_a_killed_search_goes_on(
 ) -> None:
     monkeypatch.setenv("FSR_CHECKPOINT_SECONDS", "0")
     command = [*job[:-1], "2", *ASHA, "--trials", "6", "--executor", "ray"]
-    process = subprocess.Popen([sys.executable, "-m", "bench.cli.main", *command], start_new_session=True)
-    while not list(results().glob("*/state.pt")):
-        assert process.poll() is None
-        time.sleep(0.01)
+    process = subprocess.Popen([sys.executable, "-m", "bench.cli.main", *command], start_new_session=True, text=True)
+    wait_for_state(process, results())
     os.killpg(process.pid, signal.SIGKILL)
     process.wait()
     result = search_json(command, capsys)
