@@ -22,8 +22,8 @@ _ZIP = b"PK"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
-class Found(NamedTuple):
-    """A file as a walk comes upon it: `size` unpacked bytes at `place`; `problem` is why it can't be read, else ""."""
+class Member(NamedTuple):
+    """A file of a folder or archive: `size` unpacked bytes at `place`; `problem` is why it can't be read, else ""."""
 
     path: str
     size: int
@@ -85,7 +85,7 @@ def _open_zip(file: IO[bytes]) -> zipfile.ZipFile:
         return zipfile.ZipFile(file)
 
 
-def walk_archive(path: Path) -> Iterator[Found]:
+def walk_archive(path: Path) -> Iterator[Member]:
     """Yield the files of an archive in its order; the place of one is where its data (tar) or header (zip) begins.
 
     Raises UserError when the archive is truncated or damaged or none.
@@ -110,7 +110,7 @@ def _path(name: str) -> str:
     return unicodedata.normalize("NFC", name.replace("\\", "/"))
 
 
-def _walk_tar(archive: Archive) -> Iterator[Found]:
+def _walk_tar(archive: Archive) -> Iterator[Member]:
     last, tar = -1, archive.tar
     while (member := tar.next()) is not None:
         if member.size < 0 or tar.offset <= last:
@@ -118,7 +118,7 @@ def _walk_tar(archive: Archive) -> Iterator[Found]:
         last = tar.offset
         tar.members = []  # type: ignore[attr-defined] # it would keep every member: a kilobyte each
         if not member.isdir():
-            yield Found(_path(_tar_name(member)), member.size, member.offset_data, _tar_problem(member))
+            yield Member(_path(_tar_name(member)), member.size, member.offset_data, _tar_problem(member))
     _check_end(archive.file, tar.offset)
 
 
@@ -155,11 +155,11 @@ def _check_end(file: IO[bytes], offset: int) -> None:
             raise tarfile.ReadError("more follows after its end")
 
 
-def _walk_zip(archive: Archive) -> Iterator[Found]:
+def _walk_zip(archive: Archive) -> Iterator[Member]:
     members = archive.zip.infolist()
     for member in members:
         if not member.is_dir():
-            yield Found(_path(member.filename), member.file_size, member.header_offset, _zip_problem(member))
+            yield Member(_path(member.filename), member.file_size, member.header_offset, _zip_problem(member))
     _check_count(archive.file, len(members))
 
 

