@@ -46,17 +46,17 @@ def _faces(audit: Mapping[str, Any]) -> str:
     """Return the table of what became of the photos; of generated faces only their number is known."""
     if not any(split["side"] for split in audit["splits"].values()):
         splits = audit["splits"].items()
-        body = [[name, _number(split["faces"]), f"`{split['fingerprint'][:12]}`"] for name, split in splits]
+        body = [[name, split["faces"], f"`{split['fingerprint'][:12]}`"] for name, split in splits]
         return _table(["Split", "Faces", "Fingerprint"], body)
     names = ("photos", "corrupt", "no face", "several faces", "too small", "grey", "faces")
     head = ["Split", *(name.capitalize() for name in names), "Side in the photo (px)", "Enlarged", "Fingerprint"]
     body = [
         [
             name,
-            *(_number(split["counts"].get(count)) for count in names[:-1]),
-            _number(split["faces"]),
+            *(split["counts"].get(count) for count in names[:-1]),
+            split["faces"],
             _sides(split["side"]),
-            _number(split["side"]["enlarged"]) if split["side"] else DASH,
+            split["side"]["enlarged"] if split["side"] else None,
             f"`{split['fingerprint'][:12]}`",
         ]
         for name, split in audit["splits"].items()
@@ -87,7 +87,7 @@ def _recipe_text(recipe: Mapping[str, Any]) -> str:
 def _bicubic(audit: Mapping[str, Any]) -> str:
     head = ["Bicubic x8", "Faces", "PSNR (dB)", "SSIM"]
     body = [
-        [name, _number(row["faces"]), _decimals(row["psnr"], 3), _decimals(row["ssim"], 4)]
+        [name, row["faces"], _decimals(row["psnr"], 3), _decimals(row["ssim"], 4)]
         for name, split in audit["splits"].items()
         if (row := split["bicubic"])
     ]
@@ -120,9 +120,9 @@ def _leakage(pairs: Sequence[Mapping[str, Any]]) -> str:
         [
             escape(pair["train"]),
             escape(pair["test"]),
-            _number(pair["exact"]),
-            "not looked for: too small" if pair["near"] is None else _number(pair["near"]),
-            pair["identity_check"] if pair["identities"] is None else _number(pair["identities"]),
+            pair["exact"],
+            "not looked for: too small" if pair["near"] is None else pair["near"],
+            pair["identity_check"] if pair["identities"] is None else pair["identities"],
         ]
         for pair in pairs
     ]
@@ -136,20 +136,18 @@ def _leakage(pairs: Sequence[Mapping[str, Any]]) -> str:
     return "Leakage:\n\n" + "\n\n".join([_table(head, body), *(["\n".join(lines)] if lines else [])])
 
 
-def _sides(side: Mapping[str, Any] | None) -> str:
+def _sides(side: Mapping[str, Any] | None) -> str | None:
     if side is None:
-        return DASH
+        return None
     least, _, median, _, most = side["quartiles"]
     return f"{least} to {most}, median {median}"
 
 
-def _decimals(value: float | None, places: int) -> str:
-    return DASH if value is None else f"{value:.{places}f}"
+def _decimals(value: float | None, places: int) -> str | None:
+    return None if value is None else f"{value:.{places}f}"
 
 
-def _number(value: int | None) -> str:
-    return DASH if value is None else f"{value:,}"
-
-
-def _table(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
-    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+def _table(head: Sequence[str], body: Sequence[Sequence[str | int | None]]) -> str:
+    """Return a table in Markdown, None as a dash."""
+    cells = [[f"{cell:,}" if isinstance(cell, int) else cell for cell in row] for row in body]
+    return tabulate(cells, headers=head, tablefmt="pipe", disable_numparse=True, missingval=DASH)

@@ -79,7 +79,7 @@ SETS = {
 }
 
 
-def wanted(*names: str, folder: Path = REAL, **more: object) -> PhotoOptions:
+def options(*names: str, folder: Path = REAL, **more: object) -> PhotoOptions:
     return PhotoOptions([folder / name for name in names], how=ScanOptions(jobs=2, quiet=True), **more)  # type: ignore[arg-type]
 
 
@@ -93,7 +93,7 @@ def test_the_committed_manifests_rebuild_the_audited_faces(
     path = published_audit(name)
     assert path is not None
     published, card = read_json(path), read_card(name)
-    stores = {store.split: store for store in prepare_photos(name, wanted(*SETS[name]))}
+    stores = {store.split: store for store in prepare_photos(name, options(*SETS[name]))}
     assert {split: store.fingerprint for split, store in stores.items()} == {
         split: one["fingerprint"] for split, one in published["splits"].items()
     }
@@ -121,7 +121,7 @@ def test_detecting_anew_finds_the_faces_of_the_manifest(
     """To a few pixels: batches, versions and machines move MTCNN's boxes, which is why manifests are kept."""
     monkeypatch.setenv("FSR_ROOT", str(tmp_path))
     first_photos(SETS[name][-1], 12, tmp_path / "some.tar")
-    (store,) = prepare_photos(name, wanted("some.tar", folder=tmp_path, redetect=True))
+    (store,) = prepare_photos(name, options("some.tar", folder=tmp_path, redetect=True))
     known = {row.sha256: row for path in manifest_paths(name).values() for row in read_manifest(path)}
     assert len(store) == 12
     for row in store.rows:
@@ -142,7 +142,7 @@ def test_a_leak_in_celebas_own_partition_is_found(tmp_path: Path, monkeypatch: p
                 for member in source:
                     if Path(member.name).name in wanted:
                         target.addfile(member, source.extractfile(member))
-    given = wanted("some.tar", folder=tmp_path)
+    given = options("some.tar", folder=tmp_path)
     prepare("celeba", given, quiet=True)
     (pair,) = audit("celeba")["leakage"]
     assert (pair["exact"], pair["near"], pair["identities"]) == (0, 1, 0)
