@@ -5,14 +5,14 @@ from __future__ import annotations
 import dataclasses
 import math
 import textwrap
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from tabulate import tabulate
 
 from bench.analysis.study import Asked, Comparison, Need
+from bench.core.text_table import text_table
 from bench.metrics.spec import Metric
 from bench.report.table import gain_cell
 
@@ -42,126 +42,109 @@ def power_json(setting: Setting, comparisons: Sequence[Comparison]) -> dict[str,
         "baseline": setting.baseline,
         "level": setting.asked.level,
         "power": setting.asked.power,
-        "comparisons": [_comparison_json(one) for one in comparisons],
+        "comparisons": [_comparison_json(comparison) for comparison in comparisons],
     }
 
 
-def _comparison_json(one: Comparison) -> dict[str, Any]:
-    parts, estimate = one.components, one.difference
+def _comparison_json(comparison: Comparison) -> dict[str, Any]:
+    parts, estimate, spread = comparison.components, comparison.difference, comparison.seed_sd_range
+    grid = comparison.grid.items()
     return {
-        "row": one.row,
+        "row": comparison.row,
         "images": estimate.n,
         "left_out": estimate.left_out,
-        "seeds": {"baseline": one.seeds[0], "row": one.seeds[1]},
+        "seeds": {"baseline": comparison.seeds[0], "row": comparison.seeds[1]},
         "difference": {"mean": estimate.mean, "low": estimate.low, "high": estimate.high},
         "sd_images": math.sqrt(parts.image),
         "sd_trainings": np.sqrt(parts.training).tolist() if parts.known else None,
-        "sd_trainings_range": list(one.seed_sd_range) if one.seed_sd_range else None,
+        "sd_trainings_range": list(spread) if spread else None,
         "sd_image_x_training": np.sqrt(parts.interaction).tolist() if parts.known else None,
-        "detectable": _finite(one.detectable),
-        "gains": [dataclasses.asdict(need) for need in one.needs],
-        "grid": [{"images": n, "seeds": seeds, "detectable": _finite(gain)} for (n, seeds), gain in one.grid.items()],
-        "cautions": list(one.cautions),
+        "detectable": _finite(comparison.detectable),
+        "gains": [dataclasses.asdict(need) for need in comparison.needs],
+        "grid": [{"images": n, "seeds": seeds, "detectable": _finite(gain)} for (n, seeds), gain in grid],
+        "cautions": list(comparison.cautions),
     }
 
 
+def _finite(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def power_text(setting: Setting, comparisons: Sequence[Comparison]) -> str:
-    """Return one comparison in full with its grid, several as a table of a line each."""
+    """Return a table of a line a row; of one row alone also what varies, and its grid."""
     metric, asked = setting.metric, setting.asked
     unit = f" ({metric.unit})" if metric.unit else ""
     head = (
         f"{metric.title}{unit} over {setting.baseline}, protocol {setting.protocol}, {setting.dataset}; "
         f"a gain is seen if the {100 * asked.level:g}% interval claims it with {100 * asked.power:g}% power"
     )
-    whole = len(comparisons) == 1
-    body = _full(comparisons[0], asked, metric.decimals) if whole else _lines(comparisons, asked, metric.decimals)
-    cautions = dict.fromkeys(f"Caution: {caution}." for one in comparisons for caution in one.cautions)
-    return "\n\n".join([textwrap.fill(head, _WIDTH), *body, *(textwrap.fill(text, _WIDTH) for text in cautions)])
-
-
-def _full(one: Comparison, asked: Asked, decimals: int) -> list[str]:
-    """Return the parts of the text about one row."""
-    images, deviation = one.difference.n, math.sqrt(one.components.image)
-    facts = [
-        ["difference", gain_cell(one.difference, decimals).text],
-        ["images", str(images)],
-        ["seeds", f"{one.seeds[1]}, of the baseline {one.seeds[0]}"],
-        ["deviation over images", f"{deviation:.{decimals}f} of the paired difference"],
-        ["deviation over seeds", _over_seeds(one, decimals, asked.level)],
-        ["smallest gain seen", _gain(one.detectable, decimals)],
-    ]
-    parts = [f"{one.row}\n{tabulate(facts, tablefmt='plain', disable_numparse=True)}"]
-    if one.needs:
-        needs = [[f"{need.gain:g}", _images(need), _seeds(need, one)] for need in one.needs]
-        parts.append(_table(needs, ["gain", "images, with these seeds", f"seeds, with {images} images"]))
-    seeds = sorted({count for _, count in one.grid})
-    grid = [[n, *(_gain(one.grid[n, each], decimals) for each in seeds)] for n in sorted({n for n, _ in one.grid})]
-    heads = ["images", *(f"{each} seed{'s' * (each > 1)}" for each in seeds)]
-    table = _table(grid, heads, colalign=["right"] * len(heads))
-    return [*parts, f"Smallest gain seen with other numbers of images and seeds\n{table}"]
-
-
-def _lines(comparisons: Sequence[Comparison], asked: Asked, decimals: int) -> list[str]:
-    """Return a table of a line a row; where more images cannot help, the seeds that would take."""
-    rows = [
-        [
-            one.row,
-            gain_cell(one.difference, decimals).text,
-            f"{math.sqrt(one.components.image):.{decimals}f}",
-            _over_seeds(one, decimals, None),
-            _gain(one.detectable, decimals),
-            *(_images(need, short=True) for need in one.needs),
-        ]
-        for one in comparisons
-    ]
-    heads = ["row", "difference", "sd images", "sd seeds", "seen", *(f"for {gain:g}" for gain in asked.gains)]
     about = "seen: the smallest gain that the images and seeds there are can show"
     about += "; for a gain: the images it takes, or, where more cannot help, the seeds" if asked.gains else ""
-    return [_table(rows, heads), textwrap.fill(f"{about}. --row ROW tells more.", _WIDTH)]
+    parts = [head, _table(comparisons, asked, metric.decimals)]
+    if len(comparisons) == 1:
+        parts += [f"{about}.", *_details(comparisons[0], asked, metric.decimals)]
+    else:
+        parts.append(f"{about}. --row ROW tells more.")
+    parts += dict.fromkeys(f"Caution: {caution}." for each in comparisons for caution in each.cautions)
+    return "\n\n".join(part if "\n" in part else textwrap.fill(part, _WIDTH) for part in parts)
 
 
-def _table(rows: Iterable[Iterable[object]], heads: Sequence[str], **how: Any) -> str:
-    return tabulate(rows, heads, tablefmt="simple", disable_numparse=True, **how)
+def _table(comparisons: Sequence[Comparison], asked: Asked, decimals: int) -> str:
+    rows = [
+        [
+            comparison.row,
+            gain_cell(comparison.difference, decimals).text,
+            f"{math.sqrt(comparison.components.image):.{decimals}f}",
+            _over_seeds(comparison, decimals),
+            _gain(comparison.detectable, decimals),
+            *map(_images, comparison.needs),
+        ]
+        for comparison in comparisons
+    ]
+    return text_table(
+        ["row", "difference", "sd images", "sd seeds", "seen", *(f"for {gain:g}" for gain in asked.gains)], rows
+    )
 
 
-def _over_seeds(one: Comparison, decimals: int, level: float | None) -> str:
-    """Return the deviation over seeds of each trained method; with a level also the range of what it may be."""
-    if not one.components.known:
+def _over_seeds(comparison: Comparison, decimals: int) -> str:
+    """Return the deviation over seeds of each trained method, the row's first."""
+    if not comparison.components.known:
         return "unknown"
-    if not one.components.training:
-        return "none: not trained" if level else "-"
-    both = [f"{math.sqrt(value):.{decimals}f}" for value in one.components.training]
-    if level is None:
-        return " and ".join(both)
-    text = ", of the baseline ".join(both)
-    if one.seed_sd_range is None:
-        return f"{text} (given)"
-    low, high = one.seed_sd_range
-    return f"{text}; together, if alike, {low:.{decimals}f} to {high:.{decimals}f} at {100 * level:g}%"
+    return " and ".join(f"{math.sqrt(value):.{decimals}f}" for value in comparison.components.training) or "-"
+
+
+def _images(need: Need) -> str:
+    if need.images is not None:
+        return str(need.images)
+    return "-" if need.least_seeds is None else f">={need.least_seeds} seeds"
 
 
 def _gain(value: float, decimals: int) -> str:
     return f"{value:.{decimals}f}" if math.isfinite(value) else "none"
 
 
-def _images(need: Need, short: bool = False) -> str:
-    if need.images is not None:
-        return str(need.images)
-    if need.least_seeds is None:
-        return "-" if short else "more images cannot help"
-    return f"{'>=' if short else 'more images cannot help: at least '}{need.least_seeds} seeds"
+def _details(comparison: Comparison, asked: Asked, decimals: int) -> list[str]:
+    """Return what there is, how sure the deviation over seeds is, the seeds that gains take, and the grid."""
+    images, (of_baseline, of_row) = comparison.difference.n, comparison.seeds
+    facts = [f"images: {images}; seeds: {of_row}, of the baseline {of_baseline}"]
+    if comparison.seed_sd_range is not None:
+        low, high = comparison.seed_sd_range
+        spread = f"{low:.{decimals}f} to {high:.{decimals}f} at {100 * asked.level:g}%"
+        facts.append(f"deviation over seeds, if that of both is alike: {spread}")
+    facts += [f"a gain of {need.gain:g}: {_seeds(need, comparison)}" for need in comparison.needs]
+    seeds = sorted({count for _, count in comparison.grid})
+    counts = sorted({count for count, _ in comparison.grid})
+    grid = [[count, *(_gain(comparison.grid[count, each], decimals) for each in seeds)] for count in counts]
+    table = text_table(["images", *(f"{each} seed{'s' * (each > 1)}" for each in seeds)], grid, align="r")
+    return ["\n".join(facts), f"Smallest gain seen with other numbers of images and seeds\n{table}"]
 
 
-def _seeds(need: Need, one: Comparison) -> str:
-    if not one.components.training:
-        return "-"
-    if not one.components.known:
-        return "unknown"
+def _seeds(need: Need, comparison: Comparison) -> str:
+    if not comparison.components.training:
+        return "neither of the two is trained"
+    if not comparison.components.known:
+        return "the seeds it takes are unknown"
     if need.seeds is not None:
-        return str(need.seeds)
+        return f"{need.seeds} seeds with these images"
     least = f": at least {need.least_images} images" if need.least_images is not None else ""
     return f"more seeds cannot help{least}"
-
-
-def _finite(value: float) -> float | None:
-    return value if math.isfinite(value) else None

@@ -6,7 +6,9 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 import torch.nn.functional as F
+from torch.utils.flop_counter import conv_flop_count
 
+from bench.models.cost import forward
 from bench.speed.timing import seconds_of
 
 if TYPE_CHECKING:
@@ -23,38 +25,29 @@ def conv_peak(network: nn.Module, lr: Tensor, dtype: torch.dtype) -> float:
 
     Each is timed contiguous and channels last, forward without a bias, and its quickest call counts.
     """
-    shapes = sorted(_shapes(network, lr), key=flops_of)[-_OF_NETWORK:]
+    flops = _convolutions(network, lr)
+    largest = sorted(flops, key=flops.__getitem__)[-_OF_NETWORK:]
     layouts = (torch.contiguous_format, torch.channels_last)
-    return max(_rate(shape, layout, lr.device, dtype) for shape in (SUITABLE, *shapes) for layout in layouts)
+    return max(_rate(shape, layout, lr.device, dtype) for shape in (SUITABLE, *largest) for layout in layouts)
 
 
-def flops_of(shape: Shape) -> int:
-    """Return the operations of a convolution, a multiplication and an addition counted as two."""
-    (batch, _, *size), (out, channels, *kernel), stride, padding = shape
-    sides = ((n + 2 * p - k) // s + 1 for n, k, s, p in zip(size, kernel, stride, padding, strict=True))
-    total = 2 * batch * out * channels * kernel[0] * kernel[1]
-    for side in sides:
-        total *= side
-    return total
+def _convolutions(network: nn.Module, lr: Tensor) -> dict[Shape, int]:
+    """Return the shapes of the network's plain convolutions, and the operations of each."""
+    flops: dict[Shape, int] = {}
 
-
-def _shapes(network: nn.Module, lr: Tensor) -> set[Shape]:
-    """Return the shapes of the network's plain convolutions."""
-    seen: set[Shape] = set()
-
-    def note(layer: Any, inputs: tuple[Tensor, ...]) -> None:
+    def note(layer: Any, inputs: tuple[Tensor, ...], out: Tensor) -> None:
         if layer.groups == 1 and layer.dilation == (1, 1) and not isinstance(layer.padding, str):
-            seen.add((tuple(inputs[0].shape), tuple(layer.weight.shape), layer.stride, layer.padding))
+            x, weight = inputs[0].shape, layer.weight.shape
+            flops[tuple(x), tuple(weight), layer.stride, layer.padding] = conv_flop_count(
+                list(x), list(weight), list(out.shape)
+            )
 
-    layers = [layer for layer in network.modules() if type(layer) is torch.nn.Conv2d]
-    hooks = [layer.register_forward_pre_hook(note) for layer in layers]
-    training = network.training
-    with torch.no_grad():
-        network.eval()(lr)  # training would move BatchNorm's statistics
-    network.train(training)
+    hooks = [layer.register_forward_hook(note) for layer in network.modules() if type(layer) is torch.nn.Conv2d]
+    with forward(network, lr) as run:
+        run()
     for hook in hooks:
         hook.remove()
-    return seen
+    return flops
 
 
 def _rate(shape: Shape, layout: torch.memory_format, device: torch.device, dtype: torch.dtype) -> float:
@@ -62,5 +55,6 @@ def _rate(shape: Shape, layout: torch.memory_format, device: torch.device, dtype
     x = torch.randn(size, device=device).to(dtype).contiguous(memory_format=layout)
     weight = (torch.randn(kernel, device=device) / 34).to(dtype).contiguous(memory_format=layout)
     with torch.no_grad():
+        out = F.conv2d(x, weight, None, stride, padding)
         times = [seconds_of(lambda: F.conv2d(x, weight, None, stride, padding), device) for _ in range(_CALLS)]
-    return flops_of(shape) / min(times)
+    return float(conv_flop_count(list(size), list(kernel), list(out.shape)) / min(times))

@@ -70,9 +70,9 @@ def test_variances_are_found_again() -> None:
     draw = np.random.default_rng(0)
     truth = Components(0.09, (0.1**2, 0.2**2), (0.01, 0.04))
     found = [measure(*draw_scores(draw, truth, 0.3, 50, (3, 4))) for _ in range(200)]
-    assert np.mean([one.image for one in found]) == pytest.approx(truth.image, rel=0.05)
-    assert np.mean([one.training for one in found], axis=0) == pytest.approx(truth.training, rel=0.2)
-    assert np.mean([one.interaction for one in found], axis=0) == pytest.approx(truth.interaction, rel=0.05)
+    assert np.mean([parts.image for parts in found]) == pytest.approx(truth.image, rel=0.05)
+    assert np.mean([parts.training for parts in found], axis=0) == pytest.approx(truth.training, rel=0.2)
+    assert np.mean([parts.interaction for parts in found], axis=0) == pytest.approx(truth.interaction, rel=0.05)
 
 
 def test_more_seeds_always_help_and_more_images_with_seeds_enough() -> None:
@@ -97,17 +97,14 @@ def test_the_numbers_needed_are_the_smallest_that_do() -> None:
     assert power(TYPICAL, 0.12, 100, (seeds, seeds)) >= 0.8 > power(TYPICAL, 0.12, 100, (seeds - 1, seeds - 1))
 
 
-def test_training_alone_can_hide_a_gain() -> None:
+def test_seeds_or_images_alone_can_hide_a_gain() -> None:
     """With 3 seeds that vary by 0.05 dB, 0.1 dB is not seen on any number of images; 6 seeds would do."""
+    assert seeds_needed(TYPICAL, 0.1, 20) is None, "and few images hide it from any number of seeds"
     assert images_needed(TYPICAL, 0.1, (3, 3)) is None
     assert power(TYPICAL, 0.1, MOST_IMAGES, (3, 3)) < 0.8
     seeds = seeds_needed(TYPICAL, 0.1, MOST_IMAGES)
     assert seeds == 6
     assert images_needed(TYPICAL, 0.1, (6, 6)) is not None and images_needed(TYPICAL, 0.1, (5, 5)) is None
-
-
-def test_images_alone_can_hide_a_gain() -> None:
-    assert seeds_needed(TYPICAL, 0.1, 20) is None
 
 
 def test_one_seed_of_a_method_that_varies_claims_nothing() -> None:
