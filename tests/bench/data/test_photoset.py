@@ -171,19 +171,6 @@ def test_unchanged_sources_are_not_read_again(root: Path, monkeypatch: pytest.Mo
     assert prepare("celeba", source, margin=0.8)[0].fingerprint != before
 
 
-@pytest.mark.parametrize(
-    ("files", "message"),
-    [
-        ({"me.jpg": photo(0)}, r"no photo of celeba in .*not one of its photos"),
-        ({"000001.jpg": b"junk"}, "no face in any of the 1 photos, e.g. 000001.jpg: not a picture"),
-    ],
-)
-def test_nothing_usable(root: Path, files: dict[str, bytes], message: str) -> None:
-    with pytest.raises(UserError, match=message):
-        prepare("celeba", pack(root / "a.tar", files))
-    assert not (paths.prepared() / "celeba").exists()
-
-
 def test_strict_stops_at_what_would_be_left_out(root: Path) -> None:
     for files, message in (
         ({"000001.jpg": photo(1), "me.jpg": photo(2)}, r"a\.tar:me\.jpg: not one of its photos.*--strict"),
