@@ -78,10 +78,9 @@ class Mtcnn:
         self.min_face, self.least_probability = min_face, least_probability
         self.version = f"facenet-pytorch {metadata.version('facenet-pytorch')}"
         self._network: Any = MTCNN(keep_all=True, min_face_size=min_face, device=torch.device(device))
+        # Nearly twice as fast on a CPU, and the boxes differ by 4e-5 pixels.
         for stage in (self._network.pnet, self._network.rnet, self._network.onet):
-            stage.to(
-                memory_format=torch.channels_last
-            )  # nearly twice as fast on a CPU, and the boxes differ by 4e-5 pixels
+            stage.to(memory_format=torch.channels_last)
 
     def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
         """Return the faces of each photo that are probable enough."""
@@ -132,12 +131,12 @@ class Center:
 
     def detect(self, photos: Sequence[np.ndarray], points: Sequence[bytes]) -> list[list[Face]]:
         """Return one face a photo, without landmarks."""
-        return [[self._face(photo.shape[0], photo.shape[1])] for photo in photos]
-
-    def _face(self, height: int, width: int) -> Face:
-        side = min(height, width)
-        left, top = (width - side) // 2, (height - side) // 2
-        return Face((float(left), float(top), float(left + side), float(top + side)), (), 1.0)
+        faces = []
+        for height, width in (photo.shape[:2] for photo in photos):
+            side = min(height, width)
+            left, top = (width - side) // 2, (height - side) // 2
+            faces.append([Face((float(left), float(top), float(left + side), float(top + side)), (), 1.0)])
+        return faces
 
 
 class Landmarks:

@@ -92,9 +92,10 @@ def check_photos(rows: Sequence[Row], hashes: Mapping[str, str], where: str) -> 
     known = {row.file: row.sha256 for row in rows}
     missing = [file for file in known if file not in hashes]
     changed = [file for file, digest in known.items() if hashes.get(file, digest) != digest]
+    reasons = {"are not in the sources": missing, "have other bytes than it was made from": changed}
     problems = [
-        f"{len(files)} of its {len(known)} photos {what} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"
-        for files, what in ((missing, "are not in the sources"), (changed, "have other bytes than it was made from"))
+        f"{len(files)} of its {len(known)} photos {why} ({', '.join(files[:3])}{', ...' if len(files) > 3 else ''})"
+        for why, files in reasons.items()
         if files
     ]
     if problems:

@@ -158,7 +158,7 @@ def detect_group(contents: Sequence[tuple[bytes, bytes]], recipe: Recipe, device
     """Decode photos and find their faces: for each width, height, kinds, problem, faces, version (plain values)."""
     detector = _detector(recipe.detector, recipe.min_face, recipe.least_probability, device)
     results: list[dict[str, Any]] = []
-    decoded, points, places = [], [], []
+    photos, points, whole = [], [], []
     for content, pts in contents:
         try:
             photo = decode(content)
@@ -166,12 +166,12 @@ def detect_group(contents: Sequence[tuple[bytes, bytes]], recipe: Recipe, device
             results.append({"problem": str(error)})
             continue
         height, width = photo.pixels.shape[:2]
-        places.append(len(results))
         results.append({"width": width, "height": height, "kinds": photo.kinds, "version": detector.version})
-        decoded.append(photo.pixels)
+        photos.append(photo.pixels)
         points.append(pts)
-    for place, faces in zip(places, detector.detect(decoded, points), strict=True):
-        results[place]["faces"] = [dataclasses.astuple(face) for face in faces]
+        whole.append(results[-1])
+    for result, faces in zip(whole, detector.detect(photos, points), strict=True):
+        result["faces"] = [dataclasses.astuple(face) for face in faces]
     return results
 
 
