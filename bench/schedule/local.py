@@ -25,7 +25,7 @@ from bench.core.stop import Interrupted, Stop
 from bench.runs.complete import MakeBar, Outcome, complete
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
-from bench.schedule.plugins import Plugin, named_plugins
+from bench.schedule.parcel import Plugin, named_plugins
 
 if TYPE_CHECKING:
     import torch

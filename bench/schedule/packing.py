@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
 from bench.core.text_table import text_table
-from bench.schedule.plugins import Plugin, named_plugins
+from bench.schedule.parcel import Plugin, named_plugins
 
 if TYPE_CHECKING:
     import numpy as np

@@ -1,9 +1,11 @@
-"""Faces for workers on other machines: read from their path where it is shared, else sent once to each node."""
+"""What travels to worker processes beside a run: plug-ins, path and text, and for other machines its faces."""
 
 from __future__ import annotations
 
 import contextlib
 import dataclasses
+import functools
+import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,10 +14,40 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.data.store import FaceStore
-from bench.runs.experiment import Faces
+from bench.models import registry
 
 if TYPE_CHECKING:
     from bench.data.store import FaceRow, StoreCard
+    from bench.runs.experiment import Faces
+
+
+@dataclass(frozen=True)
+class Plugin:
+    """A plug-in file as it was when the command read it."""
+
+    path: Path
+    text: str
+
+    def add(self) -> None:
+        """Take its methods: from its path where that still holds the same text, else from a copy of this process."""
+        try:
+            here = self.path.read_text(encoding="utf-8") == self.text
+        except (OSError, UnicodeDecodeError):  # another machine, or another file
+            here = False
+        registry.add_plugin(self.path if here else _copy(self))
+
+
+def named_plugins() -> tuple[Plugin, ...]:
+    """Return the plug-ins of this process, to be added in others."""
+    return tuple(Plugin(path, path.read_text(encoding="utf-8")) for path in registry.plugins())
+
+
+@functools.cache
+def _copy(plugin: Plugin) -> Path:
+    """Write a plug-in into a folder of its own, once a process."""
+    path = Path(tempfile.mkdtemp(prefix="fsr-plugin-")) / plugin.path.name
+    path.write_text(plugin.text, encoding="utf-8")
+    return path
 
 
 @dataclass(frozen=True)
@@ -42,7 +74,10 @@ class _SentStore:
 
 @dataclass(frozen=True)
 class Parcel:
-    """The face sets of an experiment, ready to travel; `faces` holds sent stores in place of open ones."""
+    """The face sets of an experiment, ready to travel; `faces` holds sent stores in place of open ones.
+
+    A worker reads a store from its path where that is shared; else its pixels are sent once to each node.
+    """
 
     faces: Faces
 

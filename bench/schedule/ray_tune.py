@@ -25,8 +25,7 @@ from bench.runs.complete import Outcome, complete, is_complete
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
 from bench.schedule.cluster import Share, check_share, connected
-from bench.schedule.parcel import Parcel, pack
-from bench.schedule.plugins import Plugin, named_plugins
+from bench.schedule.parcel import Parcel, Plugin, named_plugins, pack
 from bench.schedule.storage import Storage
 
 if TYPE_CHECKING:

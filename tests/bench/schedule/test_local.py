@@ -18,7 +18,7 @@ from bench.runs.complete import Outcome
 from bench.runs.experiment import Row, RowRun
 from bench.runs.records import RunState
 from bench.schedule import local
-from bench.schedule.plugins import Plugin
+from bench.schedule.parcel import Plugin
 from tests.bench.conftest import TINY
 from tests.bench.runs.train_child import make_run
 
