@@ -12,15 +12,14 @@ from bench.runs.complete import Outcome, complete
 from bench.runs.records import RunState
 from bench.schedule import local
 from bench.schedule.cluster import Share
+from bench.schedule.parcel import Complete, Work
 
 if TYPE_CHECKING:
     import torch
 
     from bench.runs.experiment import Faces, RowRun
-    from bench.schedule.local import Complete
 
 Executor = Literal["serial", "ray"]
-EXECUTORS: tuple[Executor, ...] = ("serial", "ray")
 
 
 @dataclass(frozen=True)
@@ -64,25 +63,16 @@ def execute(
     """
     failed = [failed_before(row_run, options) for row_run in row_runs]
     chosen = [row_run for row_run, outcome in zip(row_runs, failed, strict=True) if outcome is None]
-    jobs = local.choose_jobs(options.jobs, max(1, len(chosen)), device)
+    work, jobs = Work(tuple(chosen), faces, samples, complete), local.choose_jobs(options.jobs, len(chosen), device)
     if options.executor == "serial":
-        ended = local.execute(chosen, faces, device, samples=samples, jobs=jobs, quiet=quiet, complete=complete)
+        ended = local.execute(work, device, jobs=jobs, quiet=quiet)
     else:
         from bench.schedule import ray_tune
 
         gpus = _gpus_per_run(chosen, faces, device, options)
         share = Share(gpus, 1 if gpus else local.threads_each(jobs))
-        ended = ray_tune.execute(
-            chosen,
-            faces,
-            share,
-            address=options.address,
-            storage=options.storage,
-            jobs=options.jobs,
-            samples=samples,
-            quiet=quiet,
-            complete=complete,
-        )
+        place = {"address": options.address, "storage": options.storage}
+        ended = ray_tune.execute(work, share, **place, jobs=options.jobs, quiet=quiet)
     rest = iter(ended)
     return [outcome or next(rest) for outcome in failed]
 

@@ -8,13 +8,12 @@ nothing with it but the run it was at; a pool of a library would be broken as a 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import functools
 import logging
 import multiprocessing
 import signal
 from collections import deque
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from multiprocessing import connection
 from multiprocessing.process import BaseProcess
 from typing import TYPE_CHECKING, Any
@@ -22,18 +21,15 @@ from typing import TYPE_CHECKING, Any
 from bench.core.machine import cores
 from bench.core.progress import Bar
 from bench.core.stop import Interrupted, Stop
-from bench.runs.complete import MakeBar, Outcome, complete
+from bench.runs.complete import Outcome
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
-from bench.schedule.parcel import Plugin, named_plugins
+from bench.schedule.parcel import Plugin, Work, named_plugins
 
 if TYPE_CHECKING:
     import torch
 
-    from bench.runs.experiment import Faces, RowRun
-
 log = logging.getLogger("fsr")
-Complete = Callable[..., Outcome]  # with the arguments of bench.runs.complete.complete
 _MOST = 8
 _BAR_SECONDS = 0.2  # between two messages of a worker's bar
 
@@ -51,61 +47,28 @@ def threads_each(jobs: int) -> int:
     return max(1, torch.get_num_threads() // jobs)
 
 
-def execute(
-    row_runs: Sequence[RowRun],
-    faces: Faces,
-    device: torch.device,
-    *,
-    samples: int,
-    jobs: int = 1,
-    quiet: bool = False,
-    complete: Complete = complete,
-) -> list[Outcome]:
-    """Bring every run to its end by `complete`, `jobs` side by side; one that fails does not stop the others.
+def execute(work: Work, device: torch.device, *, jobs: int = 1, quiet: bool = False) -> list[Outcome]:
+    """Bring every run to its end, `jobs` side by side; one that fails does not stop the others.
 
     Runs that had too little memory, or whose process was killed, are tried again with half as many beside them; runs
     that other commands are at work on are left for last and then waited for. Raises Interrupted when asked to stop: the
     runs at work are saved, and calling again goes on from there.
     """
-    work = _Work(tuple(row_runs), faces, str(device), samples, complete)
-    crew = _Crew(work, jobs, quiet) if jobs > 1 else _Alone(work, quiet)
-    outcomes = crew.execute()
+    outcomes = (_Crew(work, str(device), quiet, jobs) if jobs > 1 else _Alone(work, str(device), quiet)).execute()
     starved = [index for index in sorted(outcomes) if outcomes[index].out_of_memory and jobs > 1]
     if starved:
-        fewer = jobs // 2
-        log.warning("%d of %d runs had too little memory: again, %d side by side", len(starved), len(row_runs), fewer)
-        again = [row_runs[index] for index in starved]
-        ended = execute(again, faces, device, samples=samples, jobs=fewer, quiet=quiet, complete=complete)
-        outcomes |= dict(zip(starved, ended, strict=True))
-    return [outcomes[index] for index in range(len(row_runs))]
-
-
-@dataclass(frozen=True)
-class _Work:
-    """The runs, and all that a process needs to bring one of them to its end."""
-
-    row_runs: tuple[RowRun, ...]
-    faces: Faces
-    device: str
-    samples: int
-    complete: Complete
-
-    def do(self, index: int, wait: bool, make_bar: MakeBar) -> Outcome:
-        """Bring a run to its end; "busy" where another process is at work on it and there is no `wait`."""
-        import torch
-
-        return self.complete(self.row_runs[index], self.faces, torch.device(self.device), self.samples, make_bar, wait)
-
-    def name(self, index: int) -> str:
-        """Return a run's name."""
-        return self.row_runs[index].run.config.name
+        fewer, runs = jobs // 2, len(work.row_runs)
+        log.warning("%d of %d runs had too little memory: again, %d side by side", len(starved), runs, fewer)
+        again = dataclasses.replace(work, row_runs=tuple(work.row_runs[index] for index in starved))
+        outcomes |= dict(zip(starved, execute(again, device, jobs=fewer, quiet=quiet), strict=True))
+    return [outcomes[index] for index in range(len(work.row_runs))]
 
 
 class _Alone:
     """Run after run in this process; those that other processes are at work on come last."""
 
-    def __init__(self, work: _Work, quiet: bool) -> None:
-        self.work, self.quiet = work, quiet
+    def __init__(self, work: Work, device: str, quiet: bool) -> None:
+        self.work, self.device, self.quiet = work, device, quiet
         self.left = deque((index, False) for index in range(len(work.row_runs)))
         self.outcomes: dict[int, Outcome] = {}
 
@@ -113,7 +76,7 @@ class _Alone:
         """Bring all runs to their end."""
         while self.left:
             index, wait = self.take()
-            self.note(index, self.work.do(index, wait, functools.partial(Bar, quiet=self.quiet)))
+            self.note(index, self.work.do(index, self.device, wait, functools.partial(Bar, quiet=self.quiet)))
         return self.outcomes
 
     def take(self) -> tuple[int, bool]:
@@ -134,8 +97,8 @@ class _Alone:
 class _Crew(_Alone):
     """Worker processes, each with its pipe, the run it is at and that run's bar."""
 
-    def __init__(self, work: _Work, jobs: int, quiet: bool) -> None:
-        super().__init__(work, quiet)
+    def __init__(self, work: Work, device: str, quiet: bool, jobs: int) -> None:
+        super().__init__(work, device, quiet)
         self.jobs, self.bars = jobs, Bars(quiet)
         self.at: dict[Any, int] = {}  # pipe -> run
 
@@ -160,7 +123,7 @@ class _Crew(_Alone):
     def _start(self) -> BaseProcess:
         context = multiprocessing.get_context("spawn")
         pipe, far_end = context.Pipe()
-        task = (self.work, far_end, threads_each(self.jobs), named_plugins())
+        task = (self.work, self.device, far_end, threads_each(self.jobs), named_plugins())
         process = context.Process(target=_serve, args=task, daemon=True)
         process.start()
         far_end.close()  # so that the pipe ends when the process does
@@ -200,7 +163,7 @@ class _Crew(_Alone):
             self.bars.show(pipe, message)
 
 
-def _serve(work: _Work, pipe: Any, threads: int, plugins: tuple[Plugin, ...]) -> None:
+def _serve(work: Work, device: str, pipe: Any, threads: int, plugins: tuple[Plugin, ...]) -> None:
     """Take runs and bring them to their end until there are no more (the body of a worker process)."""
     import torch
 
@@ -212,7 +175,7 @@ def _serve(work: _Work, pipe: Any, threads: int, plugins: tuple[Plugin, ...]) ->
     try:
         while (task := pipe.recv()) is not None:
             index, wait = task
-            pipe.send(work.do(index, wait, functools.partial(FarBar, pipe.send, _BAR_SECONDS)))
+            pipe.send(work.do(index, device, wait, functools.partial(FarBar, pipe.send, _BAR_SECONDS)))
     except (Interrupted, EOFError, BrokenPipeError):  # asked to stop, or the command is gone
         return
     except Exception as error:

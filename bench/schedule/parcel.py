@@ -1,4 +1,4 @@
-"""What travels to worker processes beside a run: plug-ins, path and text, and for other machines its faces."""
+"""What travels to worker processes: runs, plug-ins with path and text, and faces."""
 
 from __future__ import annotations
 
@@ -15,10 +15,33 @@ import numpy as np
 
 from bench.data.store import FaceStore
 from bench.models import registry
+from bench.runs.complete import MakeBar, Outcome, complete
 
 if TYPE_CHECKING:
     from bench.data.store import FaceRow, StoreCard
-    from bench.runs.experiment import Faces
+    from bench.runs.experiment import Faces, RowRun
+
+Complete = Callable[..., Outcome]  # with the arguments of bench.runs.complete.complete
+
+
+@dataclass(frozen=True)
+class Work:
+    """Runs, and all that a process needs to bring one of them to its end by `complete`."""
+
+    row_runs: tuple[RowRun, ...]
+    faces: Faces
+    samples: int
+    complete: Complete = complete
+
+    def do(self, index: int, device: str, wait: bool, make_bar: MakeBar) -> Outcome:
+        """Bring a run to its end; "busy" where another process is at work on it and there is no `wait`."""
+        import torch
+
+        return self.complete(self.row_runs[index], self.faces, torch.device(device), self.samples, make_bar, wait)
+
+    def name(self, index: int) -> str:
+        """Return a run's name."""
+        return self.row_runs[index].run.config.name
 
 
 @dataclass(frozen=True)
@@ -51,58 +74,40 @@ def _copy(plugin: Plugin) -> Path:
 
 
 @dataclass(frozen=True)
-class _SentStore:
-    """A face store as it travels; `pixels` is a reference into Ray's object store, None where paths are shared."""
+class _SentStore(FaceStore):
+    """A face store that takes its pixels along, by reference into Ray's object store; None where paths are shared."""
 
-    path: Path
-    rows: list[FaceRow]
-    card: StoreCard
-    pixels: Any
+    pixels: Any = None
 
-    def open(self) -> FaceStore:
-        """Map the store at its path; where there is none, or another one, take what was sent."""
-        if self.pixels is None:
-            return FaceStore.open(self.path)
-        with contextlib.suppress(Exception):  # whatever is wrong with what lies there, it is not ours
-            store = FaceStore.open(self.path)
-            if store.fingerprint == self.card.fingerprint:
-                return store
-        import ray
-
-        return FaceStore(self.path, ray.get(self.pixels), self.rows, self.card)
+    def __reduce__(self) -> tuple[Any, ...]:
+        return _arrive, (self.path, self.rows, self.card, self.pixels)
 
 
-@dataclass(frozen=True)
-class Parcel:
-    """The face sets of an experiment, ready to travel; `faces` holds sent stores in place of open ones.
-
-    A worker reads a store from its path where that is shared; else its pixels are sent once to each node.
-    """
-
-    faces: Faces
-
-    def open(self) -> Faces:
-        """Return the face sets."""
-        return _with_stores(self.faces, lambda sent: sent.open())
-
-
-def pack(faces: Faces, ray: Any) -> Parcel:
-    """Pack face sets; pixels go into the object store where there is more than one node."""
+def send_faces(faces: Faces, ray: Any) -> Faces:
+    """Return face sets that a worker maps from their paths; with several nodes, pixels are sent once to each."""
     several = sum(node["Alive"] for node in ray.nodes()) > 1
-
-    def send(store: FaceStore) -> _SentStore:
-        pixels = ray.put(np.ascontiguousarray(store.faces)) if several else None
-        return _SentStore(store.path.resolve(), store.rows, store.card, pixels)
-
-    return Parcel(_with_stores(faces, send))
-
-
-def _with_stores(faces: Faces, change: Callable[[Any], Any]) -> Faces:
-    """Return face sets with every store changed, one that has several uses once."""
-    stores = {id(store): store for store in (faces.train, faces.val, *(test.store for test in faces.tests))}
-    changed = {number: change(store) for number, store in stores.items()}
+    sent: dict[int, FaceStore] = {}
+    for store in (faces.train, faces.val, *(test.store for test in faces.tests)):
+        if id(store) not in sent:
+            pixels = ray.put(np.ascontiguousarray(store.faces)) if several else None
+            sent[id(store)] = _SentStore(store.path.resolve(), store.faces, store.rows, store.card, pixels)
     return dataclasses.replace(
         faces,
-        **{split: changed[id(getattr(faces, split))] for split in ("train", "val", "test")},
-        others=tuple(dataclasses.replace(test, store=changed[id(test.store)]) for test in faces.others),
+        train=sent[id(faces.train)],
+        val=sent[id(faces.val)],
+        test=sent[id(faces.test)],
+        others=tuple(dataclasses.replace(test, store=sent[id(test.store)]) for test in faces.others),
     )
+
+
+def _arrive(path: Path, rows: list[FaceRow], card: StoreCard, pixels: Any) -> FaceStore:
+    """Map the store at its path; where there is none, or another one, take what was sent."""
+    if pixels is None:
+        return FaceStore.open(path)
+    with contextlib.suppress(Exception):  # whatever is wrong with what lies there, it is not ours
+        store = FaceStore.open(path)
+        if store.fingerprint == card.fingerprint:
+            return store
+    import ray
+
+    return FaceStore(path, ray.get(pixels), rows, card)

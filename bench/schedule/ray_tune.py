@@ -21,16 +21,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.stop import Stop
-from bench.runs.complete import Outcome, complete, is_complete
+from bench.runs.complete import Outcome, is_complete
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
 from bench.schedule.cluster import Share, check_share, connected
-from bench.schedule.parcel import Parcel, Plugin, named_plugins, pack
+from bench.schedule.parcel import Plugin, Work, named_plugins, send_faces
 from bench.schedule.storage import Storage
 
 if TYPE_CHECKING:
     from bench.runs.experiment import Faces, RowRun
-    from bench.schedule.local import Complete
 
 log = logging.getLogger("fsr")
 _REPORT_SECONDS = 10.0  # more often would flood Tune's controller
@@ -45,36 +44,22 @@ class Task:
     `token` is a file in the results folder: a worker that sees it shares that folder with the command.
     """
 
-    row_runs: tuple[RowRun, ...]
-    faces: Parcel
+    work: Work
     share: Share
-    samples: int
     plugins: tuple[Plugin, ...]
     token: Path
     storage: Storage | None
-    complete: Complete
 
 
-def execute(
-    row_runs: Sequence[RowRun],
-    faces: Faces,
-    share: Share,
-    *,
-    address: str,
-    storage: str,
-    jobs: int,
-    samples: int,
-    quiet: bool = False,
-    complete: Complete = complete,
-) -> list[Outcome]:
-    """Bring every run to its end by `complete` on the cluster at `address` ("": on this machine), `jobs` at a time.
+def execute(work: Work, share: Share, *, address: str, storage: str, jobs: int, quiet: bool = False) -> list[Outcome]:
+    """Bring every run to its end on the cluster at `address` ("": on this machine), `jobs` at a time.
 
     With 0 `jobs` there are as many at a time as fit. Runs go on in the results folder or, where `storage` names another
     place, there; then the results folder gets a copy. Runs that had too little memory are tried again with twice the
     share. Raises UserError when Ray is missing or cannot be reached, when the cluster has less than one share, and when
     its nodes do not see the results folder or the storage cannot be written; Interrupted when asked to stop.
     """
-    kept = Storage(storage) if storage else None
+    kept, row_runs, faces = Storage(storage) if storage else None, work.row_runs, work.faces
     if kept:
         kept.check()
         _fetch(kept, row_runs)
@@ -85,9 +70,8 @@ def execute(
         with connected(address) as ray, _token(row_runs[0].run.experiment) as token:
             check_share(ray, share)
             absolute = tuple(_moved(row_run, row_run.run.experiment.resolve()) for row_run in row_runs)
-            plugins = named_plugins()
-            task = Task(absolute, pack(faces, ray), share, samples, plugins, token, kept, complete)
-            reports = _execute(ray, task, left, jobs, quiet)
+            sent = dataclasses.replace(work, row_runs=absolute, faces=send_faces(faces, ray))
+            reports = _execute(ray, Task(sent, share, named_plugins(), token, kept), left, jobs, quiet)
     return [_outcome(row_runs[i], faces, before[i], reports.get(i, {})) for i in range(len(row_runs))]
 
 
@@ -98,7 +82,7 @@ def _execute(ray: Any, task: Task, left: list[int], jobs: int, quiet: bool) -> d
         while True:
             reports |= _fit(task, left, jobs, stop, quiet)
             if task.storage:
-                _fetch(task.storage, task.row_runs)
+                _fetch(task.storage, task.work.row_runs)
             stop.check("runs at work have saved their last states")
             left = [index for index in left if reports.get(index, {}).get("out_of_memory")]
             most = max((node["Resources"].get("GPU", 0) for node in ray.nodes() if node["Alive"]), default=0.0)
@@ -199,10 +183,9 @@ def _trial(config: dict[str, Any], task: Task) -> None:
     torch.set_num_threads(task.share.cpus)
     for plugin in task.plugins:
         plugin.add()
-    with _housed(task.row_runs[config["index"]], task) as row_run:
-        device = torch.device(task.share.device)
+    with _housed(task.work.row_runs[config["index"]], task) as row_run:
         bar = functools.partial(FarBar, lambda step: tune.report({"bar": step}), _REPORT_SECONDS)
-        outcome = task.complete(row_run, task.faces.open(), device, task.samples, bar, wait=True)
+        outcome = dataclasses.replace(task.work, row_runs=(row_run,)).do(0, task.share.device, True, bar)
     tune.report({"status": str(outcome.status), "out_of_memory": outcome.out_of_memory})
 
 

@@ -18,7 +18,7 @@ from bench.runs.complete import Outcome
 from bench.runs.experiment import Row, RowRun
 from bench.runs.records import RunState
 from bench.schedule import local
-from bench.schedule.parcel import Plugin
+from bench.schedule.parcel import Plugin, Work
 from tests.bench.conftest import TINY
 from tests.bench.runs.train_child import make_run
 
@@ -52,7 +52,7 @@ def row_runs(folder: Path, *seeds: int) -> list[RowRun]:
 
 def execute(runs: list[RowRun], jobs: int) -> list[Outcome]:
     faces: Any = None
-    return local.execute(runs, faces, torch.device("cpu"), samples=0, jobs=jobs, quiet=True, complete=pretend)
+    return local.execute(Work(tuple(runs), faces, 0, pretend), torch.device("cpu"), jobs=jobs, quiet=True)
 
 
 def test_each_run_ends_whatever_becomes_of_the_others(

@@ -10,11 +10,15 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
 
 from bench.core.errors import UserError
+from bench.data.store import FaceStore
+from bench.runs.experiment import Faces, Sizes
 from bench.schedule.cluster import Share, check_share, connected
 from bench.schedule.executor import ExecutionOptions
+from bench.schedule.parcel import send_faces
 from tests.bench.schedule.small import NAME, finish, leftovers, make, outcome, start, wait_for_state
 
 
@@ -46,6 +50,21 @@ def test_a_share_that_no_node_has_is_refused() -> None:
     for share in (Share(0.5, 1), Share(0, 4)):
         with pytest.raises(UserError, match="no node has that; the cluster has 1: 2 CPUs, 0 GPUs"):
             check_share(cluster, share)
+
+
+@pytest.mark.slow
+def test_faces_reach_a_node_that_does_not_have_them(tmp_path: Path) -> None:
+    prepared = make(tmp_path) / "datasets" / "prepared" / "mine"
+    train, val, test = (FaceStore.open(prepared / split) for split in ("train", "val", "test"))
+    pixels = [np.array(store.faces) for store in (train, val, test)]
+    with connected("") as ray:
+        several = SimpleNamespace(nodes=lambda: [{"Alive": True}] * 2, put=ray.put)
+        reference = ray.put(send_faces(Faces(train, val, test, Sizes(6, 2, 3)), several))
+        prepared.rename(prepared.with_name("away"))
+        faces = ray.get(
+            ray.remote(lambda faces: [faces.train.faces, faces.val.faces, faces.test.faces]).remote(reference)
+        )
+    assert all(np.array_equal(sent, own) for sent, own in zip(faces, pixels, strict=True))
 
 
 @contextlib.contextmanager
