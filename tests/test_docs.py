@@ -31,4 +31,5 @@ def test_the_answers_name_functions_that_are_there() -> None:
     assert len(answers) >= 7
     for name, file in answers:
         code = (ROOT / "bench" / file).read_text(encoding="utf-8")
-        assert all(re.search(rf"(def|class) {part}\b", code) for part in name.split(".")), (name, file)
+        for part in name.split("."):
+            assert re.search(rf"(def|class) {part}\b|^{part}\b.* = ", code, re.MULTILINE), (name, file)
