@@ -2,22 +2,49 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from bench.cli import complete
 from bench.cli.common import Json, Plugins, argument, option, show
 from bench.core.errors import UserError
+from bench.core.text_table import text_table
 
 
 def metrics(*, json: Json = False, plugin: Plugins) -> int:
-    from bench.metrics.catalogue import describe_metrics, metrics_text
+    from bench.metrics.catalogue import describe_metrics
 
     records = describe_metrics()
     show(json, records, lambda: metrics_text(records))
     return 0
+
+
+def metrics_text(metrics: Sequence[Mapping[str, Any]]) -> str:
+    """Return the metrics as two tables for a terminal: ours, then pyiqa's."""
+    from bench.metrics import catalogue, pyiqa
+
+    ours: list[list[str]] = []
+    theirs: list[list[str]] = []
+    for metric in metrics:
+        better = "higher" if metric["higher_is_better"] else "lower"
+        row = [metric["name"], metric["unit"], better, " ".join(metric["needs"]).upper() or "-"]
+        source, caution, weights = (metric[key].rstrip(".") for key in ("source", "caution", "weights"))
+        if metric["name"].startswith(catalogue.PYIQA):
+            theirs.append([*row, "; ".join(filter(None, (weights, caution)))])
+        else:
+            ours.append([*row, ". ".join(filter(None, (source, caution))) + "."])
+    head, widths = ["metric", "unit", "better", "needs"], [None] * 4 + [80]
+    text = text_table([*head, ""], ours, widths=widths)
+    if not theirs:
+        return f"{text}\n\npyiqa has more metrics: {pyiqa.INSTALL} ({pyiqa.LICENCE})"
+    note = (
+        f"pyiqa's metrics ({pyiqa.LICENCE}, used where asked for alone), by these names or without `pyiqa:`\n"
+        "offline: needs no weights; cached: has run here; download: gets its weights when it first scores"
+    )
+    return f"{text}\n\n{note}\n{text_table([*head, 'weights'], theirs, widths=widths)}"
 
 
 def fetch(
@@ -38,10 +65,14 @@ def fetch(
     plugin: Plugins,
 ) -> int:
     from bench.metrics.fetch import fetch as fetch_weights
-    from bench.metrics.fetch import fetch_text
 
     fetched = fetch_weights(what, source)
-    show(json, fetched, lambda: fetch_text(fetched))
+    lines = [
+        f"{'written' if file['written'] else 'already there'}: {file['path']} "
+        f"({file['bytes'] / 1e6:.2f} MB, sha256 {file['sha256'][:12]})"
+        for file in fetched["files"]
+    ]
+    show(json, fetched, lambda: "\n".join([*lines, f"licence: {fetched['licence']}"]))
     return 0
 
 
@@ -64,7 +95,7 @@ def fit_niqe(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
-    from bench.metrics.refit import refit_faces, refit_pictures, refit_text
+    from bench.metrics.niqe_fit import fit_faces, fit_files
 
     shape = {"block": block, "stride": min(block, 32) if stride is None else stride}
     if (pictures is None) == (data is None):
@@ -72,9 +103,19 @@ def fit_niqe(
     if pictures is not None:
         if split or faces is not None:
             raise UserError("--split and --faces choose from --data, not from --pictures")
-        fitted = refit_pictures(pictures, out, **shape)
+        fitted = fit_files(pictures, out, **shape)
     else:
         assert data is not None
-        fitted = refit_faces(data, split or "train", faces, out, **shape)
-    show(json, fitted, lambda: refit_text(fitted))
+        fitted = fit_faces(data, split or "train", faces, out, **shape)
+    show(json, fitted, lambda: _fit_text(fitted))
     return 0
+
+
+def _fit_text(fitted: Mapping[str, Any]) -> str:
+    left = f" ({fitted['too_small']} smaller than a block were left out)" if fitted["too_small"] else ""
+    return (
+        f"{fitted['path']}: {fitted['blocks']:,} sharp blocks of {fitted['block']}x{fitted['block']}, "
+        f"{fitted['stride']} pixels apart, of {fitted['pictures']:,} pictures{left}\n"
+        f"parameter hash {fitted['pristine']}\n"
+        f"score with: --metric {fitted['metrics'][0]}"
+    )

@@ -1,13 +1,15 @@
-"""`fsr score`."""
+"""`fsr score`: metrics with intervals, then protocols beside each other."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any
 
 from bench.cli import complete
 from bench.cli.common import Data, Device, Json, Plugins, argument, option, several, show
 from bench.core.errors import UserError
+from bench.core.text_table import text_table
 
 
 def score(
@@ -50,7 +52,6 @@ def score(
     plugin: Plugins,
 ) -> int:
     from bench.analysis.score import score_method, score_pairs
-    from bench.cli.score_text import score_text
     from bench.core.provenance import choose_device
     from bench.data.cards import default_dataset
     from bench.data.degrade import DEFAULT as DEFAULT_DEGRADATION
@@ -81,3 +82,53 @@ def score(
         )
     show(json, result, lambda: score_text(result))
     return 0
+
+
+def score_text(result: Mapping[str, Any]) -> str:
+    """Return scores as tables for a terminal: metrics with intervals, then protocols beside each other."""
+    lines = [f"protocol {result['protocol']}", _metric_table(result["metrics"])]
+    for name, why in result["unavailable"].items():
+        lines.append(f"{name}: - ({why})")
+    if "protocols" in result:
+        lines += ["", "the same pictures under every protocol", _protocol_table(result["protocols"])]
+    return "\n".join(lines)
+
+
+def _metric_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    from bench.metrics.catalogue import get_metric
+
+    body = []
+    for name, values in metrics.items():
+        spec = get_metric(name)
+        notes = [f"{values[kind]} {kind}" for kind in ("infinite", "undefined") if kind in values]
+        left = f"without {' and '.join(notes)}" if notes else ""
+        about = "; ".join(filter(None, (left, spec.caution)))
+        body.append([spec.title, spec.unit, *_numbers(values, spec.decimals), values["n"], about])
+    head = ["metric", "unit", "mean", "95% interval", "images", ""]
+    return text_table(head, body, widths=[None] * 5 + [60])
+
+
+def _protocol_table(protocols: Mapping[str, Mapping[str, Mapping[str, Any]]]) -> str:
+    """Return a row a protocol: each metric that more than one protocol scores, and how far from the first it is."""
+    from bench.metrics.catalogue import get_metric
+
+    first = next(iter(protocols.values()))
+    names = [name for name in first if sum(name in values for values in protocols.values()) > 1]
+    body = []
+    for protocol, values in protocols.items():
+        cells = []
+        for name in names:
+            decimals, mean, base = get_metric(name).decimals, values[name]["mean"], first[name]["mean"]
+            known = mean is not None and base is not None
+            cells += [_numbers(values[name], decimals)[0], f"{mean - base:+.{decimals}f}" if known else "-"]
+        body.append([protocol, *cells])
+    head = [title for name in names for title in (get_metric(name).title, "difference")]
+    return text_table(["protocol", *head], body)
+
+
+def _numbers(values: Mapping[str, Any], decimals: int) -> tuple[str, str]:
+    if values["mean"] is None:
+        return "∞" if values.get("infinite") else "-", "-"
+    low, high = values["ci95"]
+    interval = f"[{low:.{decimals}f}, {high:.{decimals}f}]" if low is not None and high is not None else "-"
+    return f"{values['mean']:.{decimals}f}", interval

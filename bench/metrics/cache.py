@@ -19,7 +19,6 @@ from bench.core.errors import reason
 from bench.core.schema import canonical_json
 
 log = logging.getLogger("fsr")
-_AT_ONCE = 500  # keys in one question to SQLite
 
 
 class ScoreCache:
@@ -41,17 +40,14 @@ class ScoreCache:
     def find(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
         """Return the vectors of those keys that are known."""
         known: dict[bytes, np.ndarray] = {}
-        for start in range(0, len(keys), _AT_ONCE):
-            if self._file is None:
-                break
-            part = keys[start : start + _AT_ONCE]
-            marks = ",".join("?" * len(part))
-            try:
-                rows = self._file.execute(f"SELECT key, value FROM scores WHERE key IN ({marks})", part).fetchall()
-            except sqlite3.Error as error:
-                self._give_up(None, error)
-                break
-            known |= {key: np.frombuffer(value, np.float64) for key, value in rows}
+        if self._file is None:
+            return known
+        try:
+            for key in keys:
+                for (value,) in self._file.execute("SELECT value FROM scores WHERE key = ?", [key]):
+                    known[key] = np.frombuffer(value, np.float64)
+        except sqlite3.Error as error:
+            self._give_up(None, error)
         return known
 
     def add(self, values: Mapping[bytes, np.ndarray]) -> None:

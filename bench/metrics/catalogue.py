@@ -7,26 +7,15 @@ from __future__ import annotations
 
 import functools
 import importlib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable
 from typing import Any
 
 from bench.core.errors import UserError, suggest
-from bench.core.text_table import text_table
-from bench.metrics import niqe_refit, pyiqa
+from bench.metrics import niqe, pyiqa
 from bench.metrics.spec import Metric, UnavailableError
 
 # In the order of tables. What a module needs beside numpy it imports when a value is computed.
-MODULES = (
-    "psnr",
-    "ssim",
-    "lpips",
-    "niqe",
-    "identity",
-    "facenet",
-    "landmarks",
-    "detection",
-    "consistency",
-)
+MODULES = ("psnr", "ssim", "lpips", "niqe", "faces", "facenet", "detection", "consistency")
 PYIQA = "pyiqa:"
 DEFAULT = ("psnr", "ssim", "niqe-pooled")
 
@@ -47,17 +36,18 @@ def get_metric(name: str) -> Metric:
     if name in own:
         return own[name]
     convention, _, file = name.partition(":")
-    if file and convention in niqe_refit.CONVENTIONS:
-        return niqe_refit.refitted_metric(convention, file)
+    if file and convention in niqe.CONVENTIONS:
+        return niqe.refitted_metric(convention, file)
     if metric := pyiqa.pyiqa_metric(name.removeprefix(PYIQA)):
         return metric
-    if not pyiqa.is_installed():
-        if name.startswith(PYIQA):
-            raise UnavailableError(f"pyiqa is not installed: {pyiqa.INSTALL}")
-        raise UserError(f"unknown metric '{name}': {suggest(name, own)}; pyiqa has more: {pyiqa.INSTALL}")
-    if name.startswith(PYIQA):
-        raise UserError(f"pyiqa has no metric '{name[len(PYIQA) :]}': {suggest(name[len(PYIQA) :], pyiqa_names())}")
-    raise UserError(f"unknown metric '{name}': {suggest(name, [*own, *pyiqa_names()])}")
+    installed, theirs = pyiqa.is_installed(), name.startswith(PYIQA)
+    if theirs and not installed:
+        raise UnavailableError(f"pyiqa is not installed: {pyiqa.INSTALL}")
+    if theirs:
+        name = name.removeprefix(PYIQA)
+        raise UserError(f"pyiqa has no metric '{name}': {suggest(name, pyiqa_names())}")
+    more = "" if installed else f"; pyiqa has more: {pyiqa.INSTALL}"
+    raise UserError(f"unknown metric '{name}': {suggest(name, [*own, *pyiqa_names()])}{more}")
 
 
 def pyiqa_names() -> list[str]:
@@ -67,10 +57,8 @@ def pyiqa_names() -> list[str]:
 
 def get_metrics(names: Iterable[str]) -> tuple[Metric, ...]:
     """Return the metrics `names`, each once; `all` stands for all of the suite's own."""
-    wanted = {
-        metric.name: metric for name in names for metric in map(get_metric, catalogue() if name == "all" else [name])
-    }
-    return tuple(wanted.values())
+    every = [name for given in names for name in (catalogue() if given == "all" else [given])]
+    return tuple({metric.name: metric for metric in map(get_metric, every)}.values())
 
 
 def describe_metrics() -> list[dict[str, Any]]:
@@ -93,27 +81,3 @@ def describe_metrics() -> list[dict[str, Any]]:
         }
         for metric, licence, weights in [*own, *theirs]
     ]
-
-
-def metrics_text(metrics: Sequence[Mapping[str, Any]]) -> str:
-    """Return the metrics as two tables for a terminal: ours, then pyiqa's."""
-
-    def table(rows: list[list[str]], last: str) -> str:
-        head = ["metric", "unit", "better", "needs", last]
-        return text_table(head, rows, widths=[None] * 4 + [80])
-
-    rows: dict[bool, list[list[str]]] = {False: [], True: []}
-    for metric in metrics:
-        theirs = metric["name"].startswith(PYIQA)
-        about = ". ".join(filter(None, (metric["source"].rstrip("."), metric["caution"].rstrip(".")))) + "."
-        if theirs:
-            about = "; ".join(filter(None, (metric["weights"], metric["caution"])))
-        better = "higher" if metric["higher_is_better"] else "lower"
-        rows[theirs].append([metric["name"], metric["unit"], better, " ".join(metric["needs"]).upper() or "-", about])
-    if not rows[True]:
-        return f"{table(rows[False], '')}\n\npyiqa has more metrics: {pyiqa.INSTALL} ({pyiqa.LICENCE})"
-    note = (
-        f"pyiqa's metrics ({pyiqa.LICENCE}, used where asked for alone), by these names or without `pyiqa:`\n"
-        "offline: needs no weights; cached: has run here; download: gets its weights when it first scores"
-    )
-    return f"{table(rows[False], '')}\n\n{note}\n{table(rows[True], 'weights')}"

@@ -10,7 +10,7 @@ import numpy as np
 
 from bench.core.errors import UserError
 from bench.data.detect import make_detector
-from bench.metrics.spec import Described, Description, UnavailableError
+from bench.metrics.spec import Described, Description, UnavailableError, point_error
 
 _LEAST = 0.9  # probability
 _MIN_FACE = 20  # pixels
@@ -31,54 +31,36 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
 
 @functools.cache
 def _detector() -> Any:
-
     try:
         return make_detector("mtcnn", min_face=_MIN_FACE, least_probability=_LEAST)
     except (ImportError, UserError) as error:
         raise UnavailableError(f"MTCNN is not installed ({error}): pip install 'fsr-bench[photos]'") from None
 
 
-def _detected(sr: np.ndarray, _: np.ndarray | None) -> np.ndarray:
+def _detected(sr: np.ndarray) -> np.ndarray:
     return np.where(sr[:, 0] > 0, 100.0, 0.0)
 
 
-def _error(sr: np.ndarray, hr: np.ndarray | None) -> np.ndarray:
+def _error(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
     """Return the mean distance of the five points in per cent of HR's distance of the eyes; NaN without a face."""
-    assert hr is not None
-    x, y = (side[:, 1:].reshape(len(side), 5, 2) for side in (sr, hr))
-    return np.asarray(100 * np.linalg.norm(x - y, axis=2).mean(axis=1) / np.linalg.norm(y[:, 0] - y[:, 1], axis=1))
+    return point_error(sr[:, 1:].reshape(-1, 5, 2), hr[:, 1:].reshape(-1, 5, 2), 0, 1)
 
 
 def _parameters() -> Mapping[str, Any]:
     return {"least_probability": _LEAST, "min_face": _MIN_FACE, "face": "the most probable"}
 
 
-MTCNN = Description("mtcnn", lambda height, width: _LENGTH, _describe, _parameters)
+MTCNN = Description("mtcnn", _describe, _parameters)
+_metric = functools.partial(Described, parameters=_parameters, extra="photos", description=MTCNN)
 METRICS = (
-    Described(
-        "detection",
-        "Detected",
-        "%",
-        True,
-        1,
-        (),
-        f"Share of pictures in which MTCNN (facenet-pytorch) finds a face of probability {_LEAST}",
-        _parameters,
-        extra="photos",
-        description=MTCNN,
+    _metric(
+        *("detection", "Detected", "%", True, 1, ()),
+        source=f"Share of pictures in which MTCNN (facenet-pytorch) finds a face of probability {_LEAST}",
         compare=_detected,
     ),
-    Described(
-        "five-points",
-        "Five-point error",
-        "%",
-        False,
-        2,
-        ("hr",),
-        "Mean distance of MTCNN's five points in per cent of the distance of the eyes, where both have a face",
-        _parameters,
-        extra="photos",
-        description=MTCNN,
+    _metric(
+        *("five-points", "Five-point error", "%", False, 2, ("hr",)),
+        source="Mean distance of MTCNN's five points in per cent of the distance of the eyes, where both have a face",
         compare=_error,
     ),
 )

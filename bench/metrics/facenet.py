@@ -8,27 +8,22 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.core.errors import UserError
 from bench.metrics.learned import WeightFile
-from bench.metrics.spec import Described, Description, UnavailableError
-from bench.models import weights
+from bench.metrics.spec import Described, Description, UnavailableError, cosine, distance
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
-EMBEDDING = 512
 SIDE = 160  # pixels, the network's own
 PUBLISHED = "20180402-114759-vggface2.pt"
 URL = f"https://github.com/timesler/facenet-pytorch/releases/download/v2.2.9/{PUBLISHED}"
 WAY_OUT = f"download {PUBLISHED} from {URL} and run `fsr fetch facenet --from {PUBLISHED}`"
 WEIGHTS = WeightFile("facenet-vggface2", WAY_OUT)
 _AT_ONCE = 16  # pictures
-_INSTALL = "facenet-pytorch is not installed: pip install 'fsr-bench[photos]'"
 _SOURCE = "facenet-pytorch's InceptionResnetV1 (VGGFace2; Schroff et al. 2015) on the whole crop; weights by the user"
 
 
@@ -37,7 +32,7 @@ def new_network() -> nn.Module:
     try:
         from facenet_pytorch import InceptionResnetV1
     except ImportError:
-        raise UnavailableError(_INSTALL) from None
+        raise UnavailableError("facenet-pytorch is not installed: pip install 'fsr-bench[photos]'") from None
     network: nn.Module = InceptionResnetV1(pretrained=None)
     return network.eval()
 
@@ -49,14 +44,13 @@ def needed(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
 
 
 @functools.lru_cache(maxsize=1)
-def _network(path: Path, digest: str) -> nn.Module:
-    """Return the network with the weights of `path`, whose hash tells when they were replaced."""
+def _network(digest: str) -> nn.Module:
+    """Return the network with the user's weights, whose hash tells when they were replaced."""
     network = new_network()
     try:
-        tensors, _ = weights.load(path)
-        network.load_state_dict({**network.state_dict(), **tensors})
-    except (UserError, RuntimeError) as error:
-        raise UnavailableError(f"{path}: not whole ({str(error).splitlines()[0]}): {WAY_OUT}") from None
+        network.load_state_dict({**network.state_dict(), **WEIGHTS.tensors("cpu")})
+    except RuntimeError as error:
+        raise UnavailableError(f"{WEIGHTS.path}: not whole ({str(error).splitlines()[0]}): {WAY_OUT}") from None
     return network
 
 
@@ -65,7 +59,7 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
     import torch
     import torch.nn.functional as F
 
-    network = _network(WEIGHTS.path, WEIGHTS.digest())
+    network = _network(WEIGHTS.digest())
     embeddings = []
     with torch.no_grad():
         for start in range(0, len(pictures), _AT_ONCE):
@@ -75,39 +69,15 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
     return torch.cat(embeddings).numpy()
 
 
-def _distance(sr: np.ndarray, hr: np.ndarray | None) -> np.ndarray:
-    """Return the Euclidean distance of each pair of embeddings."""
-    assert hr is not None
-    return np.asarray(np.linalg.norm(sr - hr, axis=1))
-
-
-def _cosine(sr: np.ndarray, hr: np.ndarray | None) -> np.ndarray:
-    """Return the cosine of the angle between each pair of embeddings."""
-    assert hr is not None
-    return np.asarray((sr * hr).sum(axis=1) / np.linalg.norm(sr, axis=1) / np.linalg.norm(hr, axis=1))
-
-
 def _parameters() -> Mapping[str, Any]:
     return {"side": SIDE, "resize": "bilinear, antialiased", "weights": WEIGHTS.digest()[:12]}
 
 
-FACENET = Description("facenet", lambda height, width: EMBEDDING, _describe, _parameters)
-METRICS = tuple(
-    Described(
-        name,
-        title,
-        "",
-        higher,
-        decimals,
-        ("hr",),
-        _SOURCE,
-        _parameters,
-        extra="photos",
-        description=FACENET,
-        compare=compare,
-    )
-    for name, title, higher, decimals, compare in (
-        ("facenet-distance", "FaceNet distance", False, 3, _distance),
-        ("facenet-cosine", "FaceNet cosine", True, 4, _cosine),
-    )
+FACENET = Description("facenet", _describe, _parameters)
+_metric = functools.partial(
+    Described, needs=("hr",), source=_SOURCE, parameters=_parameters, extra="photos", description=FACENET
+)
+METRICS = (
+    _metric("facenet-distance", "FaceNet distance", "", False, 3, compare=distance),
+    _metric("facenet-cosine", "FaceNet cosine", "", True, 4, compare=cosine),
 )

@@ -1,7 +1,7 @@
-"""Faces described by dlib: 68 landmarks and an embedding, from packages alone and without network.
+"""Is it the same person, with eyes, nose and mouth in place? Faces described by dlib: 68 landmarks and an embedding.
 
-`dlib-bin` is the library and `face_recognition_models` carries the models, which are read by their path. The
-68-landmark model was trained on iBUG 300-W, whose licence is for research.
+`dlib-bin` is the library and `face_recognition_models` carries the models, which are read by their path, without
+network. The 68-landmark model was trained on iBUG 300-W, whose licence is for research.
 
 Where the face is, no detector is asked: dlib's finds 97% of CelebA's test faces but only 73% after bicubic x8, and a
 metric must not be silent exactly where a method fails. The crops were cut around faces, so a fixed part of the picture
@@ -19,23 +19,21 @@ from typing import Any
 
 import numpy as np
 
-from bench.metrics.spec import Description, UnavailableError
+from bench.metrics.spec import Described, Description, UnavailableError, cosine, distance, point_error
 
 BOX = (0.235, 0.235, 0.815, 0.815)  # left, top, right, bottom over the side: the median of dlib's own boxes
 POINTS = 68
 EMBEDDING = 128
+SAME = 0.6  # below this distance dlib's authors call two faces one person
+_EYES = (36, 45)  # the outer corners, counted from 0
 _CHIP, _PADDING = 150, 0.25  # what the embedding was trained on
+_SOURCE = "dlib's face_recognition_resnet_model_v1 (99.38% of face pairs told right, by its authors)"
 _SHAPE, _FACE = "shape_predictor_68_face_landmarks.dat", "dlib_face_recognition_resnet_model_v1.dat"
 
 
 def landmarks_of(described: np.ndarray) -> np.ndarray:
     """Return x and y of the landmarks in pixels: [N, 68, 2]."""
-    return described[:, : 2 * POINTS].reshape(len(described), POINTS, 2)
-
-
-def embeddings_of(described: np.ndarray) -> np.ndarray:
-    """Return the embeddings: [N, 128]."""
-    return described[:, 2 * POINTS :]
+    return described[:, : 2 * POINTS].reshape(-1, POINTS, 2)
 
 
 def _describe(pictures: np.ndarray) -> np.ndarray:
@@ -66,8 +64,7 @@ def _models() -> tuple[Any, Any, Any]:
     return dlib, dlib.shape_predictor(str(folder / _SHAPE)), dlib.face_recognition_model_v1(str(folder / _FACE))
 
 
-def _folder() -> Path:
-    """Return where the models lie; their package is not imported, for it needs an old setuptools."""
+def _folder() -> Path:  # the package itself is not imported: it needs an old setuptools
     spec = importlib.util.find_spec("face_recognition_models")
     if spec is None or spec.origin is None:
         raise UnavailableError("dlib's models are not installed: pip install 'fsr-bench[identity]'")
@@ -75,11 +72,50 @@ def _folder() -> Path:
 
 
 @functools.cache
-def parameters() -> Mapping[str, Any]:
+def _parameters() -> Mapping[str, Any]:
     """Return what decides landmarks and embeddings: the box and hashes of the models."""
     folder = _folder()
     hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()[:12] for name in (_SHAPE, _FACE)}
     return {"box": list(BOX), **hashes}
 
 
-FACE = Description("dlib", lambda height, width: 2 * POINTS + EMBEDDING, _describe, parameters)
+def _distance(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    return distance(sr[:, 2 * POINTS :], hr[:, 2 * POINTS :])
+
+
+def _cosine(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    return cosine(sr[:, 2 * POINTS :], hr[:, 2 * POINTS :])
+
+
+def _verified(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    """Return 100 where a pair counts as one person, else 0: the mean is a percentage."""
+    apart = _distance(sr, hr)
+    return np.where(np.isnan(apart), np.nan, 100.0 * (apart < SAME))
+
+
+def _landmark_error(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    return point_error(landmarks_of(sr), landmarks_of(hr), *_EYES)
+
+
+_metric = functools.partial(
+    Described,
+    needs=("hr",),
+    parameters=_parameters,
+    extra="identity",
+    description=Description("dlib", _describe, _parameters),
+)
+METRICS = (
+    _metric("identity-distance", "Identity distance", "", False, 3, source=_SOURCE, compare=_distance),
+    _metric("identity-cosine", "Identity cosine", "", True, 4, source=_SOURCE, compare=_cosine),
+    _metric(
+        *("verification", "Verification", "%", True, 1),
+        source=f"{_SOURCE}; one person below a distance of {SAME}",
+        compare=_verified,
+    ),
+    _metric(
+        *("landmarks", "Landmark error", "%", False, 2),
+        source="Normalised mean error of dlib's 68 landmarks (300-W convention), in per cent of the inter-ocular "
+        "distance",
+        compare=_landmark_error,
+    ),
+)

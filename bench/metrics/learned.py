@@ -39,15 +39,23 @@ class WeightFile:
         """Return the sha256 of the file; raise UnavailableError when it is missing or another one."""
         if not self.path.is_file():
             raise UnavailableError(f"its weights are not here: {self.way_out}")
-        found = sha256_of(self.path)
-        if found != (self.sha256 or found):
-            wanted = f"sha256 {found[:12]}, expected {self.sha256[:12]}"
+        digest = sha256_of(self.path)
+        if self.sha256 not in ("", digest):
+            wanted = f"sha256 {digest[:12]}, expected {self.sha256[:12]}"
             raise UnavailableError(f"{self.path} is damaged or another file: {wanted}: {self.way_out}")
-        return found
+        return digest
 
-    def tensors(self, device: torch.device) -> dict[str, Tensor]:
-        """Return the tensors by name, on `device`; raise UnavailableError as `digest` does."""
-        return _tensors(self.path, self.digest(), device)
+    def is_whole(self) -> bool:
+        """Tell whether the file is there and the right one."""
+        return self.path.is_file() and self.sha256 in ("", sha256_of(self.path))
+
+    def tensors(self, device: torch.device | str) -> dict[str, Tensor]:
+        """Return the tensors by name, on `device`; raise UnavailableError as `digest` does and for a damaged file."""
+        digest = self.digest()
+        try:
+            return _tensors(self.path, digest, device)
+        except UserError as error:
+            raise UnavailableError(f"{self.path}: not whole ({error}): {self.way_out}") from None
 
 
 def sha256_of(path: Path) -> str:
@@ -63,9 +71,5 @@ def _sha256(path: Path, size: int, changed: int) -> str:
 
 
 @functools.lru_cache(maxsize=4)
-def _tensors(path: Path, digest: str, device: torch.device) -> dict[str, Tensor]:
-    try:
-        tensors, _ = weights.load(path)
-    except UserError as error:
-        raise UnavailableError(str(error)) from None
-    return {name: tensor.to(device) for name, tensor in tensors.items()}
+def _tensors(path: Path, digest: str, device: torch.device | str) -> dict[str, Tensor]:
+    return {name: tensor.to(device) for name, tensor in weights.load(path)[0].items()}

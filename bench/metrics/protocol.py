@@ -131,17 +131,15 @@ def _round(values: Tensor, rounding: Rounding) -> Tensor:
 
 def _presets() -> dict[str, Protocol]:
     """Return the presets, built unchecked: the tests check the file, and scoring needs no pydantic."""
-    tables: dict[str, type[Any]] = {"psnr": Channel, "ssim": Channel, "window": Window}
-    presets = {}
-    for values in read_toml(PRESETS)["protocols"]:
-        for key, cls in tables.items():
-            if key in values:
-                table = {
-                    name: tuple(value) if isinstance(value, list) else value for name, value in values[key].items()
-                }
-                values[key] = cls(**table)
-        presets[values["name"]] = Protocol(**values)
-    return presets
+    classes: dict[str, type[Any]] = {"psnr": Channel, "ssim": Channel, "window": Window}
+
+    def build(key: str, value: Any) -> Any:
+        if isinstance(value, dict):
+            return classes[key](**{name: build(name, inner) for name, inner in value.items()})
+        return tuple(value) if isinstance(value, list) else value
+
+    given = read_toml(PRESETS)["protocols"]
+    return {values["name"]: Protocol(**{key: build(key, value) for key, value in values.items()}) for values in given}
 
 
 PROTOCOLS = _presets()

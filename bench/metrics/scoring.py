@@ -28,7 +28,7 @@ _NEEDS = {"hr": "ground truth", "lr": "the low-resolution input"}
 
 @dataclass(frozen=True)
 class Scores:
-    """What a Scorer found: (protocol, metric) -> one value a picture, and why metrics have none."""
+    """What a Scorer computed: (protocol, metric) -> one value a picture, and why metrics have none."""
 
     values: Mapping[tuple[str, str], np.ndarray]
     unavailable: Mapping[str, str]
@@ -40,10 +40,10 @@ def shared_cache() -> ScoreCache:
 
 
 class Scorer:
-    """Takes pictures batch by batch, then tells their scores.
+    """Takes pictures batch by batch, then returns their scores.
 
     The first of `protocols` scores every metric; the others those that depend on colour space, border or window. A
-    metric that cannot run is told once in the log and left out. `scale` and `degradation` are how LR was made.
+    metric that cannot run is named once in the log and left out. `scale` and `degradation` are how LR was made.
     """
 
     def __init__(
@@ -101,17 +101,17 @@ class Scorer:
         if "lr" in metric.needs:
             what |= {"scale": self.scale, "degradation": self.degradation}
         pairs = zip(*(contents[name] for name in ("sr", *metric.needs)), strict=True)
-        found = self._cached(
+        values = self._cached(
             [key_of(what, pair) for pair in pairs],
-            lambda wanted: metric.compute(batch.take(wanted)).double().cpu().numpy()[:, None],
+            lambda places: metric.compute(batch.take(places)).double().cpu().numpy()[:, None],
         )
-        self._parts.setdefault((batch.protocol.name, metric.name), []).append(found[:, 0])
+        self._parts.setdefault((batch.protocol.name, metric.name), []).append(values[:, 0])
 
     def _compare_described(self, metric: Described) -> None:
-        sr, hr = (self._descriptions.get((metric.description.name, side)) for side in ("sr", "hr"))
-        if sr is not None:
-            truth = np.concatenate(hr) if hr is not None and "hr" in metric.needs else None
-            self._parts[self.protocols[0].name, metric.name] = [metric.compare(np.concatenate(sr), truth)]
+        sides = [self._descriptions.get((metric.description.name, side), []) for side in ("sr", *metric.needs)]
+        if all(sides):
+            values = metric.compare(*map(np.concatenate, sides))
+            self._parts[self.protocols[0].name, metric.name] = [values]
 
     def _describe_all(self, sr: np.ndarray, hr: np.ndarray | None) -> None:
         """Describe each picture once for all the metrics that share a description."""
@@ -125,20 +125,20 @@ class Scorer:
 
     def _describe(self, description: Description, side: str, pictures: np.ndarray) -> None:
         what = {"description": description.name, "parameters": dict(description.parameters())}
-        found = self._cached(
-            [key_of(what, [one]) for one in _contents(pictures)], lambda wanted: description.describe(pictures[wanted])
+        rows = self._cached(
+            [key_of(what, [picture]) for picture in _contents(pictures)],
+            lambda places: description.describe(pictures[places]),
         )
-        self._descriptions.setdefault((description.name, side), []).append(found)
+        self._descriptions.setdefault((description.name, side), []).append(rows)
 
     def _cached(self, keys: Sequence[bytes], compute: Callable[[list[int]], np.ndarray]) -> np.ndarray:
         """Return a row for each key: from the cache, else from `compute`, given the places of the missing ones."""
-        found = self._cache.find(keys)
-        missing = [place for place, key in enumerate(keys) if key not in found]
-        if missing:
+        rows = self._cache.find(keys)
+        if missing := [place for place, key in enumerate(keys) if key not in rows]:
             new = dict(zip((keys[place] for place in missing), compute(missing), strict=True))
             self._cache.add(new)
-            found |= new
-        return np.stack([found[key] for key in keys])
+            rows |= new
+        return np.stack([rows[key] for key in keys])
 
     def _attempt(self, metrics: Sequence[Metric], step: Callable[[], None]) -> None:
         """Take a step for metrics that are still to be had; where they cannot run they are dropped."""
@@ -154,7 +154,7 @@ class Scorer:
 
 
 def _contents(pictures: np.ndarray) -> list[bytes]:
-    return [content(one) for one in pictures]
+    return [content(picture) for picture in pictures]
 
 
 def _unit(pictures: np.ndarray | None, like: Tensor) -> Tensor | None:

@@ -12,11 +12,12 @@ from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal
 
+import numpy as np
+
 from bench.core.errors import UserError
 from bench.metrics.parts import in_parts
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
     from bench.metrics.protocol import Channel, Protocol
@@ -54,8 +55,6 @@ class Batch:
 
     def take(self, places: list[int]) -> Batch:
         """Return the pictures at `places`."""
-        if len(places) == len(self.sr):
-            return self
         hr, lr = (None if side is None else side[places] for side in (self.hr, self.lr))
         return replace(self, sr=self.sr[places], hr=hr, lr=lr)
 
@@ -97,22 +96,35 @@ class Description:
     """
 
     name: str
-    length: Callable[[int, int], int]  # height, width -> numbers a picture
     describe: Callable[[np.ndarray], np.ndarray]
     parameters: Callable[[], Mapping[str, Any]] = dict
 
 
 @dataclass(frozen=True)
 class Described(Spec):
-    """A metric of descriptions: `compare(sr, hr)` maps [N, length] (hr None where not needed) to float64 [N].
+    """A metric of descriptions: `compare(sr, hr)`, or `compare(sr)` where HR is not needed, maps [N, length] to [N].
 
-    It sees all N pictures of a face set at once. With `over_set` the value belongs to the set: the N values are each
-    picture's part in it, their mean is the set's value, and a part alone means nothing.
+    It sees all N pictures of a face set at once.
     """
 
     description: Description = field(kw_only=True)
-    compare: Callable[[np.ndarray, np.ndarray | None], np.ndarray] = field(kw_only=True)
-    over_set: bool = False
+    compare: Callable[..., np.ndarray] = field(kw_only=True)
 
 
 Metric = Pairwise | Described
+
+
+def distance(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    """Return the Euclidean distance of each pair of embeddings [N, length]: [N]."""
+    return np.asarray(np.linalg.norm(sr - hr, axis=1))
+
+
+def cosine(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
+    """Return the cosine of the angle between each pair of embeddings [N, length]: [N]."""
+    return np.asarray((sr * hr).sum(axis=1) / np.linalg.norm(sr, axis=1) / np.linalg.norm(hr, axis=1))
+
+
+def point_error(sr: np.ndarray, hr: np.ndarray, left: int, right: int) -> np.ndarray:
+    """Return the mean distance of points [N, points, 2] in per cent of that between HR's points `left` and `right`."""
+    between = np.linalg.norm(hr[:, left] - hr[:, right], axis=1)
+    return np.asarray(100 * np.linalg.norm(sr - hr, axis=2).mean(axis=1) / between)

@@ -140,7 +140,7 @@ def _ours(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
     metric, rule = get_metric(name), get_protocol(DEFAULT_PROTOCOL)
     rule = dataclasses.replace(rule, window=dataclasses.replace(rule.window, clip=True))  # as pyiqa always does
     if isinstance(metric, Described):
-        return lambda sr, _: metric.compare(metric.description.describe(sr), None)
+        return lambda sr, _: metric.compare(metric.description.describe(sr))
     return lambda sr, hr: metric.compute(Batch(to_tensor(sr), to_tensor(hr), None, rule)).numpy()
 
 
