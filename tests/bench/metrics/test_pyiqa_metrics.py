@@ -11,9 +11,10 @@ from typing import Any
 import pytest
 import torch
 
+from bench.cli.metrics import metrics_text
 from bench.core.errors import UserError
 from bench.metrics import pyiqa as provider
-from bench.metrics.catalogue import catalogue, describe_metrics, get_metric, get_metrics, metrics_text
+from bench.metrics.catalogue import catalogue, describe_metrics, get_metric, get_metrics
 from bench.metrics.protocol import get_protocol
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
 
@@ -114,7 +115,7 @@ def test_the_list_says_what_each_needs() -> None:
 
 def test_the_list_imports_neither_torch_nor_pyiqa() -> None:
     code = (
-        "import sys; from bench.metrics.catalogue import *; metrics_text(describe_metrics()); get_metric('musiq'); "
+        "import sys; from bench.metrics.catalogue import *; describe_metrics(); get_metric('musiq'); "
         "assert not {'torch', 'pyiqa', 'pandas', 'scipy', 'pydantic'} & set(sys.modules), 'imported'"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

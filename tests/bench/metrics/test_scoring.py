@@ -15,7 +15,7 @@ from bench.metrics.cache import ScoreCache, content, key_of
 from bench.metrics.catalogue import get_metric, get_metrics
 from bench.metrics.protocol import PROTOCOLS
 from bench.metrics.scoring import Scorer, Scores
-from bench.metrics.spec import Batch, Metric, Pairwise, UnavailableError
+from bench.metrics.spec import Batch, Described, Description, Metric, Pairwise, UnavailableError, distance
 from bench.runs.evaluate import to_tensor
 from tests.bench.conftest import smooth_faces
 
@@ -29,8 +29,8 @@ def score(metrics: list[Metric], cache: ScoreCache | None = None, count: int = 5
     sr = to_tensor(upsample(lr, 8))
     scorer = Scorer(metrics, FIRST, cache=cache)
     for start in range(0, count, batch):
-        some = slice(start, start + batch)
-        scorer.add(sr[some], hr[some], lr[some])
+        part = slice(start, start + batch)
+        scorer.add(sr[part], hr[part], lr[part])
     return scorer.finish()
 
 
@@ -59,17 +59,35 @@ def test_nothing_is_computed_twice(tmp_path: Path) -> None:
     assert np.array_equal(first.values["sparnet", "psnr"], bare.values["sparnet", "psnr"][:3])
 
 
+def test_ground_truth_is_described_once(tmp_path: Path) -> None:
+    """Two methods on one face set, and two metrics that share a description."""
+    counts: list[int] = []
+
+    def describe(pictures: np.ndarray) -> np.ndarray:
+        counts.append(len(pictures))
+        return pictures.mean((1, 2))
+
+    description = Description("mean", describe)
+    common = {"needs": ("hr",), "source": "", "description": description, "compare": distance}
+    metrics = [Described(name, name, "", False, 3, **common) for name in ("a", "b")]  # type: ignore[arg-type]
+    hr = smooth_faces(2, 0)
+    for seed in (1, 2):
+        scorer = Scorer(metrics, FIRST, cache=ScoreCache(tmp_path / "scores.sqlite"))
+        scorer.add(to_tensor(smooth_faces(2, seed)), hr)
+        assert {name for _, name in scorer.finish().values} == {"a", "b"}
+    assert counts == [2, 2, 2]
+
+
 def test_a_key_tells_everything_apart() -> None:
-    one, other = np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8)
-    assert content(one) != content(other) and content(one) != content(one.astype(np.int8))
-    what = {"metric": "psnr", "protocol": "x"}
-    keys = {
-        key_of(what, [b"a", b"b"]),
-        key_of(what, [b"b", b"a"]),
-        key_of({**what, "protocol": "y"}, [b"a", b"b"]),
-        key_of({**what, "metric": "ssim"}, [b"a", b"b"]),
-    }
-    assert len(keys) == 4 and key_of(what, [b"a", b"b"]) in keys
+    wide, high = np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.uint8)
+    assert len({content(picture) for picture in (wide, high, wide.astype(np.int8), wide)}) == 3
+    keys = [
+        key_of({"metric": metric, "protocol": protocol}, pair)
+        for metric in ("psnr", "ssim")
+        for protocol in ("x", "y")
+        for pair in ([b"a", b"b"], [b"b", b"a"])
+    ]
+    assert len(set(keys)) == 8
 
 
 def test_protocols_do_not_share_values(tmp_path: Path) -> None:
