@@ -18,15 +18,15 @@ from bench.runs.complete import unscored
 from bench.runs.evaluate import low_resolution, to_tensor
 from bench.runs.records import RunState
 from bench.runs.train import probe
-from bench.schedule.executor import ExecutionOptions, failed_before
+from bench.schedule.executor import failed_before
 from bench.schedule.local import choose_jobs, threads_each
 
 if TYPE_CHECKING:
     from bench.runs.experiment import Faces, RowRun
     from bench.runs.job import Job
+    from bench.schedule.executor import ExecutionOptions
 
 _Cost = tuple[float, float, float]  # seconds of a training iteration and of one image scored, memory (MiB)
-DEFAULT = ExecutionOptions()
 _CHANGED = "kept, though its network's code has changed since; delete the folder to train it again"
 _HEAD = ("row", "seed", "state", "iterations", "s/iteration", "MiB", "minutes")
 
@@ -113,7 +113,7 @@ def make_plan(
     row_runs: Sequence[RowRun],
     faces: Faces,
     device: torch.device,
-    options: ExecutionOptions = DEFAULT,
+    options: ExecutionOptions,
     *,
     most: float = 1.0,
     gpus: int = 1,

@@ -127,17 +127,16 @@ def load_search(
         raise UserError(f"method '{method}' supports scales {list(spec.scales)}, a search asks {experiment.scale}")
     path, ranges = find_file(profile, PROFILES, "profile"), read_space(space)
     ranges = dataclasses.replace(ranges, trials=ranges.trials if trials is None else trials)
-    settings = read_toml(path)
+    settings, known = read_toml(path), registry.options(method)
     for override in overrides:
         override_setting(settings, override)
-        table, _, name = override.partition("=")[0].partition(".")
-        if table == "options" and name not in registry.options(method):
-            raise UserError(f"method '{method}' has no option '{name}': {suggest(name, registry.options(method))}")
-    named = {"": method, "space": space.stem, DEFAULT_PROFILE: path.stem, default_dataset(): data}
-    name = "-".join(["search", *(part for default, part in named.items() if part != default)])
-    search = Search(
-        Job(name, experiment, path.stem, from_dict(Profile, settings, path.name), data), ranges, settings, space.name
-    )
+        table, _, option = override.partition("=")[0].partition(".")
+        if table == "options" and option not in known:
+            raise UserError(f"method '{method}' has no option '{option}': {suggest(option, known)}")
+    parts = {"": method, "space": space.stem, DEFAULT_PROFILE: path.stem, default_dataset(): data}
+    name = "-".join(["search", *(part for default, part in parts.items() if part != default)])
+    job = Job(name, experiment, path.stem, from_dict(Profile, settings, path.name), data)
+    search = Search(job, ranges, settings, space.name)
     for key, domain in ranges.ranges.items():
         for end in domain.ends:
             _settle(search, {key: end}, search.where)

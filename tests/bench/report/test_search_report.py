@@ -62,7 +62,7 @@ def make(
         space=space,
         train=DataRef("mine", "train", 120, "a" * 64),
         val=DataRef("mine", "val", 8, "b" * 64),
-        trials=tuple(sorted(trials, key=lambda one: (one.state is RunState.STOPPED, -(one.psnr or 0)))),
+        trials=tuple(sorted(trials, key=lambda trial: (trial.state is RunState.STOPPED, -(trial.psnr or 0)))),
     )
     return record, study
 

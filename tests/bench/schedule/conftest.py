@@ -12,6 +12,6 @@ def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> dict[str, bytes]:
     """Return the outcome of the small experiment, run by two processes on this machine."""
     root = make(tmp_path_factory.mktemp("undisturbed"))
     finish(root, "--jobs", "2")
-    found = outcome(root)
-    assert len(found) == 13, "weights and curves of four trained runs, scores of five"
-    return found
+    files = outcome(root)
+    assert len(files) == 13, "weights and curves of four trained runs, scores of five"
+    return files
