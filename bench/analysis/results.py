@@ -21,8 +21,9 @@ from bench.runs.records import (
     RunState,
     read_experiment_record,
     read_run_record,
+    scored_faces,
 )
-from bench.runs.scores import ScoreSheet, read_scores, sheet_key
+from bench.runs.scores import Scores, read_scores
 from bench.runs.store import CURVE
 
 FaceSet = FaceSetRecord
@@ -55,24 +56,21 @@ class RunResult:
     seconds_per_image: float | None = None
     device: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    scores: Mapping[tuple[str, str], ScoreSheet] = field(default_factory=dict)
+    scores: Scores = field(default_factory=Scores)
     curve: tuple[Point, ...] = ()
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
 
     def values(self, test: FaceSet, protocol: str, metric: str) -> Mapping[str, float]:
         """Return image -> score on exactly the faces of `test`; empty when the run was not scored on them."""
-        sheet = self.scores.get(sheet_key(test.dataset, test.fingerprint))
-        return sheet.values(metric, protocol) if sheet else {}
+        return self.scores.on(test.dataset, test.fingerprint).values(metric, protocol)
 
     def columns(self, test: FaceSet) -> tuple[tuple[str, str], ...]:
         """Return the metrics and protocols that the run was scored by on `test`."""
-        sheet = self.scores.get(sheet_key(test.dataset, test.fingerprint))
-        return sheet.scored if sheet else ()
+        return self.scores.on(test.dataset, test.fingerprint).scored
 
     def scored_faces(self, test: FaceSet, protocol: str) -> int:
-        """Return how many faces of `test` are scored: by PSNR, or by any metric where there is no original."""
-        metrics = ["psnr"] if test.truth else [metric for metric, _ in self.columns(test)]
-        return max((len(self.values(test, protocol, metric)) for metric in metrics), default=0)
+        """Return how many faces of `test` are scored: by PSNR, or by any metric where there is no ground truth."""
+        return scored_faces(self.scores, test, protocol)
 
     def scored(self, test: FaceSet, protocol: str) -> bool:
         """Tell whether the run has finished and every face of `test` is scored."""
@@ -203,12 +201,8 @@ def read_run(folder: Path) -> RunResult:
 
 
 def _read_curve(path: Path) -> tuple[Point, ...]:
-    rows = _rows(path, CURVE)
+    rows = read_csv(path, CURVE) if path.exists() else []
     return tuple(Point(_number(row, "iteration", path, int), _number(row, "psnr", path, float)) for row in rows)
-
-
-def _rows(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    return read_csv(path, columns) if path.exists() else []
 
 
 def _number(row: Mapping[str, str | None], column: str, path: Path, kind: Callable[[str], _T]) -> _T:

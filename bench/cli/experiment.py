@@ -135,9 +135,8 @@ def run(
 ) -> int:
     from bench.core.provenance import choose_device
     from bench.report.build import build_report
-    from bench.runs.description import write_experiment
     from bench.runs.experiment import SAMPLES
-    from bench.runs.job import row_runs
+    from bench.runs.job import row_runs, write_experiment
     from bench.schedule.executor import execute
     from bench.schedule.plan import make_plan
 

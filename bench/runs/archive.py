@@ -33,9 +33,10 @@ from bench.runs.records import (
     RunState,
     read_experiment_record,
     read_run_record,
+    scored_faces,
     write_experiment_record,
 )
-from bench.runs.scores import ScoreSheet, read_scores, sheet_key, write_sheet
+from bench.runs.scores import ScoreSheet, read_scores, write_sheet
 from bench.runs.store import Run
 
 if TYPE_CHECKING:
@@ -80,15 +81,8 @@ def is_scored(folder: Path, experiment: ExperimentRecord) -> bool:
     record = read_run_record(folder)
     if record is None or record.status is not RunState.FINISHED:
         return False
-    sheets = read_scores(folder)
-    for test in experiment.test:
-        sheet = sheets.get(sheet_key(test.dataset, test.fingerprint))
-        if sheet is None:
-            return False
-        metrics = ("psnr",) if test.truth else [metric for metric, _ in sheet.scored]
-        if max(len(sheet.values(metric, experiment.protocol)) for metric in metrics) != test.faces:
-            return False
-    return True
+    scores = read_scores(folder)
+    return all(scored_faces(scores, test, experiment.protocol) == test.faces for test in experiment.test)
 
 
 def share_runs(folder: Path, record: ExperimentRecord) -> ExperimentRecord:
@@ -119,19 +113,18 @@ def _keep(source: Path, target: Path, test: FaceStore, *, first: bool, with_weig
     if with_weights:
         tensors, about = weights.load(source / "weights.safetensors")
         weights.save_parts(folder, halved(tensors), about)
-    sheets = read_scores(source)
+    scores = read_scores(source)
     more = default_scores(source, folder if with_weights else source, test, folder if first else None)
-    key = sheet_key(more.dataset, more.fingerprint)
-    if key in sheets:  # an experiment on the default faces has scores on them
-        more = more.merged(sheets[key])
-    for sheet in {**sheets, key: more}.values():
+    own = scores.on(more.dataset, more.fingerprint)  # where the experiment's own faces are the default ones
+    scores.put(more.merged(own) if own.images else more)
+    for sheet in scores.values():
         write_sheet(folder, sheet.rounded(), packed=True)
     return folder
 
 
 def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     """Return the tensors with matrices and kernels as fp16; vectors stay, for a running variance may be tiny."""
-    return {name: one.half() if one.dtype == torch.float32 and one.ndim > 1 else one for name, one in tensors.items()}
+    return {name: x.half() if x.dtype == torch.float32 and x.ndim > 1 else x for name, x in tensors.items()}
 
 
 def default_scores(run_folder: Path, weights_folder: Path, test: FaceStore, pictures: Path | None = None) -> ScoreSheet:

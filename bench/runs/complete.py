@@ -8,17 +8,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
+from bench.core.provenance import code_of, describe_device, environment, now
 from bench.core.stop import Interrupted
 from bench.metrics.protocol import PROTOCOLS
 from bench.models import registry, weights
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
-from bench.runs.scores import sheet_key
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    import numpy as np
     import torch
     from torch import nn
 
@@ -56,11 +55,9 @@ def complete(
     if is_complete(row_run, faces):
         return Outcome(row_run.run.config.name, RunState.CACHED)
     with row_run.run.claim(wait) as mine:
-        return (
-            _complete(row_run, faces, device, samples, make_bar)
-            if mine
-            else Outcome(row_run.run.config.name, RunState.BUSY)
-        )
+        if not mine:
+            return Outcome(row_run.run.config.name, RunState.BUSY)
+        return _complete(row_run, faces, device, samples, make_bar)
 
 
 def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int, make_bar: MakeBar) -> Outcome:
@@ -75,20 +72,15 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
     except (Interrupted, OSError):
         raise
     except Exception as error:
-        message = str(error) if isinstance(error, UserError) else reason(error)
+        import torch
+
+        bad_input, no_memory = isinstance(error, UserError), isinstance(error, torch.OutOfMemoryError | MemoryError)
+        message = str(error) if bad_input else reason(error)
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
         run.write(status=RunState.FAILED, error=message)
-        return Outcome(
-            run.config.name, RunState.FAILED, message, isinstance(error, UserError), _is_out_of_memory(error)
-        )
+        return Outcome(run.config.name, RunState.FAILED, message, bad_input, no_memory)
     return Outcome(run.config.name, RunState.FINISHED)
-
-
-def _is_out_of_memory(error: Exception) -> bool:
-    import torch
-
-    return isinstance(error, torch.OutOfMemoryError | MemoryError)
 
 
 def is_complete(row_run: RowRun, faces: Faces) -> bool:
@@ -99,11 +91,11 @@ def is_complete(row_run: RowRun, faces: Faces) -> bool:
 def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:
     """Return the test sets on whose faces a run lacks scores under its own protocol, of metrics that could be had."""
     run = row_run.run
-    sheets, known = run.scores(), run.record().unavailable
+    scores, known = run.scores(), run.record().unavailable
 
     def lacks(test: TestSet, metric: str) -> bool:
-        sheet = sheets.get(sheet_key(test.store.dataset, test.fingerprint))
-        return sheet is None or len(sheet.values(metric, run.config.protocol)) != test.count
+        sheet = scores.on(test.store.dataset, test.fingerprint)
+        return len(sheet.values(metric, run.config.protocol)) != test.count
 
     return [
         test
@@ -123,19 +115,18 @@ def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: M
 
 def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:
     """Score a trained run on the test sets that it has not been scored on, and measure what it costs."""
-    from bench.core.provenance import code_of, describe_device, environment, now
     from bench.models import cost
     from bench.runs.evaluate import low_resolution, to_tensor
 
     run = row_run.run
     model = load_model(run, device)
-    found = [
+    results = [
         (test, _evaluate(row_run, model, test, device, samples if test.store is faces.test else 0))
         for test in unscored(row_run, faces)
     ]
     lr = to_tensor(low_resolution(faces.test.faces[:1], run.config.scale), device)
     count = cost.count_multiply_adds(model, lr)
-    unavailable = {test.fingerprint: dict(one.unavailable) for test, one in found}
+    unavailable = {test.fingerprint: dict(result.unavailable) for test, result in results}
     about: dict[str, Any] = {
         "parameters": cost.count_parameters(model),
         "multiply_adds": count.published,
@@ -143,13 +134,13 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
         "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
         "unavailable": {**run.record().unavailable, **unavailable},
     }
-    broken = {test.fingerprint: one.broken for test, one in found if one.broken}
+    broken = {test.fingerprint: result.broken for test, result in results if result.broken}
     if broken:
         about["broken"] = {**run.record().broken, **broken}
     if run.config.training is None:
         about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
     run.write(status=RunState.FINISHED, error=None, scored=now(), scored_on=describe_device(device), **about)
-    run.add_scores([one.scores for _, one in found])  # last: they make the run complete
+    run.add_scores([result.scores for _, result in results])  # last: they make the run complete
 
 
 def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
@@ -157,7 +148,7 @@ def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.de
     from bench.metrics.scoring import shared_cache
     from bench.runs.evaluate import evaluate
 
-    found = evaluate(
+    result = evaluate(
         row_run.run,
         model,
         test.store,
@@ -168,20 +159,14 @@ def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.de
         protocols=list(PROTOCOLS.values()),
         cache=shared_cache(),
     )
-    write_samples(row_run.run, test.store.names, found.pictures)
-    return found
+    for name, picture in zip(test.store.names, result.pictures, strict=False):
+        write_png(row_run.run.samples / f"{name}.png", picture)
+    return result
 
 
 def load_model(run: Run, device: torch.device, files: Sequence[Path] = ()) -> nn.Module:
     """Build a run's network with its finished weights, those in `files` where given, ready to score."""
-
     model = registry.build(run.config.method, run.config.options)
     if run.config.training is not None:
         weights.load_into(model, *(files or [run.weights]))
     return model.to(device).eval()
-
-
-def write_samples(run: Run, names: list[str], pictures: np.ndarray) -> None:
-    """Write super-resolved faces, uint8 [n, H, W, 3], as PNG files for the picture grid."""
-    for name, picture in zip(names, pictures, strict=False):
-        write_png(run.samples / f"{name}.png", picture)

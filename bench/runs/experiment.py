@@ -25,6 +25,12 @@ DEFAULT_PROFILE = "quick"
 SAMPLES = 6
 
 
+def _check_counts(counts: Sizes | Limit) -> None:
+    for name, value in dataclasses.asdict(counts).items():
+        if value < 1:
+            raise UserError(f"{name}: {value} faces given, expected at least 1")
+
+
 def _check_seeds(seeds: Sequence[int]) -> None:
     if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
         raise UserError(f"seeds: {list(seeds)} given, expected different numbers of at least 0")
@@ -61,9 +67,7 @@ class Sizes:
     test: int
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if value < 1:
-                raise UserError(f"{name}: {value} faces given, expected at least 1")
+        _check_counts(self)
 
 
 @dataclass(frozen=True)
@@ -74,9 +78,7 @@ class Limit:
     test: int = 1000
 
     def __post_init__(self) -> None:
-        for name, value in dataclasses.asdict(self).items():
-            if value < 1:
-                raise UserError(f"{name}: {value} faces given, expected at least 1")
+        _check_counts(self)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""A job: an experiment under a profile on a data set, and the runs that follow from it."""
+"""A job: an experiment under a profile on a data set, the runs that follow from it, and what reports are told of it."""
 
 from __future__ import annotations
 
@@ -10,20 +10,19 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core import paths
 from bench.core.errors import UserError, suggest
-from bench.core.schema import find_file, from_dict, override_setting, read_toml
+from bench.core.files import held, sweep
+from bench.core.schema import canonical_json, find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
 from bench.data.store import check_disjoint, open_split
 from bench.metrics.catalogue import get_metrics
 from bench.models import registry
+from bench.runs.audit import audit
 from bench.runs.config import DataRef, RunConfig, Training
-from bench.runs.store import Run
-
-if TYPE_CHECKING:
-    from bench.data.store import FaceStore
 from bench.runs.experiment import (
     DEFAULT_PROFILE,
     EXPERIMENTS,
     PROFILES,
+    SAMPLES,
     Experiment,
     Faces,
     Profile,
@@ -32,6 +31,20 @@ from bench.runs.experiment import (
     Sizes,
     TestSet,
 )
+from bench.runs.pictures import write_png
+from bench.runs.records import (
+    LAYOUT,
+    RUN_FILE,
+    ExperimentRecord,
+    FaceSetRecord,
+    RowRecord,
+    read_run_record,
+    write_experiment_record,
+)
+from bench.runs.store import Run
+
+if TYPE_CHECKING:
+    from bench.data.store import FaceStore
 
 
 @dataclass(frozen=True)
@@ -70,34 +83,27 @@ def load_job(
     rows with seeds of their own too. The job's name says what differs from the default: `ablation-full-celeba`.
     Raises UserError for unknown names, keys and values.
     """
-    experiment_path, profile_path = (
-        find_file(experiment, EXPERIMENTS, "experiment"),
-        find_file(profile, PROFILES, "profile"),
-    )
-    what = from_dict(Experiment, read_toml(experiment_path), str(experiment_path.name))
-    metrics = tuple(metric.name for metric in get_metrics([*what.metrics, *extra_metrics]))
-    rows = what.rows + tuple(Row(method) for method in extra_methods)
+    experiment_path = find_file(experiment, EXPERIMENTS, "experiment")
+    profile_path = find_file(profile, PROFILES, "profile")
+    read = from_dict(Experiment, read_toml(experiment_path), experiment_path.name)
+    metrics = tuple(metric.name for metric in get_metrics([*read.metrics, *extra_metrics]))
+    rows = read.rows + tuple(Row(method) for method in extra_methods)
     settings = read_toml(profile_path)
     for override in overrides:
         override_setting(settings, override)
-    budget = from_dict(Profile, settings, str(profile_path.name))
+    budget = from_dict(Profile, settings, profile_path.name)
     if "seeds" in {override.partition("=")[0] for override in overrides}:  # what was just said goes before a row's own
         rows = tuple(dataclasses.replace(row, seeds=()) for row in rows)
-    what = dataclasses.replace(what, rows=rows, metrics=metrics)
-    for row in what.rows:
-        spec = registry.get(row.method)
-        if what.scale not in spec.scales:
-            raise UserError(
-                f"method '{row.method}' supports scales {list(spec.scales)}, the experiment asks {what.scale}"
-            )
-    _check_options(what, budget, str(profile_path.name))
-    what = dataclasses.replace(what, rows=tuple(_matched(what, budget, row) for row in rows))
+    asked = dataclasses.replace(read, rows=rows, metrics=metrics)
     data = data or default_dataset()
     parts = [experiment_path.stem]
     parts += [profile_path.stem] if profile_path.stem != DEFAULT_PROFILE else []
     parts += [data] if data != default_dataset() else []
     others = tuple(name for name in dict.fromkeys(tests) if name != data)
-    return Job("-".join(parts), what, profile_path.stem, budget, data, others)
+    job = Job("-".join(parts), asked, profile_path.stem, budget, data, others)
+    _check_rows(job, profile_path.name)
+    rows = tuple(_matched(asked, budget, row) for row in rows)
+    return dataclasses.replace(job, experiment=dataclasses.replace(asked, rows=rows))
 
 
 def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
@@ -111,18 +117,32 @@ def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
     return dataclasses.replace(row, options={**row.options, "width": width})
 
 
-def _check_options(experiment: Experiment, profile: Profile, where: str) -> None:
-    """Raise UserError for an option of the profile that no row has, and for options a row's network refuses."""
+def _check_rows(job: Job, where: str) -> None:
+    """Raise UserError for what a row's method cannot do: a scale, an option, or an option of the profile none has."""
     from bench.models.meta import meta_device
 
+    experiment, profile = job.experiment, job.profile
     known = {name for row in experiment.rows for name in registry.options(row.method)}
     for name in profile.options:
         if name not in known:
             raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
+    built = _built_before(job.folder)
     for row in experiment.rows:
-        with meta_device():  # shapes alone: nothing is computed
-            registry.check(row.method, resolve_row(experiment, profile, row))
+        scales = registry.get(row.method).scales
+        if experiment.scale not in scales:
+            asked = f"supports scales {list(scales)}, the experiment asks {experiment.scale}"
+            raise UserError(f"method '{row.method}' {asked}")
+        options = resolve_row(experiment, profile, row)
+        if (row.method, canonical_json(options)) not in built:
+            with meta_device():  # shapes alone: nothing is computed
+                registry.check(row.method, options)
         _training_of(profile, row)
+
+
+def _built_before(folder: Path) -> set[tuple[str, str]]:
+    """Return the methods and options that runs in a folder have: their networks need not be built to be checked."""
+    records = [read_run_record(path.parent) for path in folder.glob(f"*/{RUN_FILE}")]
+    return {(record.config.method, canonical_json(record.config.options)) for record in records if record}
 
 
 def open_faces(job: Job) -> Faces:
@@ -155,14 +175,14 @@ def row_runs(job: Job, faces: Faces) -> list[RowRun]:
     """
     rows = job.experiment.rows
     seeds = [(row.seeds or job.profile.seeds) if registry.get(row.method).trainable else (0,) for row in rows]
-    found = []
+    runs = []
     for place in range(max(map(len, seeds))):
         for row, own in zip(rows, seeds, strict=True):
             if place < len(own):
                 label = row.label or registry.get(row.method).title
                 run = Run(job.folder, run_config(job, row, own[place], faces))
-                found.append(RowRun(row, label, run, job.experiment.metrics))
-    return found
+                runs.append(RowRun(row, label, run, job.experiment.metrics))
+    return runs
 
 
 def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
@@ -198,3 +218,62 @@ def resolve_row(experiment: Experiment, profile: Profile, row: Row) -> dict[str,
 def data_reference(store: FaceStore, count: int) -> DataRef:
     """Return what names the first `count` faces of a store."""
     return DataRef(store.dataset, store.split, count, store.fingerprint_of(count))
+
+
+def write_experiment(job: Job, faces: Faces, planned: Sequence[RowRun]) -> None:
+    """Write experiment.json and a few test faces: what the report needs to know beside the run folders."""
+    from bench.runs.evaluate import low_resolution
+
+    samples, record = job.folder / "samples", _describe(job, faces, planned)
+    hr = faces.test.faces[: len(record.samples)]
+    lr = low_resolution(hr, job.experiment.scale)
+    with held(job.folder):  # two commands may be at work on one experiment
+        sweep(samples)
+        for name, large, small in zip(record.samples, hr, lr, strict=True):
+            write_png(samples / f"{name}_hr.png", large)
+            write_png(samples / f"{name}_lr.png", small)
+        write_experiment_record(job.folder, record)
+
+
+def _describe(job: Job, faces: Faces, planned: Sequence[RowRun]) -> ExperimentRecord:
+    return ExperimentRecord(
+        layout=LAYOUT,
+        name=job.name,
+        title=job.experiment.title,
+        kind=job.experiment.kind,
+        protocol=job.experiment.protocol,
+        profile=job.profile_name,
+        profile_note=job.profile.note,
+        training=job.profile.training,
+        seeds=tuple(sorted({row_run.run.config.seed for row_run in planned if row_run.run.config.training})),
+        rows=tuple(_describe_row(job, row, planned) for row in job.experiment.rows),
+        train=_describe_faces(faces.train, faces.sizes.train),
+        val=_describe_faces(faces.val, faces.sizes.val),
+        test=tuple(_describe_faces(test.store, test.count) for test in faces.tests),
+        scale=job.experiment.scale,
+        metrics=job.experiment.metrics,
+        options=dict(job.profile.options),
+        baseline=job.experiment.baseline,
+        samples=tuple(faces.test.names[: min(SAMPLES, faces.sizes.test)]),
+        audits=tuple(audit(name) for name in dict.fromkeys([job.data, *job.tests])),
+    )
+
+
+def _describe_row(job: Job, row: Row, planned: Sequence[RowRun]) -> RowRecord:
+    """Return a row's label, method, runs, and which of the experiment's factors it has."""
+    own = [row_run for row_run in planned if row_run.row is row]
+    options, factors = own[0].run.config.options, job.experiment.factors
+    asked = options.keys() >= set(factors.values())
+    return RowRecord(
+        label=own[0].label,
+        method=row.method,
+        runs=tuple(row_run.run.config.name for row_run in own),
+        modules={column: bool(options[option]) for column, option in factors.items()} if asked else {},
+        match=row.match,
+        training=dict(row.training),
+        options={} if row.match else dict(row.options),
+    )
+
+
+def _describe_faces(store: FaceStore, count: int) -> FaceSetRecord:
+    return FaceSetRecord(store.dataset, count, store.fingerprint_of(count), store.has_truth, store.split)

@@ -7,7 +7,7 @@ from pathlib import Path
 from bench.models import weights
 from bench.runs.networks import run_record
 from bench.runs.records import ExperimentRecord, FaceSetRecord
-from bench.runs.scores import read_scores, sheet_key
+from bench.runs.scores import read_scores
 
 
 def model_card(folder: Path, experiment: ExperimentRecord, label: str) -> str:
@@ -47,12 +47,10 @@ def model_card(folder: Path, experiment: ExperimentRecord, label: str) -> str:
 
 
 def _scores(folder: Path, experiment: ExperimentRecord, test: FaceSetRecord) -> str:
-    sheet = read_scores(folder).get(sheet_key(test.dataset, test.fingerprint))
-    means = []
-    for metric, decimals in (("psnr", 3), ("ssim", 4)):
-        values = sheet.values(metric, experiment.protocol).values() if sheet else ()
-        means.append(f"{sum(values) / len(values):.{decimals}f}" if values else "-")
-    return f"| {test.dataset} | {test.faces:,} | {means[0]} | {means[1]} |"
+    sheet = read_scores(folder).on(test.dataset, test.fingerprint)
+    psnr, ssim = (sheet.mean(metric, experiment.protocol) for metric in ("psnr", "ssim"))
+    texts = ["-" if psnr is None else f"{psnr:.3f}", "-" if ssim is None else f"{ssim:.4f}"]
+    return f"| {test.dataset} | {test.faces:,} | {' | '.join(texts)} |"
 
 
 def _plain(value: object) -> object:

@@ -12,7 +12,7 @@ from bench.core import paths
 from bench.core.errors import UserError
 from bench.models import registry, weights
 from bench.runs.records import EXPERIMENT_FILE, RUN_FILE, RunRecord, read_experiment_record, read_run_record
-from bench.runs.scores import read_scores, sheet_key
+from bench.runs.scores import read_scores
 
 if TYPE_CHECKING:
     import torch
@@ -51,7 +51,7 @@ def archived_networks() -> list[ArchivedNetwork]:
         folders = {path.parent for path in place.glob("*/*/weights*.safetensors")}
         if folders:
             break
-    return sorted(map(open_run, folders), key=lambda one: (-one.psnr, str(one.folder)))
+    return sorted(map(open_run, folders), key=lambda network: (-network.psnr, str(network.folder)))
 
 
 def open_run(folder: Path) -> ArchivedNetwork:
@@ -63,9 +63,9 @@ def open_run(folder: Path) -> ArchivedNetwork:
     if (experiment / EXPERIMENT_FILE).exists():
         about = read_experiment_record(experiment)
         label = next((row.label for row in about.rows if config.name in row.runs), label)
-        sheet = read_scores(folder).get(sheet_key(about.test[0].dataset, about.test[0].fingerprint))
-        values = sheet.values("psnr", about.protocol).values() if sheet else ()
-        psnr = sum(values) / len(values) if values else psnr
+        sheet = read_scores(folder).on(about.test[0].dataset, about.test[0].fingerprint)
+        mean = sheet.mean("psnr", about.protocol)
+        psnr = psnr if mean is None else mean
     return ArchivedNetwork(folder, experiment.name, label, config.method, config.options, config.scale, psnr)
 
 

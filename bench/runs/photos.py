@@ -5,13 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
-from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError
 from bench.data.sources import Entry, list_sources
-
-if TYPE_CHECKING:
-    pass
 
 
 @dataclass(frozen=True)

@@ -17,6 +17,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
 from bench.core.schema import from_dict
 from bench.runs.config import RunConfig, Training
+from bench.runs.scores import Scores
 
 LAYOUT = 2
 RUN_FILE = "run.json"
@@ -173,6 +174,13 @@ class ExperimentRecord:
         return tuple(name for row in self.rows for name in row.runs)
 
 
+def scored_faces(scores: Scores, test: FaceSetRecord, protocol: str) -> int:
+    """Return how many faces of `test` are scored: by PSNR, or by any metric where there is no ground truth."""
+    sheet = scores.on(test.dataset, test.fingerprint)
+    metrics = ["psnr"] if test.truth else [metric for metric, _ in sheet.scored]
+    return max((len(sheet.values(metric, protocol)) for metric in metrics), default=0)
+
+
 def read_run_record(folder: Path) -> RunRecord | None:
     """Read a run's folder, None where the run was never started; raise UserError for a damaged or unknown run.json."""
     path = folder / RUN_FILE
@@ -222,12 +230,9 @@ def _read(path: Path) -> dict[str, Any]:
 
 def _plain(record: Any) -> dict[str, Any]:
     """Return a record's values as JSON has them, without those that are what they are by default."""
-    defaults = {one.name: _default_of(one) for one in dataclasses.fields(record)}
     plain = dataclasses.asdict(record)
-    return {name: value for name, value in plain.items() if getattr(record, name) != defaults[name]}
-
-
-def _default_of(declared: dataclasses.Field[Any]) -> Any:
-    if declared.default_factory is not dataclasses.MISSING:
-        return declared.default_factory()
-    return declared.default
+    for item in dataclasses.fields(record):
+        default = item.default if item.default_factory is dataclasses.MISSING else item.default_factory()
+        if getattr(record, item.name) == default:
+            del plain[item.name]
+    return plain

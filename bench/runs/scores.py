@@ -45,6 +45,11 @@ class ScoreSheet:
             self._by_image[name] = scored
         return self._by_image[name]
 
+    def mean(self, metric: str, protocol: str) -> float | None:
+        """Return the mean score; None without scores."""
+        values = self.values(metric, protocol).values()
+        return sum(values) / len(values) if values else None
+
     @property
     def scored(self) -> tuple[tuple[str, str], ...]:
         """The metrics and protocols of the columns."""
@@ -73,19 +78,26 @@ def make_sheet(
     return ScoreSheet(dataset, fingerprint[:_DIGITS], tuple(images), columns)
 
 
-def sheet_key(dataset: str, fingerprint: str) -> tuple[str, str]:
-    """Return what a sheet is found by: its data set and the digits of the fingerprint that its name has."""
-    return dataset, fingerprint[:_DIGITS]
+class Scores(dict[tuple[str, str], ScoreSheet]):
+    """The sheets of a run, by data set and the digits of the fingerprint that a sheet's name has."""
+
+    def on(self, dataset: str, fingerprint: str) -> ScoreSheet:
+        """Return the scores on the faces that `fingerprint` names; a sheet without any where there are none."""
+        key = dataset, fingerprint[:_DIGITS]
+        return self.get(key) or ScoreSheet(*key, (), {})
+
+    def put(self, sheet: ScoreSheet) -> None:
+        """Add a sheet, in place of the one on the same faces."""
+        self[sheet.dataset, sheet.fingerprint] = sheet
 
 
-def read_scores(folder: Path) -> dict[tuple[str, str], ScoreSheet]:
-    """Read all scores of a run's folder, by `sheet_key`; raise UserError that names a damaged file."""
-    sheets: dict[tuple[str, str], ScoreSheet] = {}
+def read_scores(folder: Path) -> Scores:
+    """Read all scores of a run's folder; raise UserError that names a damaged file."""
+    scores = Scores()
     for path in sorted((folder / FOLDER).glob("*.csv*"), key=lambda path: path.name, reverse=True):
         if path.suffix in (".csv", ".xz"):  # .csv comes last: it is the newer where both are there
-            sheet = read_sheet(path)
-            sheets[sheet_key(sheet.dataset, sheet.fingerprint)] = sheet
-    return sheets
+            scores.put(read_sheet(path))
+    return scores
 
 
 def write_sheet(folder: Path, sheet: ScoreSheet, packed: bool = False) -> Path:

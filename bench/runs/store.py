@@ -25,7 +25,7 @@ from bench.core.files import sweep, write_bytes, write_csv
 from bench.core.locks import is_locked, lock
 from bench.runs.config import RunConfig
 from bench.runs.records import RUN_FILE, RunRecord, read_run_record, write_run_record
-from bench.runs.scores import ScoreSheet, read_scores, sheet_key, write_sheet
+from bench.runs.scores import Scores, ScoreSheet, read_scores, write_sheet
 
 log = logging.getLogger("fsr")
 CURVE = ("iteration", "loss", "psnr", "learning_rate")
@@ -107,16 +107,15 @@ class Run:
         """Replace the training curve."""
         write_csv(self.folder / "curve.csv", CURVE, points)
 
-    def scores(self) -> dict[tuple[str, str], ScoreSheet]:
-        """Return the scores written so far, by data set and the digits of its fingerprint (see `sheet_key`)."""
+    def scores(self) -> Scores:
+        """Return the scores written so far."""
         return read_scores(self.folder)
 
     def add_scores(self, sheets: Iterable[ScoreSheet]) -> None:
         """Write the scores of test sets; a set's columns that were there before and are not given again are kept."""
         known = self.scores()
         for sheet in sheets:
-            old = known.get(sheet_key(sheet.dataset, sheet.fingerprint))
-            write_sheet(self.folder, old.merged(sheet) if old else sheet)
+            write_sheet(self.folder, known.on(sheet.dataset, sheet.fingerprint).merged(sheet))
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace the training state, in one step; the one before it is kept."""

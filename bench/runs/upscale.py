@@ -6,10 +6,11 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from bench.core.errors import UserError, reason
 from bench.core.progress import Bar
@@ -27,10 +28,6 @@ from bench.runs.networks import ArchivedNetwork, archived_networks, open_run, re
 from bench.runs.photos import Photo
 from bench.runs.pictures import write_png
 
-if TYPE_CHECKING:
-    import torch
-    from torch import nn
-
 SIZE = 16  # pixels of the network's input; the committed networks have seen no other
 _SIZES = (8, 256)
 
@@ -39,13 +36,10 @@ def choose_network(run: Path | None = None) -> ArchivedNetwork:
     """Return the network of a finished run's folder, by default the best committed one; raise UserError for none."""
     if run is not None:
         return open_run(run)
-    found = archived_networks()
-    if not found:
-        raise UserError(
-            f"{reference()}: no trained network there; train one (make ablation) and give its run's folder, "
-            "e.g. --run results/ablation/RUN"
-        )
-    return found[0]
+    if networks := archived_networks():
+        return networks[0]
+    way_out = "train one (make ablation) and give its run's folder, e.g. --run results/ablation/RUN"
+    raise UserError(f"{reference()}: no trained network there; {way_out}")
 
 
 def make_recipe(*, detect: bool = True, margin: float | None = None, min_face: int | None = None) -> Recipe:
@@ -126,10 +120,9 @@ class _Job:
         except UserError as error:
             return {**about, "problem": str(error).removeprefix(f"{photo.entry.where}: "), "faces": []}
         about["height"], about["width"] = pixels.shape[:2]
-        found = self._find(pixels)
-        if not found:
-            return {**about, "problem": NO_FACE, "faces": []}
-        return {**about, "faces": self._write(photo.stem, pixels, found)}
+        if squares := self._find(pixels):
+            return {**about, "faces": self._write(photo.stem, pixels, squares)}
+        return {**about, "problem": NO_FACE, "faces": []}
 
     def _find(self, pixels: np.ndarray) -> list[tuple[Row, Square]]:
         """Return the faces of a photo, uint8 [H, W, 3], and their squares, from top to bottom."""
@@ -139,15 +132,15 @@ class _Job:
             for face in self.detector.detect([pixels], [b""])[0]
             if face.has_middle_in(width, height)
         ]
-        found = [(row, square_of(row, self.recipe)) for row in sorted(rows, key=sort_key)]
-        return [(row, square) for row, square in found if isinstance(square, Square)]
+        squares = [(row, square_of(row, self.recipe)) for row in sorted(rows, key=sort_key)]
+        return [(row, square) for row, square in squares if isinstance(square, Square)]
 
-    def _write(self, stem: str, pixels: np.ndarray, found: Sequence[tuple[Row, Square]]) -> list[dict[str, Any]]:
+    def _write(self, stem: str, pixels: np.ndarray, squares: Sequence[tuple[Row, Square]]) -> list[dict[str, Any]]:
         """Super-resolve and write the faces of a photo; return what is known of each, and its files."""
-        inputs = [self._shrink(pixels, square) for _, square in found]
+        inputs = [self._shrink(pixels, square) for _, square in squares]
         pictures = self._super_resolve(np.stack([lr for lr, _ in inputs]))
         faces = []
-        for number, ((row, square), (lr, hr), sr) in enumerate(zip(found, inputs, pictures, strict=True), 1):
+        for number, ((row, square), (lr, hr), sr) in enumerate(zip(squares, inputs, pictures, strict=True), 1):
             made = {"sr": sr}
             if self.everything:
                 made["lr"] = lr.repeat(self.network.scale, 0).repeat(self.network.scale, 1)
@@ -175,16 +168,15 @@ class _Job:
 
     def _super_resolve(self, lr: np.ndarray) -> np.ndarray:
         """Return the network's pictures of uint8 [N, h, w, 3]: uint8 [N, h scale, w scale, 3]."""
-
         try:
             sr = torch.cat(list(super_resolve(self.model, lr, self.device)))
         except RuntimeError as error:
-            what = f"--size {self.size}: {self.network.label} cannot take {self.size}x{self.size} pixels"
-            raise UserError(f"{what} ({reason(error)}); multiples of 4 fit the networks here") from None
+            problem = f"--size {self.size}: {self.network.label} cannot take {self.size}x{self.size} pixels"
+            raise UserError(f"{problem} ({reason(error)}); multiples of 4 fit the networks here") from None
         side = self.size * self.network.scale
         if sr.shape[-2:] != (side, side) or not bool(torch.isfinite(sr).all()):
-            what = f"{sr.shape[-1]}x{sr.shape[-2]} pixels or values that are not finite"
-            raise UserError(f"{self.network.folder}: its network gives {what}, expected {side}x{side} finite ones")
+            output = f"{sr.shape[-1]}x{sr.shape[-2]} pixels or values that are not finite"
+            raise UserError(f"{self.network.folder}: its network gives {output}, expected {side}x{side} finite ones")
         # A picture becomes 8-bit as it does for those of a report.
         return np.asarray(get_protocol(DEFAULT_PROTOCOL).to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
 
@@ -192,11 +184,10 @@ class _Job:
 def _describe(network: ArchivedNetwork) -> dict[str, Any]:
     """Return which network it is, what it was trained on, and what its training photos' licence allows."""
     config = run_record(network.folder).config
-    trained: dict[str, Any] | None = None
-    licence = None
+    trained, licence = None, ""
     if config.train is not None and config.training is not None:
-        trained = {"dataset": config.train.dataset, "faces": config.train.faces}
-        trained |= {"iterations": config.training.iterations, "batch": config.training.batch}
+        budget = {"iterations": config.training.iterations, "batch": config.training.batch}
+        trained = {"dataset": config.train.dataset, "faces": config.train.faces, **budget}
         if config.train.dataset in card_names():
             licence = read_card(config.train.dataset).licence
     return {
@@ -208,5 +199,5 @@ def _describe(network: ArchivedNetwork) -> dict[str, Any]:
         "scale": network.scale,
         "psnr": network.psnr if math.isfinite(network.psnr) else None,
         "trained_on": trained,
-        "research_only": licence is not None and "research" in licence.lower(),
+        "research_only": "research" in licence.lower(),
     }

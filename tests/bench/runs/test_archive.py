@@ -9,12 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 
 from bench.analysis.results import read_results, read_run
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
-from bench.data.store import FaceRow, FaceStore, open_split, write_store
+from bench.data.store import FaceRow, open_split, write_store
 from bench.models import registry, weights
 from bench.report.build import build_report
 from bench.runs import archive, networks
@@ -46,30 +47,49 @@ validate_every = 2
 """
 
 
+NAME = "small-short-photos"
+FACES = archive.PICTURED + 1
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Run the small experiment on "photographs", once; the default faces are other smooth pictures."""
+    root = tmp_path_factory.mktemp("trained")
+    splits = [
+        ("photos", "train", 6),
+        ("photos", "val", 2),
+        ("photos", "test", 3),
+        ("synthfaces", "test", FACES),
+    ]
+    (root / "small.toml").write_text(EXPERIMENT)
+    (root / "short.toml").write_text(PROFILE)
+    job = [str(root / "small.toml"), "--profile", str(root / "short.toml"), "--data", "photos"]
+    with pytest.MonkeyPatch.context() as patch:
+        use(root, patch)
+        for seed, (dataset, split, count) in enumerate(splits):
+            rows = [FaceRow(f"{dataset}-{i}") for i in range(count)]
+            write_store(paths.prepared() / dataset / split, rows, enumerate(smooth_faces(count, seed)), {})
+        assert main(["run", *job, "--plugin", str(TINY), "--jobs", "1", "--device", "cpu"]) == 0
+    return root
+
+
 @pytest.fixture
-def root(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Run the small experiment on "photographs" in a new root; the default faces are other smooth pictures."""
-    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
-    monkeypatch.setattr(registry, "_plugins", [])
-    monkeypatch.setattr(registry, "_catalogue", None)
-
-    def store(dataset: str, split: str, count: int, seed: int) -> FaceStore:
-        rows = [FaceRow(f"{dataset}-{i}") for i in range(count)]
-        write_store(paths.prepared() / dataset / split, rows, enumerate(smooth_faces(count, seed)), {})
-        return open_split(dataset, split)
-
-    for seed, (split, count) in enumerate((("train", 6), ("val", 2), ("test", 3))):
-        store("photos", split, count, seed)
-    default = store("synthfaces", "test", archive.FACES, 9)
-    monkeypatch.setattr("bench.runs.archive.prepare", lambda *_, **__: [default])
-    (tmp_path / "small.toml").write_text(EXPERIMENT)
-    (tmp_path / "short.toml").write_text(PROFILE)
-    job = [str(tmp_path / "small.toml"), "--profile", str(tmp_path / "short.toml"), "--data", "photos"]
-    assert main(["run", *job, "--plugin", str(TINY), "--jobs", "1", "--device", "cpu"]) == 0
+def root(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a copy of that root, which is the present one."""
+    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
+    use(tmp_path, monkeypatch)
+    registry.add_plugin(TINY)
+    monkeypatch.setattr(archive, "FACES", FACES)
+    monkeypatch.setattr(archive, "prepare", lambda *_, **__: [open_split("synthfaces", "test")])
     return tmp_path
 
 
-NAME = "small-short-photos"
+def use(root: Path, patch: pytest.MonkeyPatch) -> None:
+    patch.setenv("FSR_ROOT", str(root))
+    patch.setenv("FSR_CACHE", str(root / "cache"))
+    patch.setenv("FSR_TIMING_SECONDS", "0.05")
+    patch.setattr(registry, "_plugins", [])
+    patch.setattr(registry, "_catalogue", None)
 
 
 def test_a_kept_experiment_says_what_the_whole_one_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,8 +115,6 @@ def test_no_photograph_is_kept(root: Path) -> None:
     large = [picture for picture in pictures if picture.name.endswith("_hr.webp")]
     assert len(large) == archive.PICTURED
     for path in large:
-        from PIL import Image
-
         with Image.open(path) as file:
             face = np.asarray(file.convert("RGB")).tobytes()
         assert face in default and face not in photos
@@ -117,7 +135,7 @@ def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
     expected = scores.values(kept.pictured, "sparnet", "psnr")
     sheet = archive.default_scores(network.folder, network.folder, open_split("synthfaces", "test"))
     found = sheet.rounded().values("psnr", "sparnet")
-    assert found == expected and len(found) == archive.FACES
+    assert found == expected and len(found) == FACES
     faces = open_split("synthfaces", "test").faces[:1]
     sr = network.load(torch.device("cpu"))(to_tensor(low_resolution(faces, 8)))
     assert sr.shape == (1, 3, 128, 128)
@@ -128,14 +146,14 @@ def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
 def test_scores_on_the_default_faces_that_are_there_are_kept(root: Path) -> None:
     folder = read_results(paths.results() / NAME).rows[1].runs[0].folder
     store = open_split("synthfaces", "test")
-    mine = {("sparnet", "psnr"): [12.5] * archive.FACES, ("sparnet", "niqe-pooled"): [3.25] * archive.FACES}
-    names = store.names[: archive.FACES]
-    write_sheet(folder, make_sheet("synthfaces", store.fingerprint_of(archive.FACES), names, mine))
+    mine = {("sparnet", "psnr"): [12.5] * FACES, ("sparnet", "niqe-pooled"): [3.25] * FACES}
+    names = store.names[:FACES]
+    write_sheet(folder, make_sheet("synthfaces", store.fingerprint_of(FACES), names, mine))
     archive.archive(NAME)
     kept = read_run(networks.reference() / NAME / folder.name)
     faces = read_results(networks.reference() / NAME).pictured
     assert kept.values(faces, "sparnet", "psnr") == dict.fromkeys(names, 12.5)
-    assert len(kept.values(faces, "sparnet", "ssim")) == archive.FACES
+    assert len(kept.values(faces, "sparnet", "ssim")) == FACES
     assert kept.values(faces, "sparnet", "niqe-pooled") == dict.fromkeys(names, 3.25)
 
 
