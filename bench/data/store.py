@@ -132,28 +132,24 @@ class FaceStore:
             raise UserError(f"{path} is not there: no {split} faces of '{dataset}' are prepared; {_how(dataset)}")
         given = read_json(path / "card.json")
         if not isinstance(given, dict) or given.get("layout") != LAYOUT:
-            raise UserError(f"{path}: not a face store of layout {LAYOUT}; delete the folder and {_how(dataset)}")
+            raise _damaged(path, f"not a face store of layout {LAYOUT}")
         card = from_dict(StoreCard, given, str(path / "card.json"))
         try:
             faces = np.load(path / "faces.npy", mmap_mode="r", allow_pickle=False)
             rows = [FaceRow(**row) for row in read_csv(path / "faces.csv", COLUMNS)]
         except (OSError, ValueError) as error:
-            raise UserError(f"{path}: damaged ({error}); delete the folder and {_how(dataset)}") from None
+            raise _damaged(path, f"damaged ({error})") from None
         if faces.shape != (len(rows), card.size, card.size, 3) or faces.dtype != np.uint8:
-            raise UserError(
-                f"{path}: faces.npy holds {faces.dtype} {list(faces.shape)}, faces.csv {len(rows)} rows; "
-                f"delete the folder and {_how(dataset)}"
-            )
+            held = f"{faces.dtype} {list(faces.shape)}"
+            raise _damaged(path, f"faces.npy holds {held}, faces.csv {len(rows)} rows")
         return cls(path, faces, rows, card)
 
     def verify(self) -> None:
         """Hash every face again; raise UserError when the faces are no longer those of the card."""
         digest = fingerprint_of(self.names, read_faces(self.path / "faces.npy"))
         if digest != self.fingerprint:
-            raise UserError(
-                f"{self.path}: the faces have changed: fingerprint {digest[:12]}, expected {self.fingerprint[:12]}; "
-                f"delete the folder and {_how(self.dataset)}"
-            )
+            fingerprints = f"fingerprint {digest[:12]}, expected {self.fingerprint[:12]}"
+            raise _damaged(self.path, f"the faces have changed: {fingerprints}")
 
     def fingerprint_of(self, count: int) -> str:
         """Return the fingerprint of the first `count` faces, the same in a store that has grown since."""
@@ -275,6 +271,10 @@ def _write_faces(path: Path, count: int, faces: Iterable[tuple[int, np.ndarray]]
             raise ValueError(f"{len(missing)} of {count} faces were not given")
         file.flush()
         os.fsync(file.fileno())
+
+
+def _damaged(path: Path, why: str) -> UserError:
+    return UserError(f"{path}: {why}; delete the folder and {_how(path.parent.name)}")
 
 
 def _how(dataset: str) -> str:
