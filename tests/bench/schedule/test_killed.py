@@ -11,7 +11,6 @@ import resource
 import signal
 import subprocess
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -117,44 +116,3 @@ def start_with_file_limit(root: Path, most: int) -> subprocess.Popen[str]:
         return start(root, "--jobs", "1")
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, before)
-
-
-@pytest.mark.slow
-def test_a_folder_that_can_no_longer_be_written_is_one_line(tmp_path: Path, undisturbed: dict[str, bytes]) -> None:
-    root = make(tmp_path)
-    results = root / "results"
-    # The locks on a file system of their own: one on which a file is open for writing cannot be made read-only.
-    with mounted(results), mounted(results / NAME / ".locks"):
-        process = start(root, "--jobs", "1")
-        wait_for_state(process, results / NAME)
-        make_read_only(results)
-        _, said = process.communicate(timeout=120)
-        assert process.returncode == 2
-        last = said.strip().splitlines()[-1]
-        assert last.startswith("fsr: ") and "Read-only file system" in last and "Traceback" not in said
-        make_read_only(results, False)
-        finish(root, "--jobs", "1")
-        assert outcome(root) == undisturbed
-        assert leftovers(root) == []
-
-
-@contextlib.contextmanager
-def mounted(folder: Path) -> Iterator[None]:
-    """Mount a file system of its own in memory at `folder`."""
-    folder.mkdir(parents=True, exist_ok=True)
-    done = subprocess.run(["mount", "-t", "tmpfs", "fsr-bench", folder], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip(f"a file system can be mounted by root alone: {done.stderr.strip()}")
-    try:
-        yield
-    finally:
-        subprocess.run(["umount", "--lazy", folder], check=True)
-
-
-def make_read_only(folder: Path, wanted: bool = True) -> None:
-    """Forbid, or allow again, all writing to the file system mounted at `folder`, as a kernel does after an error."""
-    for _ in range(500):  # refused while a file is being written
-        done = subprocess.run(["mount", "-o", f"remount,{'ro' if wanted else 'rw'}", folder], capture_output=True)
-        if done.returncode == 0:
-            return
-    raise AssertionError(done.stderr)

@@ -7,14 +7,15 @@ import multiprocessing
 import os
 import signal
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import torch
 
 from bench.core.errors import UserError
+from bench.core.progress import Bar
 from bench.models import registry
-from bench.runs.complete import Outcome
+from bench.runs.complete import Outcome, complete
 from bench.runs.experiment import Row, RowRun
 from bench.runs.records import RunState
 from bench.schedule import local
@@ -66,6 +67,16 @@ def test_each_run_ends_whatever_becomes_of_the_others(
     assert "2 of 6 runs had too little memory: again, 1 side by side" in caplog.text
     with pytest.raises(OSError, match="No space left"):  # concerns them all
         execute(row_runs(tmp_path, BROKEN, 7), jobs=2)
+
+
+def test_a_run_that_lacks_memory_says_so(tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def starve(*_: Any) -> None:
+        raise torch.OutOfMemoryError("out of memory")
+
+    monkeypatch.setattr("bench.runs.complete._train", starve)
+    (row_run,), faces = row_runs(tmp_path, 7), cast(Any, None)
+    outcome = complete(row_run, faces, torch.device("cpu"), 0, Bar)
+    assert outcome.status == "failed" and outcome.out_of_memory
 
 
 def test_a_worker_imports_the_plugin_that_was_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

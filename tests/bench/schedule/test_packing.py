@@ -1,8 +1,7 @@
-"""Several runs on one device: what is measured, what is chosen, and runs that lack memory with others beside them."""
+"""Several runs on one device: what is measured and what is chosen."""
 
 from __future__ import annotations
 
-import json
 import logging
 from collections.abc import Callable
 from pathlib import Path
@@ -14,33 +13,6 @@ from bench.core.errors import UserError
 from bench.schedule.packing import best_count, measure
 from tests.bench.conftest import smooth_faces
 from tests.bench.runs.train_child import make_run
-from tests.bench.schedule.small import make, outcome, start
-
-GREEDY = '''
-import os
-import time
-from pathlib import Path
-
-import torch
-
-from bench import register
-from tests.tiny_method import Tiny
-
-
-@register("greedy", title="Greedy", year=2024)
-class Greedy(Tiny):
-    """Runs out of memory when another of its kind is at work."""
-
-    def forward(self, lr):
-        if self.training:
-            mine = Path(os.environ["FSR_ROOT"]) / f"at-work-{os.getpid()}"
-            mine.touch()
-            time.sleep(0.05)
-            known = [path.name.removeprefix("at-work-") for path in mine.parent.glob("at-work-*")]
-            if sum(Path("/proc", number).exists() for number in known) > 1:
-                raise torch.OutOfMemoryError("CUDA out of memory. Tried to allocate 2.00 GiB")
-        return super().forward(lr)
-'''
 
 
 @pytest.mark.slow
@@ -86,17 +58,3 @@ def pretended(rates: tuple[float, ...], memory: float) -> Callable[[int], tuple[
         return rate, count * memory
 
     return measured
-
-
-@pytest.mark.slow
-def test_runs_without_memory_beside_others_are_tried_again_alone(tmp_path: Path) -> None:
-    root = make(tmp_path)
-    (root / "greedy.py").write_text(GREEDY)
-    small = (root / "small.toml").read_text()
-    (root / "small.toml").write_text(small.replace('= "tiny"', '= "greedy"'))
-    process = start(root, "--plugin", "greedy.py", "--jobs", "2", "--json")
-    out, said = process.communicate(timeout=300)
-    assert process.returncode == 0, said
-    assert "had too little memory: again, 1 side by side" in said
-    assert {run["status"] for run in json.loads(out)["runs"]} == {"finished"}
-    assert len(outcome(root)) == 13

@@ -186,7 +186,6 @@ def test_a_trial_goes_on_when_it_is_among_the_best_of_those_before_it() -> None:
     ("iterations", "every", "given", "expected"),
     [
         (220, 20, {}, Asha(25, 3)),
-        (30000, 500, {"reduction_factor": 2}, Asha(7500, 2)),
         (100, 40, {}, Asha(40, 3)),
         (100, 40, {"grace_period": 7}, Asha(7, 3)),
     ],
