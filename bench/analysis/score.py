@@ -53,11 +53,8 @@ def score_method(
     if spec.trainable and path is None:
         raise UserError(f"method '{method}' is trained: give --weights results/<experiment>/<run>/weights.safetensors")
     config = _config_beside(path, method) if path else None
-    options = (
-        dict(config.options)
-        if config and config.options
-        else registry.options(method, {"scale": scale} if scale else {})
-    )
+    given = {"scale": scale} if scale else {}
+    options = dict(config.options) if config and config.options else registry.options(method, given)
     if scale and options.get("scale", scale) != scale:
         raise UserError(f"--scale {scale}: {path} was trained for scale {options['scale']}")
     if scale and scale not in spec.scales:
@@ -72,7 +69,7 @@ def score_method(
     if path is not None:
         weights.load_into(model, path)
     seed, scale = config.seed if config else 0, int(options.get("scale", 8))
-    found = evaluate(
+    scored = evaluate(
         Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
         model.to(device),
         store,
@@ -84,7 +81,7 @@ def score_method(
         cache=shared_cache(),
     )
     values = {}
-    for name, column in found.scores.columns.items():
+    for name, column in scored.scores.columns.items():
         metric, _, rule = name.rpartition("@")
         values[rule, metric] = np.array(column, float)
     return {
@@ -95,7 +92,7 @@ def score_method(
         "fingerprint": store.fingerprint_of(count),
         "scale": scale,
         "degradation": degradation if store.has_truth else None,
-        **_report(values, store.names[:count], found.unavailable),
+        **_report(values, store.names[:count], scored.unavailable),
     }
 
 
@@ -111,14 +108,13 @@ def score_pairs(
     pairs = read_pairs(sr, hr, lr)
     scorer = Scorer(get_metrics(metrics), rules, scale=pairs.scale, cache=shared_cache())
     for start in range(0, len(pairs.sr), _BATCH):
-        some = slice(start, start + _BATCH)
-        truth, small = (None if one is None else one[some] for one in (pairs.hr, pairs.lr))
-        scorer.add(to_tensor(pairs.sr[some]), truth, small)
+        part = slice(start, start + _BATCH)
+        originals, inputs = (None if side is None else side[part] for side in (pairs.hr, pairs.lr))
+        scorer.add(to_tensor(pairs.sr[part]), originals, inputs)
     scores = scorer.finish()
     if not scores.values:
-        raise UserError(
-            "no metric can be had: " + "; ".join(f"{name}: {why}" for name, why in scores.unavailable.items())
-        )
+        reasons = "; ".join(f"{name}: {why}" for name, why in scores.unavailable.items())
+        raise UserError(f"no metric can be had: {reasons}")
     return {
         "sr": str(sr),
         "hr": str(hr) if hr else None,
@@ -134,21 +130,19 @@ def _report(values: _Values, names: Sequence[str], unavailable: Mapping[str, str
 
     With several protocols `metrics` is of the first and `protocols` has those of each.
     """
-    protocols = list(dict.fromkeys(protocol for protocol, _ in values))
-    found = {
-        protocol: {metric: summary(metric, some) for (where, metric), some in values.items() if where == protocol}
-        for protocol in protocols
-    }
+    summaries: dict[str, dict[str, Any]] = {}
+    images = []
+    for (protocol, metric), column in values.items():
+        summaries.setdefault(protocol, {})[metric] = summary(metric, column)
+        for name, value in zip(names, column.tolist(), strict=True):
+            images.append({"image": name, "metric": metric, "protocol": protocol, "value": _plain(value)})
+    protocol = next(iter(summaries))
     return {
-        "protocol": protocols[0],
-        "metrics": found[protocols[0]],
-        **({"protocols": found} if len(protocols) > 1 else {}),
+        "protocol": protocol,
+        "metrics": summaries[protocol],
+        **({"protocols": summaries} if len(summaries) > 1 else {}),
         "unavailable": dict(unavailable),
-        "images": [
-            {"image": name, "metric": metric, "protocol": protocol, "value": _plain(float(some[place]))}
-            for (protocol, metric), some in values.items()
-            for place, name in enumerate(names)
-        ],
+        "images": images,
     }
 
 
@@ -160,17 +154,20 @@ def summary(metric: str, values: np.ndarray) -> dict[str, Any]:
     """
     spec = get_metric(metric)
     infinite, undefined = int(np.isinf(values).sum()), int(np.isnan(values).sum())
-    told = estimate(values[None])
+    mean = estimate(values[None])
+    notes = {
+        "infinite": infinite,
+        "undefined": undefined,
+        "parameters": dict(spec.parameters()),
+        "caution": spec.caution,
+    }
     return {
-        "mean": _plain(told.mean),
-        "ci95": [_plain(told.low), _plain(told.high)],
-        "n": told.n,
+        "mean": _plain(mean.mean),
+        "ci95": [_plain(mean.low), _plain(mean.high)],
+        "n": mean.n,
         "unit": spec.unit,
         "higher_is_better": spec.higher_is_better,
-        **({"infinite": infinite} if infinite else {}),
-        **({"undefined": undefined} if undefined else {}),
-        **({"parameters": dict(spec.parameters())} if spec.parameters() else {}),
-        **({"caution": spec.caution} if spec.caution else {}),
+        **{key: note for key, note in notes.items() if note},
     }
 
 

@@ -15,22 +15,23 @@ import numpy as np
 import torch
 
 from bench.core.errors import UserError
-from bench.core.machine import cores
-from bench.core.provenance import describe_device, environment
 from bench.core.text_table import text_table
 from bench.data.degrade import degrade, upsample
+from bench.metrics import pyiqa
 from bench.metrics.catalogue import get_metric
 from bench.metrics.niqe import pristine
 from bench.metrics.parts import in_parts
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocol
 from bench.metrics.spec import Batch, Described
 from bench.runs.evaluate import to_tensor
+from bench.speed.timing import machine, note_of
 
 if TYPE_CHECKING:
     from torch import Tensor
 
 GOAL = 6.0  # seconds for 1,000 faces of 128x128 under PSNR, SSIM and NIQE, on two cores
 METRICS = ("psnr", "ssim", "niqe")
+_COLUMNS = {"seconds": ".2f", "pyiqa_seconds": ".2f", "ratio": ".1f", "max_difference": ".1e"}
 _BATCH = 50
 _Pairs = tuple[np.ndarray, np.ndarray]
 
@@ -43,14 +44,11 @@ def measure_metrics(faces: int = 1000, reference_faces: int | None = None) -> di
     differences are over. Returns ratio (pyiqa's seconds over ours), max_difference, and the parts. Raises UserError
     without pyiqa.
     """
-    try:
-        import pyiqa  # noqa: F401 - the clear word comes before the work
-    except ImportError:
-        raise UserError("pyiqa is not installed: pip install 'fsr-bench[metrics]'") from None
+    if not pyiqa.is_installed():
+        raise UserError(f"pyiqa is not installed: {pyiqa.INSTALL}")
     if faces < 1 or (reference_faces is not None and reference_faces < 1):
         raise UserError("faces: expected at least 1")
-    pairs = _pairs(faces)
-    compared = min(reference_faces or faces, faces)
+    before, pairs, compared = machine(torch.device("cpu")), _pairs(faces), min(reference_faces or faces, faces)
     parts = {name: _measure(name, pairs, compared) for name in METRICS}
     ours, theirs = (sum(part[key] for part in parts.values()) for key in ("seconds", "pyiqa_seconds"))
     return {
@@ -63,25 +61,15 @@ def measure_metrics(faces: int = 1000, reference_faces: int | None = None) -> di
         "goal_seconds": GOAL * faces / 1000,
         "within_goal": ours <= GOAL * faces / 1000,
         "parts": parts,
-        "device": describe_device(torch.device("cpu")),
-        "threads": torch.get_num_threads(),
-        "cores": cores(),
-        "environment": environment(),
+        **before,
     }
 
 
 def metrics_text(found: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
-    parts = {**found["parts"], "together": found}
     body = [
-        [
-            name,
-            f"{one['seconds']:.2f}",
-            f"{one['pyiqa_seconds']:.2f}",
-            f"{one['ratio']:.1f}",
-            f"{one['max_difference']:.1e}",
-        ]
-        for name, one in parts.items()
+        [name, *(f"{part[key]:{digits}}" for key, digits in _COLUMNS.items())]
+        for name, part in {**found["parts"], "together": found}.items()
     ]
     head = ["metric", "s", "pyiqa, s", "ratio", "largest difference"]
     scaled = found["reference_faces"] < found["faces"]
@@ -92,6 +80,7 @@ def metrics_text(found: Mapping[str, Any]) -> str:
             f"{found['faces']:,} faces of 128x128 on {found['device']}, {found['threads']} threads{note}",
             text_table(head, body),
             f"{word} the goal of {found['goal_seconds']:g} s",
+            *note_of(found),
         ]
     )
 
@@ -145,19 +134,18 @@ def _ours(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
 
 
 def _theirs(name: str) -> Callable[[np.ndarray, np.ndarray], np.ndarray]:
-    import pyiqa
+    from pyiqa import create_metric
     from scipy.io import savemat
 
-    quiet = io.StringIO()
-    with contextlib.redirect_stdout(quiet), tempfile.TemporaryDirectory() as folder:
+    with contextlib.redirect_stdout(io.StringIO()), tempfile.TemporaryDirectory() as folder:
         if name == "niqe":
             known, path = pristine(), Path(folder) / "parameters.mat"
             savemat(path, {"mu_prisparam": known.mean[None], "cov_prisparam": known.covariance})
-            network = pyiqa.create_metric("niqe", device="cpu", pretrained_model_path=str(path))
+            network = create_metric("niqe", device="cpu", pretrained_model_path=str(path))
             return lambda sr, _: network(to_tensor(sr)).reshape(-1).numpy()
         options = {"eps": 0.0} if name == "psnr" else {}
-        network = pyiqa.create_metric(name, device="cpu", test_y_channel=False, **options)
-    return lambda sr, hr: network(*(_compared(one) for one in (sr, hr))).numpy()
+        network = create_metric(name, device="cpu", test_y_channel=False, **options)
+    return lambda sr, hr: network(_compared(sr), _compared(hr)).numpy()
 
 
 def _compared(pictures: np.ndarray) -> Tensor:
