@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import torch
-from torch.profiler import ProfilerActivity, profile
+from torch.autograd.profiler import profile
 
 from bench.models.cost import Dtype, forward
 
@@ -90,10 +90,10 @@ def extra_memory(run: Callable[[], Any], device: torch.device) -> int:
 def _extra_on_cpu(run: Callable[[], Any]) -> int:
     """Return the highest sum of allocations less releases, in the order in which the profiler saw them."""
     os.environ.setdefault("KINETO_LOG_LEVEL", "99")  # the profiler's library writes its own log to standard error
-    with profile(activities=[ProfilerActivity.CPU], profile_memory=True, acc_events=True) as recorded:
+    with profile(profile_memory=True) as recorded:  # torch.profiler would build a tree of all events, for seconds
         run()
-    assert recorded.profiler is not None and recorded.profiler.kineto_results is not None
-    events = [event for event in recorded.profiler.kineto_results.events() if event.name() == "[memory]"]
+    assert recorded.kineto_results is not None
+    events = [event for event in recorded.kineto_results.events() if event.name() == "[memory]"]
     own = [event for event in events if event.device_type().name == "CPU"]
     total = peak = 0
     for event in sorted(own, key=lambda event: event.start_ns()):
