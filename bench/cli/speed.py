@@ -36,8 +36,8 @@ def metrics(
     """PSNR, SSIM and NIQE beside pyiqa's."""
     from bench.speed.metrics import measure_metrics, metrics_text
 
-    found = measure_metrics(faces, reference_faces)
-    show(json, found, lambda: metrics_text(found))
+    result = measure_metrics(faces, reference_faces)
+    show(json, result, lambda: metrics_text(result))
     return 0
 
 
@@ -60,9 +60,9 @@ def cost(
     from bench.core.provenance import choose_device
     from bench.speed.cost import cost_text, measure_cost, parse_options
 
-    found = measure_cost(method, choose_device(device), dtype=dtype, options=parse_options(option), training=training)
-    show(json, found, lambda: cost_text(found))
-    return int(any(record["error"] for record in found["methods"]))
+    result = measure_cost(method, choose_device(device), dtype=dtype, options=parse_options(option), training=training)
+    show(json, result, lambda: cost_text(result))
+    return int(any(record["error"] for record in result["methods"]))
 
 
 @app.command(cls=Command)
@@ -81,8 +81,8 @@ def train(
     from bench.speed.train import measure_train, train_text
 
     given = {"batch": batch, "seconds": seconds, "precision": None if precision == "auto" else precision}
-    found = measure_train(_device(device, seconds), width=width, ladder=ladder, **_given(given))
-    show(json, found, lambda: train_text(found))
+    result = measure_train(_device(device, seconds), width=width, ladder=ladder, **_given(given))
+    show(json, result, lambda: train_text(result))
     return 0
 
 
@@ -93,8 +93,8 @@ def data(
     """Batches ready for a step beside a PIL pipeline's."""
     from bench.speed.data import data_text, measure_data
 
-    found = measure_data(_device(device, seconds), **_given({"batch": batch, "seconds": seconds}))
-    show(json, found, lambda: data_text(found))
+    result = measure_data(_device(device, seconds), **_given({"batch": batch, "seconds": seconds}))
+    show(json, result, lambda: data_text(result))
     return 0
 
 
@@ -103,8 +103,8 @@ def attention(*, seconds: Seconds = None, device: Device = "auto", json: Json = 
     """Pyramid attention beside the published loop over images."""
     from bench.speed.attention import attention_text, measure_attention
 
-    found = measure_attention(_device(device, seconds), **_given({"seconds": seconds}))
-    show(json, found, lambda: attention_text(found))
+    result = measure_attention(_device(device, seconds), **_given({"seconds": seconds}))
+    show(json, result, lambda: attention_text(result))
     return 0
 
 

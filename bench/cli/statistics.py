@@ -17,7 +17,8 @@ from bench.core.errors import UserError, suggest
 if TYPE_CHECKING:
     from bench.analysis.ranks import Ranking
     from bench.analysis.results import FaceSet, Results, RowResult
-    from bench.analysis.study import Asked, Comparison
+    from bench.analysis.study import Comparison
+    from bench.report.power import Setting
 
 log = logging.getLogger("fsr")
 _GAINS = (0.05, 0.1, 0.3)  # dB, for PSNR
@@ -61,9 +62,9 @@ def power(
     rows = [find_row(results, name) for name in row] or [other for other in results.rows if other is not base]
     gains = tuple(gain) or (_GAINS if measure.name == "psnr" else ())
     asked = Asked(gains, level, power, seed_sd)
-    found = _comparisons(results, rows, base, test, metric, protocol, asked, named=bool(row))
     setting = Setting(experiment, test.dataset, measure, protocol or results.protocol, base.label, asked)
-    show(json, power_json(setting, found), lambda: power_text(setting, found))
+    comparisons = _comparisons(results, rows, base, test, setting, named=bool(row))
+    show(json, power_json(setting, comparisons), lambda: power_text(setting, comparisons))
     return 0
 
 
@@ -110,34 +111,28 @@ def rank(
 
 
 def _comparisons(
-    results: Results,
-    rows: Sequence[RowResult],
-    base: RowResult,
-    test: FaceSet,
-    metric: str,
-    protocol: str | None,
-    asked: Asked,
-    *,
-    named: bool,
+    results: Results, rows: Sequence[RowResult], base: RowResult, test: FaceSet, setting: Setting, *, named: bool
 ) -> list[Comparison]:
     """Compare each row that is scored with the baseline; raise UserError where none, or one that was named, is not."""
     from bench.analysis.claims import scores_of
     from bench.analysis.study import compare
 
+    metric, protocol = setting.metric.name, setting.protocol
     scores = {row.label: scores_of(results, row, test, metric, protocol) for row in (base, *rows)}
     missing = [label for label, values in scores.items() if values is None]
-    needed = {base.label, *(row.label for row in rows if named)}
-    if needed & {*missing} or len(missing) > len(rows):
-        what = f"no complete scores of {metric} under protocol {protocol or results.protocol} on {test.dataset}"
+    if base.label in missing or (missing and named) or len(missing) > len(rows):
+        what = f"no complete scores of {metric} under protocol {protocol} on {test.dataset}"
         raise UserError(f"{results.folder}: {what} for {', '.join(missing)}; run the experiment, or choose --row")
-    found = []
-    for row in rows:
-        a, b = scores[row.label], scores[base.label]
-        if row is not base and a is not None and b is not None:
-            found.append(compare(row.label, a, b, (_trained(row), _trained(base)), asked))
-    if not found:
+    reference, base_is_trained = scores[base.label], _trained(base)
+    assert reference is not None
+    comparisons = [
+        compare(row.label, values, reference, (_trained(row), base_is_trained), setting.asked)
+        for row in rows
+        if row is not base and (values := scores[row.label]) is not None
+    ]
+    if not comparisons:
         raise UserError(f"{results.folder}: nothing to compare {base.label} with; choose another row with --row")
-    return found
+    return comparisons
 
 
 def _draw(ranking: Ranking, out: Path) -> list[Path]:

@@ -21,7 +21,6 @@ from bench.models.meta import Mode, on_meta
 
 HR_SIZE = 128  # networks are measured for pictures of this size
 Dtype = Literal["float32", "bfloat16"]
-DTYPES: tuple[Dtype, ...] = ("float32", "bfloat16")
 _LEAST_PASSES = 5
 _convolution = torch.ops.aten.convolution.default
 

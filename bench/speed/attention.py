@@ -18,8 +18,6 @@ from methods.layers.pyramid_attention import PyramidAttention
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from methods.layers.pyramid_attention import PyramidAttention
-
 
 def measure_attention(
     device: torch.device | str = "cpu", *, seconds: float = 5.0, shapes: Sequence[Sequence[int]] = (), channels: int = 0
@@ -31,7 +29,7 @@ def measure_attention(
     in MiB beyond weights and input, goal.
     """
     device, own = torch.device(device), defaults("attention")
-    found, channels = machine(device), channels or own["channels"]
+    result, channels = machine(device), channels or own["channels"]
     parts = [_measure(side, batch, channels, device, seconds) for side, batch in shapes or own["shapes"]]
     goals = own["goal"].get(device.type, {}) if channels == own["channels"] else {}
     for part in parts:
@@ -44,31 +42,31 @@ def measure_attention(
         "within_goal": all(part["within_goal"] for part in parts),
         "channels": channels,
         "parts": parts,
-        **found,
+        **result,
     }
 
 
-def attention_text(found: Mapping[str, Any]) -> str:
+def attention_text(result: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
     head = ["features", "batch", "ms", "loop, ms", "ratio", "goal", "forward ms", "loop, ms", "MiB", "loop, MiB"]
     times = (("seconds", "loop_seconds"), ("forward_seconds", "loop_forward_seconds"))
     body = []
-    for part in found["parts"]:
+    for part in result["parts"]:
         both, forward = ([f"{part[key] * 1e3:.1f}" for key in keys] for keys in times)
         goal = "-" if part["goal"] is None else f"{part['goal']:g}"
         memory = [f"{part[key]:.0f}" for key in ("memory_mib", "loop_memory_mib")]
-        shape = [f"{found['channels']}x{part['size']}x{part['size']}", str(part["batch"])]
+        shape = [f"{result['channels']}x{part['size']}x{part['size']}", str(part["batch"])]
         body.append([*shape, *both, f"{part['ratio']:.2f}", goal, *forward, *memory])
     lines = [
-        f"pyramid attention on {found['device']}, float32: forward and backward, forward alone, memory",
+        f"pyramid attention on {result['device']}, float32: forward and backward, forward alone, memory",
         text_table(head, body),
-        f"largest difference of the two: {found['max_difference']:.1e}",
+        f"largest difference of the two: {result['max_difference']:.1e}",
     ]
-    return "\n".join([*lines, *note_of(found)])
+    return "\n".join([*lines, *note_of(result)])
 
 
 def attend(layer: PyramidAttention, x: Tensor) -> Tensor:
-    """Compute what `layer` ("joint" scope) computes of [B, C, H, W], as published (Mei et al. 2020, PANet).
+    """Compute what `layer` computes of [B, C, H, W], as published (Mei et al. 2020, PANet).
 
     The 3x3 patches of all levels become the kernels of a convolution, which correlates them with the query, and of a
     transposed convolution, which adds them up. Kernels differ from image to image, hence the loop.
@@ -86,8 +84,12 @@ def _attend_image(layer: PyramidAttention, image: Tensor) -> Tensor:
         values.append(_patches(layer.assembly(level)))
     kernels = torch.cat(keys)  # [L, C/2, 3, 3]
     norms = kernels.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
-    scores = F.conv2d(layer.query(image), kernels / norms, padding=1)  # [1, L, H, W]
-    attention = (scores * layer.softmax_scale).softmax(dim=1)
+    scores = F.conv2d(layer.query(image), kernels / norms, padding=1) * layer.softmax_scale  # [1, L, H, W]
+    if layer.scope == "joint":
+        attention = scores.softmax(dim=1)
+    else:
+        levels = torch.split(scores, [len(level) for level in keys], dim=1)
+        attention = torch.cat([level.softmax(dim=1) for level in levels], dim=1) / len(levels)
     return image + F.conv_transpose2d(attention, torch.cat(values), padding=1) / 4
 
 
@@ -97,7 +99,6 @@ def _patches(level: Tensor) -> Tensor:
 
 
 def _measure(side: int, batch: int, channels: int, device: torch.device, seconds: float) -> dict[str, Any]:
-
     torch.manual_seed(0)
     layer = PyramidAttention(channels).to(device)
     x = torch.randn(batch, channels, side, side, device=device, requires_grad=True)

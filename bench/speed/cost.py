@@ -13,7 +13,7 @@ import torch
 from bench.core.errors import UserError, reason, suggest
 from bench.core.text_table import text_table
 from bench.models import registry
-from bench.models.cost import DTYPES, HR_SIZE, Dtype, count_multiply_adds, count_parameters, latency
+from bench.models.cost import HR_SIZE, Dtype, count_multiply_adds, count_parameters, latency
 from bench.models.memory import peak_memory
 from bench.speed.memory import training_memory
 from bench.speed.timing import machine, note_of
@@ -35,12 +35,10 @@ def measure_cost(
 
     `options` go to every method that has them. Each record of `methods` holds latencies in milliseconds, throughput in
     images/s and peak memory in MiB (2^20 bytes), with `training` that of a training step with 16 faces too; `error`
-    says why there is none. Raises UserError for a method, an option or a type that is unknown.
+    says why there is none. Raises UserError for an unknown method or option.
     """
-    if dtype not in DTYPES:
-        raise UserError(f"dtype '{dtype}': {suggest(dtype, DTYPES)}")
     device, given = torch.device(device), options or {}
-    found, wanted = machine(device), list(dict.fromkeys(methods)) or registry.names()
+    result, wanted = machine(device), list(dict.fromkeys(methods)) or registry.names()
     _check(wanted, given)
     records = []
     for place, method in enumerate(wanted, 1):
@@ -49,23 +47,23 @@ def measure_cost(
         gc.collect()
         if device.type == "cuda":
             torch.cuda.empty_cache()
-    return {**found, "dtype": dtype, "least_seconds": least_seconds, "methods": records}
+    return {**result, "dtype": dtype, "least_seconds": least_seconds, "methods": records}
 
 
-def cost_text(found: Mapping[str, Any]) -> str:
+def cost_text(result: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
-    training = [f"training {BATCHES[-1]} (MiB)"] * any(record["training_memory_mib"] for record in found["methods"])
+    training = [f"training {BATCHES[-1]} (MiB)"] * any(record["training_memory_mib"] for record in result["methods"])
     head = ["method", "parameters (M)", "mult-adds (G)", "executed (G)"]
     head += [f"batch {batch} (ms)" for batch in BATCHES] + [f"images/s at {BATCHES[-1]}"]
     head += [f"batch {batch} (MiB)" for batch in BATCHES] + training
-    body = [_row(record, len(head)) for record in found["methods"] if not record["error"]]
+    body = [_row(record, len(head)) for record in result["methods"] if not record["error"]]
     lines = [
-        f"{found['device']}, {found['dtype']}: one {HR_SIZE}x{HR_SIZE} image; ms: median of a forward pass "
+        f"{result['device']}, {result['dtype']}: one {HR_SIZE}x{HR_SIZE} image; ms: median of a forward pass "
         "(interquartile range); MiB: allocated at the peak, weights included",
         text_table(head, body, align="lr"),
-        *(f"{record['id']}: {record['error']}" for record in found["methods"] if record["error"]),
+        *(f"{record['id']}: {record['error']}" for record in result["methods"] if record["error"]),
     ]
-    return "\n".join([*lines, *note_of(found)])
+    return "\n".join([*lines, *note_of(result)])
 
 
 def parse_options(given: Sequence[str]) -> dict[str, Any]:

@@ -34,7 +34,7 @@ def measure_data(device: torch.device | str = "cpu", *, batch: int = 16, seconds
     device, own = torch.device(device), defaults("data")
     faces, scale = made_up_faces(_FACES), own["scale"]
     with one_thread(), tempfile.TemporaryDirectory() as folder:
-        found = machine(device)
+        result = machine(device)
         theirs = PublishedFaces(write_files(faces, Path(folder)), scale=scale)
         ours = Batches(faces, batch=batch, scale=scale, seed=0, augment=Augment(), device=device)
         count, lr = max(1, 64 // batch), ours[0][0]
@@ -55,21 +55,21 @@ def measure_data(device: torch.device | str = "cpu", *, batch: int = 16, seconds
         "batch": batch,
         "goal": goal,
         "within_goal": None if goal is None else pil / mine >= goal,
-        **found,
+        **result,
     }
 
 
-def data_text(found: Mapping[str, Any]) -> str:
+def data_text(result: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
-    rates = [[name, f"{rate:,.0f}"] for name, rate in found["images_per_second"].items()]
-    goal = "" if found["goal"] is None else f" (goal: {found['goal']:g})"
+    rates = [[name, f"{rate:,.0f}"] for name, rate in result["images_per_second"].items()]
+    goal = "" if result["goal"] is None else f" (goal: {result['goal']:g})"
     lines = [
-        f"batches of {found['batch']} faces on {found['device']}",
+        f"batches of {result['batch']} faces on {result['device']}",
         text_table(["", "images/s"], rates, align="lr"),
-        f"ratio {found['ratio']:.1f}{goal}, {found['ratio_enlarged']:.1f} with the network's own enlargement",
-        "microseconds an image: " + ", ".join(f"{name} {value:.1f}" for name, value in found["microseconds"].items()),
+        f"ratio {result['ratio']:.1f}{goal}, {result['ratio_enlarged']:.1f} with the network's own enlargement",
+        "microseconds an image: " + ", ".join(f"{name} {value:.1f}" for name, value in result["microseconds"].items()),
     ]
-    return "\n".join([*lines, *note_of(found)])
+    return "\n".join([*lines, *note_of(result)])
 
 
 def _parts(ours: Batches, batch: int, seconds: float) -> dict[str, float]:

@@ -11,8 +11,8 @@ from bench.core.errors import UserError
 
 def defaults(name: str) -> dict[str, Any]:
     """Return a benchmark's table of defaults.toml."""
-    found: dict[str, Any] = tomllib.loads(Path(__file__).with_name("defaults.toml").read_text(encoding="utf-8"))[name]
-    return found
+    result: dict[str, Any] = tomllib.loads(Path(__file__).with_name("defaults.toml").read_text(encoding="utf-8"))[name]
+    return result
 
 
 def check_batch(batch: int) -> None:

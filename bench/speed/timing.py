@@ -62,12 +62,12 @@ def machine(device: torch.device) -> dict[str, Any]:
     }
 
 
-def note_of(found: Mapping[str, Any]) -> list[str]:
+def note_of(result: Mapping[str, Any]) -> list[str]:
     """Return the line that warns of a measurement on a machine that was not quiet, if it was not."""
-    load = found["load_before"]
+    load = result["load_before"]
     if load is None or load <= QUIET:
         return []
-    return [f"the machine was not quiet (load {load:.1f} on {found['cores']} cores): measure again"]
+    return [f"the machine was not quiet (load {load:.1f} on {result['cores']} cores): measure again"]
 
 
 def made_up_faces(count: int, size: int = 128) -> np.ndarray:

@@ -49,41 +49,41 @@ def measure_train(
     """
     check_batch(batch)
     device = torch.device(device)
-    found, options = machine(device), {"width": width}
+    result, options = machine(device), {"width": width}
     precisions = [precision] if precision else native_precisions(device)
     torch.set_float32_matmul_precision("high")  # as in training
     faces = made_up_faces(_FACES)
     with tempfile.TemporaryDirectory() as folder:
         contenders = {REFERENCE: published(write_files(faces, Path(folder)), batch, options, device)}
-        found["workers"] = contenders[REFERENCE].workers
+        result["workers"] = contenders[REFERENCE].workers
         for name, steps in variants(precisions, ladder).items():
             contenders[name] = ours(faces, batch, options, device, **steps)
         parts = _parts(contenders, _time(contenders, seconds, device), batch, device)
         del contenders
         gc.collect()  # ends the workers while their files are there
-    return {**_summary(parts, precisions[-1], device), "batch": batch, "width": width, **found}
+    return {**_summary(parts, precisions[-1], device), "batch": batch, "width": width, **result}
 
 
-def train_text(found: Mapping[str, Any]) -> str:
+def train_text(result: Mapping[str, Any]) -> str:
     """Return the measurement as a table for a terminal."""
     head = ["", "images/s", "ratio", "data", "forward", "backward", "step (ms)", "GFLOP/s", "of peak", "MiB"]
     body = []
-    for name, part in found["parts"].items():
+    for name, part in result["parts"].items():
         times = [f"{part['split'][key] * 1e3:,.1f}" if part["split"] else "-" for key in _SPLIT]
         memory = "-" if part["memory_mib"] is None else f"{part['memory_mib']:,.0f}"
         speed = [f"{part['flops'] / 1e9:,.0f}", f"{part['share_of_peak']:.0%}", memory]
         body.append([name, f"{part['images_per_second']:.2f}", f"{part['ratio']:.2f}", *times, *speed])
-    goal = "" if found["goal"] is None else f" (goal: {found['goal']:g})"
+    goal = "" if result["goal"] is None else f" (goal: {result['goal']:g})"
     lines = [
-        f"{found['method']}, width {found['width']:g}, batches of {found['batch']} on {found['device']}; "
-        f"the reference reads with {found['workers']} workers",
+        f"{result['method']}, width {result['width']:g}, batches of {result['batch']} on {result['device']}; "
+        f"the reference reads with {result['workers']} workers",
         text_table(head, body, align="lr"),
-        f"{found['precision']}: {found['ratio']:.2f} times the reference{goal}; "
-        f"data are {found['data_share']:.1%} of a step (goal: at most {found['data_goal']:.0%})",
+        f"{result['precision']}: {result['ratio']:.2f} times the reference{goal}; "
+        f"data are {result['data_share']:.1%} of a step (goal: at most {result['data_goal']:.0%})",
     ]
-    if any(part["share_of_peak"] == 1 for part in found["parts"].values()):
+    if any(part["share_of_peak"] == 1 for part in result["parts"].values()):
         lines.append("of peak 100%: no convolution that was timed alone was faster than training itself")
-    return "\n".join([*lines, *note_of(found)])
+    return "\n".join([*lines, *note_of(result)])
 
 
 def _time(contenders: Mapping[str, Contender], seconds: float, device: torch.device) -> dict[str, float]:

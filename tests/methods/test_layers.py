@@ -7,44 +7,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 from PIL import Image
-from torch import Tensor
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.models import registry
+from bench.speed.attention import attend
 from methods.layers.cross_conv import ESEM, CrossConv
 from methods.layers.eca import ECA, eca_kernel
 from methods.layers.feature_enhancement import FEM
 from methods.layers.pyramid_attention import PyramidAttention
 from methods.layers.resample import upsample_8bit
-
-
-def patches(feature: Tensor) -> Tensor:
-    """Return the 3x3 patches of one feature map [1, C, H, W] as convolution kernels [HW, C, 3, 3]."""
-    channels = feature.shape[1]
-    return F.unfold(feature, 3, padding=1)[0].t().reshape(-1, channels, 3, 3)
-
-
-def published_pyramid_attention(layer: PyramidAttention, x: Tensor) -> Tensor:
-    """Pyramid attention as published: image by image, patches as kernels of a convolution and of its transpose."""
-    out = []
-    for image in x.split(1):
-        query = layer.query(image)
-        keys, values = [], []
-        for scale in layer.scales:
-            level = image
-            if scale != 1:
-                level = F.interpolate(image, scale_factor=scale, mode="bicubic", align_corners=False)
-            key = patches(layer.match(level))
-            norm = key.square().sum(dim=(1, 2, 3), keepdim=True).sqrt().clamp_min(1e-4)
-            keys.append(key / norm)
-            values.append(patches(layer.assembly(level)))
-        scores = [F.conv2d(query, key, padding=1) * 10 for key in keys]
-        if layer.scope == "joint":
-            attention = torch.cat(scores, dim=1).softmax(dim=1)
-        else:
-            attention = torch.cat([score.softmax(dim=1) for score in scores], dim=1) / len(scores)
-        out.append(image + F.conv_transpose2d(attention, torch.cat(values), padding=1) / 4)
-    return torch.cat(out)
 
 
 @pytest.mark.parametrize("scope", ["joint", "per-level"])
@@ -53,7 +24,7 @@ def test_pyramid_attention_equals_the_published_loop(scope: str, channels: int, 
     torch.manual_seed(0)
     layer = PyramidAttention(channels, scope=scope)  # type: ignore[arg-type]
     x = torch.randn(3, channels, height, width, requires_grad=True)
-    got, expected = layer(x), published_pyramid_attention(layer, x)
+    got, expected = layer(x), attend(layer, x)
     assert (got - expected).abs().max() < 1e-5
     weight = torch.randn_like(got)
     (one,), (other,) = torch.autograd.grad((got * weight).sum(), x), torch.autograd.grad((expected * weight).sum(), x)
@@ -71,7 +42,7 @@ def test_saved_multiply_adds_are_the_published_form_s() -> None:
     with FlopCounterMode(display=False) as executed:
         layer(x)
     with FlopCounterMode(display=False) as published:
-        published_pyramid_attention(layer, x)
+        attend(layer, x)
     difference = (published.get_total_flops() - executed.get_total_flops()) // 2
     # torch counts a transposed convolution's output, which is one pixel smaller than its kernel's reach on each side.
     assert layer.saved_multiply_adds(x.shape) == pytest.approx(difference, rel=1e-3)

@@ -19,13 +19,12 @@ from bench.core.machine import one_thread
 from bench.runs.config import RunConfig, Training
 from bench.runs.trainee import Trainee, batches_of
 from bench.speed import contenders, data, peak, train
-from bench.speed.attention import attend, attention_text, measure_attention
+from bench.speed.attention import attention_text, measure_attention
 from bench.speed.contenders import published, variants
 from bench.speed.data import data_text
 from bench.speed.published import QUALITY, PublishedBatches, PublishedFaces, write_files
 from bench.speed.timing import made_up_faces
 from bench.speed.train import train_text
-from methods.layers.pyramid_attention import PyramidAttention
 from methods.layers.resample import upsample_8bit
 from tests.bench.cli.test_cli import error_of, run_json
 
@@ -51,21 +50,6 @@ def decoded(face: np.ndarray) -> Image.Image:
 
 def grey(tensor: torch.Tensor) -> np.ndarray:
     return (tensor * 255).round().byte().permute(1, 2, 0).numpy()
-
-
-def test_the_published_loop_computes_what_our_attention_computes() -> None:
-    torch.manual_seed(0)
-    layer = PyramidAttention(16)
-    x, weight = torch.randn(3, 16, 12, 12, requires_grad=True), torch.randn(3, 16, 12, 12)
-    inputs = [x, *layer.parameters()]
-    ours, theirs = layer(x), attend(layer, x)
-    assert (ours - theirs).abs().max() < 1e-5
-    for own, other in zip(
-        torch.autograd.grad((ours * weight).sum(), inputs),
-        torch.autograd.grad((theirs * weight).sum(), inputs),
-        strict=True,
-    ):
-        assert (own - other).abs().max() < 1e-4 * other.abs().max()
 
 
 def test_attention_needs_less_memory_than_the_loop() -> None:
