@@ -71,8 +71,9 @@ def execute(
 
         gpus = _gpus_per_run(chosen, faces, device, options)
         share = Share(gpus, 1 if gpus else local.threads_each(jobs))
-        place = {"address": options.address, "storage": options.storage}
-        ended = ray_tune.execute(work, share, **place, jobs=options.jobs, quiet=quiet)
+        ended = ray_tune.execute(
+            work, share, address=options.address, storage=options.storage, jobs=options.jobs, quiet=quiet
+        )
     rest = iter(ended)
     return [outcome or next(rest) for outcome in failed]
 
