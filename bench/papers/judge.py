@@ -89,8 +89,10 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Case:
-    """What a claim is judged by: the experiment, the test set, the metric, and the experiments of the same budget."""
+    """A claim and what it is judged by: experiment, test set, metric, and the experiments of the same budget."""
 
+    paper: Paper
+    claim: Claim
     results: Results
     test: FaceSet
     metric: str
@@ -102,6 +104,14 @@ class _Case:
 
     def gain(self, row: RowResult, base: RowResult) -> Estimate | None:
         return _finite(gain(self.results, row, base, self.test, self.metric))
+
+    def printed(self, method: str, dataset: str) -> Printed | None:
+        return self.paper.find(method, self.claim.metric, dataset, self.claim.tables)
+
+    @property
+    def datasets(self) -> Iterable[str]:
+        """The data sets whose printed numbers count: the test set, else the paper's reference set."""
+        return dict.fromkeys((self.test.dataset, self.paper.reference))
 
     def counted(self, row: RowResult) -> Counted:
         return Counted(row.label, len(row.scored_runs(self.test, self.results.protocol)), len(row.runs))
@@ -131,7 +141,7 @@ def findings_on(
         for paper in papers
         for claim in paper.claims
         for metric in _metrics(results, test, claim)
-        for finding in judges[claim.kind](paper, claim, _Case(results, test, metric, alike))
+        for finding in judges[claim.kind](_Case(paper, claim, results, test, metric, alike))
     ]
 
 
@@ -167,67 +177,66 @@ def _metrics(results: Results, test: FaceSet, claim: Claim) -> list[str]:
     return [name for name in names if bool(get_metric(name).needs) == test.truth]
 
 
-def _difference(paper: Paper, claim: Claim, case: _Case) -> Iterator[Finding]:
-    row, base = case.find(claim.row), case.find(claim.against)
+def _difference(case: _Case) -> Iterator[Finding]:
+    row, base = case.find(case.claim.row), case.find(case.claim.against)
     if row is not None and base is not None:
-        published = _printed_gain(paper, claim, case, row.method, base.method) if claim.tables else None
-        yield _judged(paper, claim, case, (row, base), *_paired(case, row, base), published)
+        published = _printed_gain(case, row.method, base.method) if case.claim.tables else None
+        yield _judged(case, (row, base), *_paired(case, row, base), published)
 
 
-def _effect(paper: Paper, claim: Claim, case: _Case) -> Iterator[Finding]:
+def _effect(case: _Case) -> Iterator[Finding]:
     rows, names = factorial_rows(case.results), case.results.modules
-    if not rows or not {*claim.effect} <= {*names}:
+    if not rows or not {*case.claim.effect} <= {*names}:
         return
-    effect = tuple(sorted(names.index(name) for name in claim.effect))
-    printed = {cell: _printed(paper, claim, case, row.method) for cell, row in rows.items()}
+    effect = tuple(sorted(names.index(name) for name in case.claim.effect))
+    printed = {cell: _printed(case, row.method) for cell, row in rows.items()}
     known = {cell: number for cell, number in printed.items() if number is not None}
     published = None
     if len(known) == len(rows):
         value = effects({cell: number.value for cell, number in known.items()})[effect]
         published = dataclasses.replace(next(iter(known.values())), value=value)
     estimate = measured_effects(case.results, case.test, case.metric).get(effect)
-    yield _judged(paper, claim, case, tuple(rows.values()), estimate, _one_seed(case, rows.values()), published)
+    yield _judged(case, tuple(rows.values()), estimate, _one_seed(case, rows.values()), published)
 
 
-def _order(paper: Paper, claim: Claim, case: _Case) -> Iterator[Finding]:
-    rows = [row for method in claim.methods if (row := case.results.plain(method)) is not None]
-    printed = [number for row in rows if (number := _printed(paper, claim, case, row.method)) is not None]
-    if not len(rows) == len(printed) == len(claim.methods):
+def _order(case: _Case) -> Iterator[Finding]:
+    rows = [row for method in case.claim.methods if (row := case.results.plain(method)) is not None]
+    printed = [number for row in rows if (number := _printed(case, row.method)) is not None]
+    if not len(rows) == len(printed) == len(case.claim.methods):
         return
     scores = [scores_of(case.results, row, case.test, case.metric) for row in rows]
     groups = [values for values in scores if values is not None]
     whole = len(groups) == len(rows)
     estimate = order_agreement(groups, [number.value for number in printed]) if whole else None
-    yield _judged(paper, claim, case, rows, estimate, _one_seed(case, rows), None)
+    yield _judged(case, rows, estimate, _one_seed(case, rows), None)
 
 
-def _changed(paper: Paper, claim: Claim, case: _Case) -> Iterator[Finding]:
+def _changed(case: _Case) -> Iterator[Finding]:
     """Judge each row that changes an option or the training of a method, held against the method as it is."""
-    floor = case.find(claim.against)
+    floor = case.find(case.claim.against)
     for row in case.results.rows:
         plain = case.results.plain(row.method)
         if plain is None or row is plain or row.match:
             continue
         over = case.gain(row, floor) if floor else None
-        worse = (
-            [f"worse than {floor.label}"] if floor and over and judge(over, "sign", case.sign)[0] == "reversed" else []
-        )
+        worse = floor and over and judge(over, "sign", case.sign)[0] == Verdict.REVERSED
+        remarks = [f"worse than {floor.label}"] if floor and worse else []
         titles = {"row": row.label, "base": plain.label}
-        yield _judged(paper, claim, case, (row, plain), *_paired(case, row, plain), None, worse, titles)
+        yield _judged(case, (row, plain), *_paired(case, row, plain), None, remarks, titles)
 
 
-def _every(paper: Paper, claim: Claim, case: _Case) -> Iterator[Finding]:
+def _every(case: _Case) -> Iterator[Finding]:
     """Judge the least gain over a row among those that change no setting; name all that decide against the claim."""
-    base = case.find(claim.against)
+    base = case.find(case.claim.against)
     if base is None:
         return
     rows = [row for row in case.results.rows if row.match or row is case.results.plain(row.method)]
     rows.remove(base)
     gains = {row.label: estimate for row in rows if (estimate := case.gain(row, base)) is not None}
-    printed = [_printed_gain(paper, claim, case, row.method, base.method) for row in rows if not row.match]
+    printed = [_printed_gain(case, row.method, base.method) for row in rows if not row.match]
     published = min((number for number in printed if number), key=lambda one: case.sign * one.value, default=None)
     counted = Counted("rows", len(gains), len(rows))
-    finding = _finding(paper, claim, case, Verdict.NOT_RUN, None, published, (counted,))
+    finding = _finding(case, Verdict.NOT_RUN, None, published, (counted,))
     if not gains:
         yield finding
         return
@@ -247,8 +256,6 @@ def _every(paper: Paper, claim: Claim, case: _Case) -> Iterator[Finding]:
 
 
 def _judged(
-    paper: Paper,
-    claim: Claim,
     case: _Case,
     rows: Sequence[RowResult],
     estimate: Estimate | None,
@@ -258,23 +265,22 @@ def _judged(
     titles: Mapping[str, str] | None = None,
 ) -> Finding:
     """Return the finding about an estimate; `chance` is what must be said of rows with one seed."""
+    claim = case.claim
     if claim.value is not None and claim.rule == "value":
         published = Printed(claim.value, 0, "")
     counted = tuple(map(case.counted, rows))
     if _finite(estimate) is None or estimate is None:
-        return _finding(paper, claim, case, Verdict.NOT_RUN, None, published, counted, (), titles)
+        return _finding(case, Verdict.NOT_RUN, None, published, counted, (), titles)
     rule: Rule = "sign" if claim.rule == "value" and published is None else claim.rule
     bound = claim.value if rule == "small" else published.value if published else None
     verdict, size = judge(estimate, rule, bound if bound is not None else case.sign)
     if chance and rule == "none":
         verdict = Verdict.INCONCLUSIVE
     said = tuple(filter(None, (*remarks, size, chance)))
-    return _finding(paper, claim, case, verdict, estimate, published, counted, said, titles)
+    return _finding(case, verdict, estimate, published, counted, said, titles)
 
 
 def _finding(
-    paper: Paper,
-    claim: Claim,
     case: _Case,
     verdict: Verdict,
     estimate: Estimate | None,
@@ -283,8 +289,8 @@ def _finding(
     remarks: tuple[str, ...] = (),
     titles: Mapping[str, str] | None = None,
 ) -> Finding:
-    text = claim.text.format(**{"metric": get_metric(case.metric).title, **(titles or {})})
-    return Finding(paper, claim, text, case.metric, verdict, estimate, published, rows, remarks)
+    text = case.claim.text.format(**{"metric": get_metric(case.metric).title, **(titles or {})})
+    return Finding(case.paper, case.claim, text, case.metric, verdict, estimate, published, rows, remarks)
 
 
 def _paired(case: _Case, row: RowResult, base: RowResult) -> tuple[Estimate | None, str]:
@@ -306,16 +312,14 @@ def _finite(estimate: Estimate | None) -> Estimate | None:
     return estimate if estimate is not None and math.isfinite(estimate.mean) else None
 
 
-def _printed(paper: Paper, claim: Claim, case: _Case, method: str) -> Printed | None:
-    """Return what is printed of a method for the test set, else for the paper's reference set."""
-    sets = dict.fromkeys((case.test.dataset, paper.reference))
-    return next((one for name in sets if (one := paper.find(method, claim.metric, name, claim.tables))), None)
+def _printed(case: _Case, method: str) -> Printed | None:
+    return next((number for dataset in case.datasets if (number := case.printed(method, dataset))), None)
 
 
-def _printed_gain(paper: Paper, claim: Claim, case: _Case, row: str, base: str) -> Printed | None:
-    """Return the printed difference of two methods on one data set: the test set, else the paper's reference set."""
-    for name in dict.fromkeys((case.test.dataset, paper.reference)):
-        ours, theirs = (paper.find(method, claim.metric, name, claim.tables) for method in (row, base))
+def _printed_gain(case: _Case, row: str, base: str) -> Printed | None:
+    """Return the printed difference of two methods on one data set."""
+    for dataset in case.datasets:
+        ours, theirs = case.printed(row, dataset), case.printed(base, dataset)
         if ours is not None and theirs is not None:
             return dataclasses.replace(ours, value=ours.value - theirs.value)
     return None

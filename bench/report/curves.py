@@ -88,8 +88,7 @@ def draw_curves(results: Results) -> Figure | None:
         return None
     curves = [_points(row) for row, _ in styled]
     with settings():
-        figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
-        FigureCanvasAgg(figure)
+        figure = new_figure(SIZE)
         axes = figure.add_subplot()
         axes.set(xlabel="Training iteration", ylabel="Validation PSNR (dB)")
         last = max(iteration for curve in curves for iteration, _ in curve)
@@ -101,6 +100,13 @@ def draw_curves(results: Results) -> Figure | None:
             inset.set(xlabel="", ylabel="")
         row_legend(figure, styled)
         sns.despine(ax=axes)
+    return figure
+
+
+def new_figure(size: tuple[float, float]) -> Figure:
+    """Return an empty figure of this size in inches, with a canvas of its own."""
+    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
+    FigureCanvasAgg(figure)
     return figure
 
 

@@ -7,11 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import seaborn as sns
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from bench.analysis.results import RowResult
-from bench.report.curves import DPI, OKABE_ITO, REFERENCE, choose_styles, row_legend, settings
+from bench.report.curves import OKABE_ITO, REFERENCE, choose_styles, new_figure, row_legend, settings
 
 _WIDTH = 4.8  # inches: the text width of a plain article
 _MARKERS = (("o", OKABE_ITO[3], True), ("D", REFERENCE, False))  # measured, published
@@ -46,7 +45,7 @@ def draw_dots(series: Sequence[Dots], label: str) -> Figure:
     """Draw series of dots with intervals, one name a line, the first at the top."""
     names = series[0].names
     with settings():
-        figure = _figure((_WIDTH, 0.9 + 0.3 * len(names)))
+        figure = new_figure((_WIDTH, 0.9 + 0.3 * len(names)))
         axes = figure.add_subplot()
         for place, (dots, (marker, color, filled)) in enumerate(zip(series, _MARKERS, strict=False)):
             means, lows, highs = np.array(dots.values).T
@@ -76,7 +75,7 @@ def draw_sizes(rows: Sequence[RowResult], modules: Sequence[str], marked: Sequen
     """Draw gains against parameters and against multiply-adds, side by side, in the styles of the curves of `rows`."""
     styles = dict(zip((row.label for row in rows), choose_styles(rows, modules), strict=True))
     with settings():
-        figure = _figure((_WIDTH, 3.4))
+        figure = new_figure((_WIDTH, 3.4))
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, what in ((left, "parameters"), (right, "multiply_adds")):
             joined = sorted((getattr(point, what), point.mean) for point in marked if point.line)
@@ -94,10 +93,4 @@ def draw_sizes(rows: Sequence[RowResult], modules: Sequence[str], marked: Sequen
         right.set(xlabel="Multiply-adds (G)")
         row_legend(figure, [(point.row, styles[point.row.label]) for point in marked], lines=False)
         sns.despine(figure)
-    return figure
-
-
-def _figure(size: tuple[float, float]) -> Figure:
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
     return figure

@@ -88,7 +88,6 @@ def _rendered(table: Table) -> dict[str, bytes | None]:
 
 def _page(results: Results, page: Page) -> dict[str, bytes | None]:
     """Return file name -> content of a page, its tables and its pictures."""
-
     contents: dict[str, bytes | None] = {f"{page.name}.md": render_subpage(results, page).encode()}
     for table in page.tables:
         contents |= _rendered(table)
@@ -100,7 +99,6 @@ def _page(results: Results, page: Page) -> dict[str, bytes | None]:
 
 def _pictures(results: Results) -> dict[str, bytes | None]:
     """Return file name -> content of every picture; None for one with nothing to show."""
-
     curves, faces = draw_curves(results), draw_faces(results)
     return {
         "fig6.png": figure_bytes(curves, "png") if curves else None,

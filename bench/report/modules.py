@@ -11,7 +11,6 @@ from bench.analysis.intervals import Estimate
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.report.columns import (
-    Field,
     Measure,
     beside_of,
     each,
@@ -92,43 +91,34 @@ def _effects_table(
     results: Results, rows: Rows, test: FaceSet, measured: Mapping[str, Mapping[Effect, Estimate]]
 ) -> Table:
     paper, beside = beside_of(results, "table1")
-    columns: list[Field[Effect]] = [each(Column("effect", "Effect", align="left"), partial(_effect_cell, results))]
+    every = list(next(iter(measured.values())))
+    names = {effect: Cell(name := _effect_name(results, effect), name) for effect in every}
+    columns = [each(Column("effect", "Effect", align="left"), names.__getitem__)]
     for metric, estimates in measured.items():
         measure = Measure(results, test, metric)
-        columns.append(each(measure.column(group="Measured"), partial(_estimate_cell, estimates, metric)))
+        gained = {effect: gain_cell(estimate, measure.spec.decimals) for effect, estimate in estimates.items()}
+        columns.append(each(measure.column(group="Measured"), gained.__getitem__))
     printed = {
         metric: cells for metric in beside.metrics if metric in measured and (cells := _printed(results, rows, metric))
     }
     for metric, cells in printed.items():
         spec, group = get_metric(metric), f"Published, {paper.datasets[paper.reference]}"
-        values = effects(cells)
         column = Column(f"published_{metric}", spec.title, spec.unit, group)
-        columns.append(each(column, partial(_value_cell, values, spec.decimals)))
+        values = {effect: signed_cell(value, spec.decimals) for effect, value in effects(cells).items()}
+        columns.append(each(column, values.__getitem__))
     note = "The published effects follow from the printed means; neither seeds nor scores of single images are printed."
     return make_table(
         f"effects{suffix(results, test)}",
         f"Effects of {listed(results.modules)}",
         f"On {on(test)}, protocol {results.protocol}; 95% intervals in brackets.",
-        list(next(iter(measured.values()))),
+        every,
         columns,
         (note,) if printed else (),
     )
 
 
-def _effect_cell(results: Results, effect: Effect) -> Cell:
-    return Cell(name := _effect_name(results, effect), name)
-
-
 def _effect_name(results: Results, effect: Effect) -> str:
     return " × ".join(results.modules[place] for place in effect)  # noqa: RUF001
-
-
-def _estimate_cell(estimates: Mapping[Effect, Estimate], metric: str, effect: Effect) -> Cell:
-    return gain_cell(estimates[effect], get_metric(metric).decimals)
-
-
-def _value_cell(values: Mapping[Effect, float], decimals: int, effect: Effect) -> Cell:
-    return signed_cell(values[effect], decimals)
 
 
 def _dots(results: Results, rows: Rows, measured: Mapping[Effect, Estimate]) -> list[Dots]:

@@ -22,6 +22,7 @@ from bench.papers.paper import Rule, papers
 from bench.report.modules import factorial_page
 from bench.report.tables import ablation_table
 from tests.bench.report.fabricate import (
+    FACTORS,
     change,
     fabricate,
     read_score_rows,
@@ -34,16 +35,6 @@ from tests.bench.report.fabricate import (
 HOLDS, DIRECTION, REVERSED = Verdict.HOLDS, Verdict.DIRECTION, Verdict.REVERSED
 UNKNOWN, NOT_RUN = Verdict.INCONCLUSIVE, Verdict.NOT_RUN
 IMAGES = tuple(f"face-{place:02}" for place in range(40))
-FACTORS = {
-    1: (0, 0, 0),
-    2: (0, 0, 1),
-    3: (0, 1, 0),
-    4: (1, 0, 0),
-    5: (1, 1, 0),
-    6: (1, 0, 1),
-    7: (0, 1, 1),
-    8: (1, 1, 1),
-}
 PAPER = (0.175, 0.042, 0.132)
 
 Psnr = Callable[[str, int, int], float]

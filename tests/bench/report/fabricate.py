@@ -19,7 +19,11 @@ from bench.runs.store import CURVE
 
 FINGERPRINT = "feedc0de" * 4
 IMAGES = ("face-0", "face-1", "face-2")
-_FACTORS = {1: "", 2: "F", 3: "P", 4: "E", 5: "EP", 6: "EF", 7: "PF", 8: "EPF"}
+# The modules of Models 1-8: ESEM, PA and FEM.
+FACTORS = {
+    number: tuple(int(module in has) for module in "EPF")
+    for number, has in enumerate(("", "F", "P", "E", "EP", "EF", "PF", "EPF"), start=1)
+}
 
 Value = Callable[[str, int, int], float]  # method, seed, image's index -> PSNR in dB
 
@@ -36,8 +40,8 @@ def rows_of_table_1() -> list[dict[str, Any]]:
         {"label": "Bicubic", "method": "bicubic"},
         {"label": "SPARNet", "method": "sparnet"},
     ]
-    for number, has in _FACTORS.items():
-        modules = {"ESEM": "E" in has, "PA": "P" in has, "FEM": "F" in has}
+    for number, has in FACTORS.items():
+        modules = dict(zip(("ESEM", "PA", "FEM"), map(bool, has), strict=True))
         rows.append({"label": f"Model {number}", "method": f"msfnet-{number}", "modules": modules})
     return rows
 
