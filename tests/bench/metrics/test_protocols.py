@@ -27,7 +27,7 @@ def pictures(kind: str, count: int = 2, size: int = 72) -> tuple[torch.Tensor, t
     draw = np.random.default_rng(KINDS.index(kind))
     hr = draw.random((count, 3, size // 8, size // 8))
     if kind == "smooth":
-        hr = np.stack([torch.nn.functional.interpolate(torch.tensor(hr), (size, size), mode="bicubic").numpy()])[0]
+        hr = torch.nn.functional.interpolate(torch.tensor(hr), (size, size), mode="bicubic").numpy()
     else:
         hr = np.kron(hr, np.ones((8, 8)))
     if kind == "nearly flat":
@@ -78,11 +78,9 @@ def plain(name: str, sr: torch.Tensor, hr: torch.Tensor) -> tuple[float, float]:
 @pytest.mark.parametrize("name", [name for name in PROTOCOLS if name != "pyiqa"])
 def test_presets_equal_scikit_image(name: str, kind: str) -> None:
     sr, hr = pictures(kind)
-    rule = PROTOCOLS[name]
-    for i, (one, truth) in enumerate(zip(sr, hr, strict=True)):
-        expected = plain(name, one, truth)
-        assert score("psnr", rule, sr, hr)[i] == pytest.approx(expected[0], abs=1e-4)
-        assert score("ssim", rule, sr, hr)[i] == pytest.approx(expected[1], abs=1e-5)
+    expected_psnr, expected_ssim = zip(*(plain(name, *pair) for pair in zip(sr, hr, strict=True)), strict=True)
+    assert score("psnr", PROTOCOLS[name], sr, hr) == pytest.approx(expected_psnr, abs=1e-4)
+    assert score("ssim", PROTOCOLS[name], sr, hr) == pytest.approx(expected_ssim, abs=1e-5)
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -98,11 +96,11 @@ def test_the_preset_pyiqa_equals_pyiqa(kind: str) -> None:
 
 def test_presets_differ_from_each_other() -> None:
     sr, hr = pictures("texture")
-    found = {
-        (round(float(score("psnr", p, sr, hr)[0]), 6), round(float(score("ssim", p, sr, hr)[0]), 8))
-        for p in PROTOCOLS.values()
+    values = {
+        tuple(round(float(score(metric, protocol, sr, hr)[0]), 6) for metric in ("psnr", "ssim"))
+        for protocol in PROTOCOLS.values()
     }
-    assert len(found) == len(PROTOCOLS)
+    assert len(values) == len(PROTOCOLS)
     assert len({protocol.digest for protocol in PROTOCOLS.values()}) == len(PROTOCOLS)
 
 

@@ -18,10 +18,7 @@ def test_the_values_are_pyiqas(capsys: pytest.CaptureFixture[str]) -> None:
     assert parts["psnr"]["max_difference"] < 1e-4 and parts["ssim"]["max_difference"] < 1e-5
     assert parts["niqe"]["max_difference"] < 2e-2, "of values about 20: pyiqa's window is float32"
     assert found["max_difference"] == max(part["max_difference"] for part in parts.values())
-    assert found["ratio"] == pytest.approx(found["pyiqa_seconds"] / found["seconds"])
-    assert found["seconds"] == pytest.approx(sum(part["seconds"] for part in parts.values()))
     assert (found["faces"], found["reference_faces"]) == (6, 4)
-    assert found["within_goal"] == (found["seconds"] <= 6 * 6 / 1000)
 
 
 def test_a_metric_that_is_off_shows(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -30,9 +27,8 @@ def test_a_metric_that_is_off_shows(monkeypatch: pytest.MonkeyPatch) -> None:
     off = dataclasses.replace(metric, compute=lambda batch: metric.compute(batch) + 0.01)
     monkeypatch.setattr(speed, "METRICS", ("psnr",))
     monkeypatch.setattr(speed, "get_metric", lambda _: off)
-    found = speed.measure_metrics(3)
-    assert found["max_difference"] == pytest.approx(0.01)
-    assert "0.01" in speed.metrics_text(found) or "1.0e-02" in speed.metrics_text(found)
+    measured = speed.measure_metrics(3)
+    assert measured["max_difference"] == pytest.approx(0.01) and "1.0e-02" in speed.metrics_text(measured)
 
 
 def test_faces_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
