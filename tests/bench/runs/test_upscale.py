@@ -210,14 +210,6 @@ def test_any_run_can_be_given(root: Path, network: ArchivedNetwork, capsys: pyte
     assert "nowhere/run.json: no such file" in error_of(["upscale", "face.png", "--run", "nowhere"], capsys)
 
 
-def test_a_committed_network_is_taken_by_itself(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    make_run(root / "results" / "reference" / "photos" / "kept")
-    photo(root / "face.png", 16, 16)
-    found = run_json(["upscale", "face.png", "--no-detect"], capsys)["network"]
-    assert (found["experiment"], found["research_only"]) == ("photos", True)
-    assert Path(found["folder"]) == root / "results" / "reference" / "photos" / "kept"
-
-
 def test_without_detection_the_middle_square_is_the_face(
     root: Path, network: ArchivedNetwork, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -233,8 +225,8 @@ def test_without_detection_the_middle_square_is_the_face(
     }
     squares = {"exact": [0, 0, 16], "large": [20, 0, 60], "small": [0, 1, 12]}
     assert [one["photo"] for one in found["photos"]] == [f"in/{name}.png" for name in sizes]
-    for name, one in zip(sizes, found["photos"], strict=True):
-        (face,) = one["faces"]
+    for name, about in zip(sizes, found["photos"], strict=True):
+        (face,) = about["faces"]
         assert face["square"] == squares[name] and face["shrunk"] == (name == "large") == ("hr" in face["files"])
         assert np.array_equal(pixels(face["files"]["lr"])[::8, ::8], np.asarray(lr[name]))
         assert np.array_equal(pixels(face["files"]["sr"]), network_output(network, lr[name])[0])
