@@ -20,6 +20,7 @@ from bench.models import registry, weights
 from bench.report.build import build_report
 from bench.runs import archive, networks
 from bench.runs.evaluate import low_resolution, to_tensor
+from bench.runs.pictures import write_webp
 from bench.runs.scores import make_sheet, write_sheet
 from tests.bench.conftest import TINY, smooth_faces
 
@@ -81,8 +82,15 @@ def root(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path
     registry.add_plugin(TINY)
     monkeypatch.setattr(archive, "FACES", FACES)
     monkeypatch.setattr(archive, "PICTURED", PICTURED)
+    monkeypatch.setattr(archive, "write_webp", write_quickly)
     monkeypatch.setattr(archive, "prepare", lambda *_, **__: [open_split("synthfaces", "test")])
     return tmp_path
+
+
+def write_quickly(path: Path, picture: np.ndarray) -> None:
+    """Write a picture that need not be small: packing it well takes a second."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(picture).save(path, lossless=True, quality=0, method=0)
 
 
 def use(root: Path, patch: pytest.MonkeyPatch) -> None:
@@ -108,7 +116,8 @@ def test_a_kept_experiment_says_what_the_whole_one_says(root: Path, capsys: pyte
                     assert twin.scores[key].columns[name] == pytest.approx(values, rel=5e-6)
 
 
-def test_no_photograph_is_kept(root: Path) -> None:
+def test_no_photograph_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(archive, "write_webp", write_webp)
     archive.archive(NAME, ["tiny"])
     photos = {face.tobytes() for split in ("train", "val", "test") for face in open_split("photos", split).faces}
     default = {face.tobytes() for face in open_split("synthfaces", "test").faces}
