@@ -16,6 +16,7 @@ from bench.core.stop import Interrupted
 from bench.models import registry, weights
 from bench.runs import train
 from bench.runs.config import Training
+from bench.runs.trainee import Diverged, learning_rate
 from tests.bench.conftest import smooth_faces
 from tests.bench.runs.train_child import TRAINING, make_run, train_run
 
@@ -93,7 +94,7 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(
         return loss(self, lr, hr) * (float("nan") if self.iteration >= 6 else 1)
 
     monkeypatch.setattr(train.Trainee, "_loss", break_at_six)
-    with pytest.raises(train.Diverged, match="NaN or infinite at or before iteration 7"):
+    with pytest.raises(Diverged, match="NaN or infinite at or before iteration 7"):
         train_run(run)
     state = run.load_state()
     assert state is not None and state["iteration"] == 6
@@ -165,7 +166,7 @@ def test_one_cycle_is_torch_s() -> None:
         rates += torchs.get_last_lr()
         optimiser.step()
         torchs.step()
-    assert [train.learning_rate(training, k) for k in range(10000)] == pytest.approx(rates, abs=1e-3)
+    assert [learning_rate(training, k) for k in range(10000)] == pytest.approx(rates, abs=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -174,7 +175,7 @@ def test_one_cycle_is_torch_s() -> None:
 )
 def test_the_schedule_begins_after_a_warmup_on_a_line(schedule: str, first: float, middle: float, last: float) -> None:
     training = Training(iterations=110, learning_rate=1.0, schedule=schedule, warmup=10)  # type: ignore[arg-type]
-    rates = [train.learning_rate(training, k) for k in (0, 4, 9, 10, 60, 110)]
+    rates = [learning_rate(training, k) for k in (0, 4, 9, 10, 60, 110)]
     assert rates == pytest.approx([0.1, 0.5, 1.0, first, middle, last])
 
 
