@@ -84,13 +84,13 @@ def make_strips(results: Results) -> list[Strip]:
     lr = [_open(picture_path(folder, f"{name}_lr")) for name in names]
     shown = [(row, run) for row in results.rows if (run := _run_to_show(row, results, names)) is not None]
     scores = [[_psnr(run, results, name) for name in names] for _, run in shown]
-    best = [
-        max((_rounded(values[i]) for values in scores if values[i] is not None), default=None)
-        for i in range(len(names))
-    ]
+    best = [max((value for value in values if value is not None), default=None) for values in zip(*scores, strict=True)]
     width, height = lr[0].size
     return [
-        Strip(f"LR {width}x{height}", tuple(Tile(_enlarge(a, b), "PSNR (dB)") for a, b in zip(lr, hr, strict=True))),
+        Strip(
+            f"LR {width}x{height}",
+            tuple(Tile(a.resize(b.size, Image.Resampling.NEAREST), "PSNR (dB)") for a, b in zip(lr, hr, strict=True)),
+        ),
         *(_strip(row, run, names, hr, values, best) for (row, run), values in zip(shown, scores, strict=True)),
         Strip("HR", tuple(Tile(picture) for picture in hr)),
     ]
@@ -133,7 +133,7 @@ def _strip(
         if picture.size != original.size:
             raise UserError(f"{path}: {picture.size} pixels, its HR has {original.size}; {_REDRAW}")
         text = "–" if value is None else f"{value:.2f}"  # noqa: RUF001
-        tiles.append(Tile(picture, text, value is not None and _rounded(value) == top))
+        tiles.append(Tile(picture, text, value is not None and value == top))
     return Strip(row.label, tuple(tiles))
 
 
@@ -146,17 +146,9 @@ def _run_to_show(row: RowResult, results: Results, names: Sequence[str]) -> RunR
 
 
 def _psnr(run: RunResult, results: Results, name: str) -> float | None:
+    """Return a run's PSNR of a face to the two decimals that are shown; faces alike by them share the best."""
     value = run.values(results.pictured, results.protocol, "psnr").get(name)
-    return value if value is not None and not math.isnan(value) else None
-
-
-def _rounded(value: float | None) -> float:
-    return -math.inf if value is None else float(f"{value:.2f}")
-
-
-def _enlarge(lr: Image.Image, hr: Image.Image) -> Image.Image:
-    """Return LR at the size of HR, every pixel a square."""
-    return lr.resize(hr.size, Image.Resampling.NEAREST)
+    return round(value, 2) if value is not None and not math.isnan(value) else None
 
 
 def _open(path: Path) -> Image.Image:

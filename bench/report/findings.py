@@ -6,8 +6,6 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from tabulate import tabulate
-
 from bench.analysis.claims import covers_training, emphasis, groups_of
 from bench.analysis.power import seed_range
 from bench.analysis.results import FaceSet, Results, RunResult, read_results
@@ -18,7 +16,7 @@ from bench.metrics.catalogue import get_metric
 from bench.papers.judge import RULES, Finding, Verdict, findings_on
 from bench.papers.paper import paper_of, papers
 from bench.report.draw import draw_report
-from bench.report.markdown import escape
+from bench.report.markdown import escape, text_grid
 from bench.report.table import DASH, gain_cell
 from bench.report.words import caption, listed, suffix
 
@@ -56,8 +54,8 @@ def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection
     """
     order = sorted(experiments, key=lambda one: (_is_smoke(one), one.folder.name))
     full = [one for one in order if not _is_smoke(one)]
-    found = {one.folder.name: _found(one, full) for one in full}
-    parts = ["# Findings", _about(found)]
+    findings = {one.folder.name: _judged(one, full) for one in full}
+    parts = ["# Findings", _about(findings)]
     parts.append("\n".join(f"- [{escape(one.folder.name)}](#{_anchor(one)}): {_progress(one)}" for one in order))
     if full:
         parts += ["## How verdicts are found", "\n".join(f"- {rule}" for rule in RULES), _CAUTION]
@@ -66,11 +64,11 @@ def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection
         if _is_smoke(results):
             parts += _smoke(results)
         else:
-            parts += _experiment(results, found[results.folder.name], files)
+            parts += _experiment(results, findings[results.folder.name], files)
     return "\n\n".join(parts) + "\n"
 
 
-def _found(results: Results, full: Sequence[Results]) -> dict[FaceSet, list[Finding]]:
+def _judged(results: Results, full: Sequence[Results]) -> dict[FaceSet, list[Finding]]:
     """Judge the claims of every paper, those of the experiment's own first; experiments alike tell how seeds vary."""
     own = paper_of(row.method for row in results.rows)
     order = sorted(papers(), key=lambda paper: paper != own)
@@ -78,9 +76,9 @@ def _found(results: Results, full: Sequence[Results]) -> dict[FaceSet, list[Find
     return {test: findings_on(results, test, order, alike) for test in results.test}
 
 
-def _about(found: Mapping[str, Mapping[FaceSet, Sequence[Finding]]]) -> str:
+def _about(findings: Mapping[str, Mapping[FaceSet, Sequence[Finding]]]) -> str:
     """Say whose claims are judged."""
-    judged = {one.paper.name: one.paper for tests in found.values() for some in tests.values() for one in some}
+    judged = {one.paper.name: one.paper for tests in findings.values() for some in tests.values() for one in some}
     cited = [f"[{escape(paper.citation)}]({paper.url})" for paper in [*judged.values()] or papers()]
     return (
         "What the experiments in [results/reference](../../results/reference) say about the claims of "
@@ -107,7 +105,9 @@ def _smoke(results: Results) -> Iterator[str]:
     )
 
 
-def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], files: Collection[str]) -> Iterator[str]:
+def _experiment(
+    results: Results, findings: Mapping[FaceSet, Sequence[Finding]], files: Collection[str]
+) -> Iterator[str]:
     name = results.folder.name
     yield f"## {escape(name)}"
     yield f"{escape(results.title)}. {escape(caption(results))} {_budget(results)} {_progress(results)}"
@@ -116,8 +116,8 @@ def _experiment(results: Results, found: Mapping[FaceSet, Sequence[Finding]], fi
     links = [f"[{title}]({name}/{page}.md)" for page, title in there.items()]
     yield f"All of it: {', '.join(links)}, [runs](#runs-of-{_anchor(results)})."
     yield "### In short"
-    yield from _in_short(found)
-    for test, some in found.items():
+    yield from _in_short(findings)
+    for test, some in findings.items():
         yield f"### {escape(name)}: {escape(_set_name(test))}"
         yield from _leading(results, test)
         for paper in dict.fromkeys(one.paper.name for one in some):
@@ -135,9 +135,11 @@ def _progress(results: Results) -> str:
 def _budget(results: Results) -> str:
     """Say what the caption does not: the networks' options, the learning rate, seeds a row, devices of training."""
     record = read_json(results.folder / "experiment.json")
-    told = [f"{name} {value:g}" for name, value in record.get("options", {}).items() if isinstance(value, int | float)]
+    changed = [
+        f"{name} {value:g}" for name, value in record.get("options", {}).items() if isinstance(value, int | float)
+    ]
     rate = record.get("training", {}).get("learning_rate")
-    told += [f"learning rate {rate:g}"] if rate is not None else []
+    changed += [f"learning rate {rate:g}"] if rate is not None else []
     counts: dict[int, list[str]] = {}
     for row in results.rows:
         counts.setdefault(len(row.runs), []).append(row.label)
@@ -150,16 +152,16 @@ def _budget(results: Results) -> str:
     )
     where = listed([one for one in devices if one])
     return escape(
-        (f"Set for all rows: {', '.join(told)}. " if told else "")
+        (f"Set for all rows: {', '.join(changed)}. " if changed else "")
         + f"Seeds planned: {trained}."
         + (f" Trained on {where}." if where else "")
     )
 
 
-def _in_short(found: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
+def _in_short(findings: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
     """Yield the headline claims by what was found on all test sets, and a table of their numbers."""
     claims: dict[str, dict[FaceSet, Finding]] = {}
-    for test, some in found.items():
+    for test, some in findings.items():
         for finding in some:
             if finding.claim.headline:
                 named = "" if finding.paper == some[0].paper else f" ({finding.paper.name})"
@@ -176,9 +178,9 @@ def _in_short(found: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
         for kind in order
         if kind in by_verdict
     )
-    head = ["Claim", *(escape(_set_name(test)) for test in found)]
-    body = [[escape(text), *(_short(judged.get(test), test) for test in found)] for text, judged in claims.items()]
-    yield tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+    head = ["Claim", *(escape(_set_name(test)) for test in findings)]
+    body = [[escape(text), *(_short(judged.get(test), test) for test in findings)] for text, judged in claims.items()]
+    yield text_grid(head, body)
 
 
 def _set_name(test: FaceSet) -> str:
@@ -203,9 +205,11 @@ def _leading(results: Results, test: FaceSet) -> Iterator[str]:
     marks = emphasis(results, test, metric)
     if marks:
         labels = [results.rows[place].label for place in sorted(marks)]
-        told = ", between which no difference can be claimed" if len(labels) > 1 else ""
-        told += "" if covers_training(results, test) else ", for these seeds alone"
-        lines.append(f"Best {get_metric(metric).title} of the {len(groups)} rows with scores: {listed(labels)}{told}.")
+        remark = ", between which no difference can be claimed" if len(labels) > 1 else ""
+        remark += "" if covers_training(results, test) else ", for these seeds alone"
+        lines.append(
+            f"Best {get_metric(metric).title} of the {len(groups)} rows with scores: {listed(labels)}{remark}."
+        )
     spread = seed_range(*groups) if test.truth else None
     if spread:
         lines.append(
@@ -221,8 +225,8 @@ def _budget_of(results: Results) -> tuple[str, int, int, FaceSet, str]:
     return results.profile, results.iterations, results.batch, results.train, results.protocol
 
 
-def _claims(results: Results, test: FaceSet, found: Sequence[Finding], files: Collection[str]) -> str:
-    head = [f"Claim of {found[0].paper.name}", "Paper", "Measured [95% interval]", "Verdict", "Seeds"]
+def _claims(results: Results, test: FaceSet, findings: Sequence[Finding], files: Collection[str]) -> str:
+    head = [f"Claim of {findings[0].paper.name}", "Paper", "Measured [95% interval]", "Verdict", "Seeds"]
     body = [
         [
             _linked(results, test, finding, files),
@@ -231,9 +235,9 @@ def _claims(results: Results, test: FaceSet, found: Sequence[Finding], files: Co
             _verdict(finding),
             escape(_seeds(finding)),
         ]
-        for finding in found
+        for finding in findings
     ]
-    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+    return text_grid(head, body)
 
 
 def _linked(results: Results, test: FaceSet, finding: Finding, files: Collection[str]) -> str:
@@ -306,7 +310,7 @@ def _runs(results: Results) -> str:
                     DASH if seconds is None else f"{seconds:,.0f}",
                 ]
             )
-    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+    return text_grid(head, body)
 
 
 def _record(run: RunResult) -> Mapping[str, Any]:

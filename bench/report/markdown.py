@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 
 from tabulate import tabulate
 
@@ -35,6 +36,11 @@ def render(table: Table) -> str:
     if remarks:
         parts.append("\n".join(f"- {text}" for text in remarks))
     return "\n\n".join(parts) + "\n"
+
+
+def text_grid(head: Sequence[str], body: Sequence[Sequence[str]]) -> str:
+    """Return cells of Markdown as a pipe table, aligned left."""
+    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
 
 
 def _heading(column: Column) -> str:

@@ -6,8 +6,6 @@ from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from tabulate import tabulate
-
 from bench.analysis.results import Results, RunResult
 from bench.report import markdown
 from bench.report.audit import audit_section
@@ -120,7 +118,7 @@ def _provenance(results: Results) -> str:
         for row in results.rows
         for run in row.runs
     ]
-    return tabulate(body, headers=head, tablefmt="pipe", disable_numparse=True)
+    return markdown.text_grid(head, body)
 
 
 def _versions(run: RunResult) -> str:
