@@ -57,17 +57,17 @@ def measure(
     if seed_sd is not None and seed_sd < 0:
         raise UserError(f"deviation over trainings {seed_sd:g}: expected 0 or more, in the metric's unit")
     groups = [np.asarray(group, np.float64)[:, finite] for group in (a, b)]
-    parts = [
+    measured = [
         _of_training(group) if has and len(group) > 1 else None for group, has in zip(groups, trained, strict=True)
     ]
-    mixed = sum(one[1] / len(group) for one, group in zip(parts, groups, strict=True) if one)
+    mixed = sum(parts[1] / len(group) for parts, group in zip(measured, groups, strict=True) if parts)
     image = max(float(np.var(groups[0].mean(axis=0) - groups[1].mean(axis=0), ddof=1)) - mixed, 0.0)
-    measured = [one[0] for one in parts if one]
-    other = sum(measured) / len(measured) if measured else 0.0
-    mine = [one for one, has in zip(parts, trained, strict=True) if has]
-    training = tuple(seed_sd**2 if seed_sd is not None else one[0] if one else other for one in mine)
-    known = seed_sd is not None or bool(measured) or not mine
-    return Components(image, training, tuple(one[1] if one else 0.0 for one in mine), known)
+    known = [parts[0] for parts in measured if parts]
+    other = sum(known) / len(known) if known else 0.0
+    own = [parts or (other, 0.0) for parts, has in zip(measured, trained, strict=True) if has]
+    training = tuple(seed_sd**2 if seed_sd is not None else variance for variance, _ in own)
+    interaction = tuple(variance for _, variance in own)
+    return Components(image, training, interaction, seed_sd is not None or bool(known) or not own)
 
 
 def seed_spread(*groups: np.ndarray) -> tuple[float, int] | None:

@@ -50,13 +50,15 @@ def test_the_command(tiny: None, capsys: pytest.CaptureFixture[str], monkeypatch
     assert tiny_["options"]["width"] == 0.5 and tiny_["input"] == [16, 16]
     channels = 8
     assert tiny_["multiply_adds"] == 16 * 16 * 9 * channels * (3 + 3 * 64)
-    for one in found["methods"]:
-        assert one["error"] is None
-        assert [time["batch"] for time in one["latency"]] == [1, 4] == [int(key) for key in one["peak_memory_mib"]]
-        for time_ in one["latency"]:
+    for record in found["methods"]:
+        assert record["error"] is None
+        assert (
+            [time["batch"] for time in record["latency"]] == [1, 4] == [int(key) for key in record["peak_memory_mib"]]
+        )
+        for time_ in record["latency"]:
             assert time_["median_ms"] > 0 and time_["iqr_ms"] >= 0 and time_["passes"] >= 5
             assert time_["images_per_second"] == pytest.approx(time_["batch"] * 1e3 / time_["median_ms"])
-        assert one["peak_memory_mib"]["4"] > one["peak_memory_mib"]["1"] > 0
+        assert record["peak_memory_mib"]["4"] > record["peak_memory_mib"]["1"] > 0
     assert tiny_["training_memory_mib"]["4"] > tiny_["peak_memory_mib"]["4"]
     text = cost_table.cost_text({**found, "load_before": 1.5})
     assert "bicubic" in text and "0.000" in text and "bfloat16" in text and "training 4 (MiB)" in text
@@ -73,7 +75,7 @@ def test_a_method_that_fails_does_not_stop_the_others(
 
     monkeypatch.setattr(cost_table, "latency", no_memory)
     found = run_json(["bench", "cost", "tiny", "bicubic", "--plugin", str(TINY)], capsys, code=1)
-    assert [one["error"] for one in found["methods"]] == ["RuntimeError: out of memory", None]
+    assert [record["error"] for record in found["methods"]] == ["RuntimeError: out of memory", None]
     assert "tiny: RuntimeError: out of memory" in cost_table.cost_text(found)
 
 
