@@ -15,6 +15,7 @@ from itertools import product
 from typing import Any, Literal
 
 import numpy as np
+from PIL import Image
 
 from bench.core.errors import UserError
 
@@ -128,7 +129,6 @@ def _identity_check(train: Prints, test: Prints, same_dataset: bool) -> Identity
 
 def _hashes_of(view: np.ndarray, moves: Sequence[tuple[int, int, int]], phash: Hash) -> np.ndarray:
     """Return the hashes of one view under each of `moves` (side, x, y), one after the other."""
-    from PIL import Image
 
     grey = Image.fromarray(view).convert("L")
     sizes = {side: grey.resize((side, side), Image.Resampling.LANCZOS) for side in {side for side, _, _ in moves}}

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING, Literal
 from bench.core.errors import UserError
 from bench.runs.complete import Outcome, complete
 from bench.runs.records import RunState
-from bench.schedule import local
+from bench.schedule import local, ray_tune
 from bench.schedule.cluster import Share
+from bench.schedule.packing import best_count, measure
 from bench.schedule.parcel import Complete, Work
 
 if TYPE_CHECKING:
@@ -67,8 +68,6 @@ def execute(
     if options.executor == "serial":
         ended = local.execute(work, device, jobs=jobs, quiet=quiet)
     else:
-        from bench.schedule import ray_tune
-
         gpus = _gpus_per_run(chosen, faces, device, options)
         share = Share(gpus, 1 if gpus else local.threads_each(jobs))
         ended = ray_tune.execute(
@@ -85,7 +84,6 @@ def _gpus_per_run(row_runs: Sequence[RowRun], faces: Faces, device: torch.device
     if device.type != "cuda":
         raise UserError("--gpus-per-run auto measures on a GPU of this machine, and there is none; give a number")
     from bench.models.memory import memory_there_is
-    from bench.schedule.packing import best_count, measure
 
     trained = [row_run.run.config for row_run in row_runs if row_run.run.config.training is not None]
     if not trained:
