@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import multiprocessing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import UserError, reason
+from bench.core.machine import cores
 from bench.core.text_table import text_table
 from bench.models import registry
 from bench.models.cost import count_method
@@ -20,7 +22,12 @@ def describe_methods() -> list[dict[str, Any]]:
     Parameters and multiply-adds are counted at full width for one 128x128 output image. `error` is None or one line.
     """
     known = registry.catalogue()
-    records = [_describe(known.specs[name]) for name in sorted(known.specs)]
+    names = sorted(known.specs)
+    if "fork" in multiprocessing.get_all_start_methods() and cores() > 1:  # torch is imported once and shared
+        with multiprocessing.get_context("fork").Pool(min(cores(), len(names) or 1)) as pool:
+            records = pool.map(_describe, names, chunksize=1)
+    else:
+        records = list(map(_describe, names))
     return records + [{"id": source, "title": "", "error": error} for source, error in sorted(known.broken.items())]
 
 
@@ -37,7 +44,8 @@ def _row(record: Mapping[str, Any]) -> list[str]:
     return [record["id"], record["title"], str(record["year"]), *size, scales, ", ".join(record["needs"]) or "-"]
 
 
-def _describe(spec: MethodSpec) -> dict[str, Any]:
+def _describe(name: str) -> dict[str, Any]:
+    spec = registry.get(name)
     record = {
         "id": spec.id,
         "title": spec.title,

@@ -8,13 +8,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.core.errors import UserError
 
 _T = TypeVar("_T")
 _aten = torch.ops.aten
+_DRAWN: tuple[Any, ...] = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.Linear)
 
 
 class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -36,8 +37,21 @@ def meta_device() -> Iterator[None]:
     and a millisecond an operation are more than `fsr methods` may take, so common operations have a rule here.
     torch.device("meta") as a context would send every call of Python code through a function, four times as many.
     """
-    with torch.no_grad(), _Meta():
+    with torch.no_grad(), _undrawn(), _Meta():
         yield
+
+
+@contextlib.contextmanager
+def _undrawn() -> Iterator[None]:
+    """Let torch's layers draw no first weights: there is nothing to draw them into."""
+    drawers = [(layer, layer.reset_parameters) for layer in _DRAWN]
+    for layer in _DRAWN:
+        layer.reset_parameters = lambda self: None
+    try:
+        yield
+    finally:
+        for layer, drawer in drawers:
+            layer.reset_parameters = drawer
 
 
 def on_meta(call: Callable[[], _T]) -> _T:
