@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 from bench.analysis.claims import covers_training, emphasis, groups_of
 from bench.analysis.power import seed_range
-from bench.analysis.results import FaceSet, Results, RunResult, read_results
+from bench.analysis.results import FaceSet, Results, read_results
 from bench.core import paths
 from bench.core.errors import UserError
-from bench.core.files import read_json, write_text
+from bench.core.files import write_text
 from bench.metrics.catalogue import get_metric
 from bench.papers.judge import RULES, Finding, Verdict, findings_on
 from bench.papers.paper import paper_of, papers
@@ -19,6 +18,7 @@ from bench.report.draw import draw_report
 from bench.report.markdown import escape, text_grid
 from bench.report.table import DASH, gain_cell
 from bench.report.words import caption, listed, suffix
+from bench.runs.records import read_experiment_record, read_run_record
 
 PAGE = "README.md"
 SMOKE = ("quick",)  # profiles that show that everything runs, no more
@@ -134,12 +134,9 @@ def _progress(results: Results) -> str:
 
 def _budget(results: Results) -> str:
     """Say what the caption does not: the networks' options, the learning rate, seeds a row, devices of training."""
-    record = read_json(results.folder / "experiment.json")
-    changed = [
-        f"{name} {value:g}" for name, value in record.get("options", {}).items() if isinstance(value, int | float)
-    ]
-    rate = record.get("training", {}).get("learning_rate")
-    changed += [f"learning rate {rate:g}"] if rate is not None else []
+    record = read_experiment_record(results.folder)
+    changed = [f"{name} {value:g}" for name, value in record.options.items() if isinstance(value, int | float)]
+    changed.append(f"learning rate {record.training.learning_rate:g}")
     counts: dict[int, list[str]] = {}
     for row in results.rows:
         counts.setdefault(len(row.runs), []).append(row.label)
@@ -147,13 +144,10 @@ def _budget(results: Results) -> str:
         f"{count} of {'every row' if len(counts) == 1 else listed(labels)}"
         for count, labels in sorted(counts.items(), reverse=True)
     )
-    devices = dict.fromkeys(
-        str(_record(run).get("device", "")) for row in results.rows for run in row.runs if run.trained
-    )
-    where = listed([one for one in devices if one])
+    records = [read_run_record(run.folder) for row in results.rows for run in row.runs if run.trained]
+    where = listed(list(dict.fromkeys(record.device for record in records if record and record.device)))
     return escape(
-        (f"Set for all rows: {', '.join(changed)}. " if changed else "")
-        + f"Seeds planned: {trained}."
+        f"Set for all rows: {', '.join(changed)}. Seeds planned: {trained}."
         + (f" Trained on {where}." if where else "")
     )
 
@@ -295,9 +289,9 @@ def _runs(results: Results) -> str:
     body = []
     for row in results.rows:
         for run in row.runs:
-            record = _record(run)
-            training = record.get("config", {}).get("training") or {}
-            seconds = record.get("train_seconds")
+            record = read_run_record(run.folder)
+            training = record.config.training if record else None
+            seconds = record.train_seconds if record else None
             link = f"[`{run.name}`](../../results/reference/{results.folder.name}/{run.name}/)"
             body.append(
                 [
@@ -305,14 +299,9 @@ def _runs(results: Results) -> str:
                     str(run.seed) if record else DASH,
                     link if record else f"`{run.name}`",
                     run.status,
-                    f"{training['iterations']:,}" if training else DASH,
-                    escape(str(record.get("device", ""))) if training else DASH,
+                    f"{training.iterations:,}" if training else DASH,
+                    escape(record.device) if record and training else DASH,
                     DASH if seconds is None else f"{seconds:,.0f}",
                 ]
             )
     return text_grid(head, body)
-
-
-def _record(run: RunResult) -> Mapping[str, Any]:
-    """Return run.json, nothing for a run that was not started."""
-    return {} if run.status == "not run" else read_json(run.folder / "run.json")

@@ -13,6 +13,7 @@ from bench.report.columns import beside_of
 from bench.report.table import DASH, Table
 from bench.report.tables import shown_in_table_1
 from bench.report.words import row_status
+from bench.runs.records import RunState
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -110,7 +111,7 @@ def _provenance(results: Results) -> str:
             markdown.escape(row.label),
             row_status(row, results) if len(row.runs) == 1 else run.status,
             f"`{run.name}`",
-            str(run.seed) if run.status != "not run" else DASH,
+            str(run.seed) if run.status is not RunState.NOT_RUN else DASH,
             markdown.escape(run.device) or DASH,
             markdown.escape(run.environment.get("commit", "")) or DASH,
             markdown.escape(_versions(run)) or DASH,
