@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.analysis.failures import failures_of
 from bench.analysis.results import read_results
 from bench.models import registry
 
@@ -58,13 +59,12 @@ def test_what_turning_costs_is_what_was_measured() -> None:
 
 def test_the_faces_that_runs_break_down_on_are_counted() -> None:
     results = read_results(ROOT / "results" / "reference" / "photos-cpu-celeba")
-    losses = {}
-    for test in (test for test in results.test if test.truth):
-        base = results.plain("bicubic").runs[0].values(test, results.protocol, "psnr")
-        for run in (run for row in results.rows for run in row.runs):
-            for face, psnr in run.values(test, results.protocol, "psnr").items():
-                if not psnr >= base[face] - 3:
-                    losses[test.dataset, face, run.name] = base[face] - psnr
+    losses = {
+        (test.dataset, failure.face, run.name): failure.loss
+        for test in (test for test in results.test if test.truth)
+        for run in (run for row in results.rows for run in row.runs)
+        for failure in failures_of(results, run, test)
+    }
     faces, runs = {key[:2] for key in losses}, {name for *_, name in losses}
     told = f"on {len(faces)} faces of CelebA's, {len(runs)} runs are {min(losses.values()):.1f} to "
     assert f"{told}{max(losses.values()):.1f} dB worse than Bicubic" in " ".join(README.split())
