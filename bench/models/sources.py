@@ -15,7 +15,6 @@ from bench.core.errors import UserError, reason
 from bench.models.spec import MethodSpec, make_specs
 
 GROUP = "fsrbench.methods"
-_OLD = "bench.registry"
 
 
 class ImportFailedError(UserError):
@@ -41,7 +40,7 @@ class Source:
         except UserError:
             raise
         except Exception as error:
-            raise ImportFailedError(f"{self.name}: {_explain(error)}") from error
+            raise ImportFailedError(f"{self.name}: cannot be imported: {reason(error)}") from error
 
     def read(self) -> list[MethodSpec]:
         """Return the specs whose `@register` arguments are all literals, from the text alone; none if some are not."""
@@ -113,12 +112,3 @@ def _is_register(call: ast.expr) -> bool:
 def _literals(call: ast.Call) -> tuple[str, dict[str, object]]:
     (method,) = (ast.literal_eval(argument) for argument in call.args)
     return method, {keyword.arg or "": ast.literal_eval(keyword.value) for keyword in call.keywords}
-
-
-def _explain(error: Exception) -> str:
-    """Return why an import failed, in one line; a method of an older version is told where `register` is now."""
-    if isinstance(error, ImportError) and (
-        error.name == _OLD or (error.name == "bench" and "cannot import name 'registry'" in str(error))
-    ):
-        return f"{_OLD} is no more: write `from bench import register`"
-    return f"cannot be imported: {reason(error)}"
