@@ -66,3 +66,8 @@ def results() -> list[str]:
     patterns = ("*/experiment.json", "reference/*/experiment.json")
     found = [path.parent for pattern in patterns for path in sorted(paths.results().glob(pattern))]
     return [path.relative_to(paths.results()).as_posix() for path in found]
+
+
+def own_results() -> list[str]:
+    """Return the experiments that have results, but for the reference ones."""
+    return [name for name in results() if "/" not in name]

@@ -42,18 +42,21 @@ def status(
 
 
 def archive(
-    experiment: Annotated[str, argument("EXPERIMENT", "a folder under results/", complete.results)],
+    experiment: Annotated[str, argument("EXPERIMENT", "the name of a folder under results/", complete.own_results)],
     *,
     weights: Annotated[
         list[str], several("METHOD", "keep this method's weights too (its first seed)", complete=complete.methods)
     ],
+    replace: Annotated[
+        bool, typer.Option("--replace", help="let go of runs, rows and test sets kept before that it has not")
+    ] = False,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
     from bench.runs.archive import archive as keep
     from bench.runs.networks import reference
 
-    kept, folder = keep(experiment, weights), reference() / experiment
+    kept, folder = keep(experiment, weights, replace), reference() / experiment
     text = f"{len(kept)} finished runs in {folder}; draw them by `fsr report --reference`"
     show(json, {"folder": str(folder), "runs": [path.name for path in kept]}, lambda: text)
     return 0
@@ -106,7 +109,7 @@ def report_text(files: Sequence[Path]) -> str:
 
 def _folders(experiments: Sequence[str]) -> dict[str, Path]:
     """Return the results that are meant, by name: those that are named, or all but the reference ones."""
-    own = [name for name in complete.results() if not name.startswith("reference/")]
+    own = complete.own_results()
     if not (experiments or own):
         raise UserError(f"{paths.results()}: no results yet; run `make ablation` or `fsr run ablation` first")
     return {name: results_folder(name) for name in experiments or own}

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from bench.core.errors import UserError
+
 
 def root() -> Path:
     """Return the working root: `$FSR_ROOT`, else the current folder."""
@@ -33,3 +35,10 @@ def cache() -> Path:
     """
     home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(os.environ.get("FSR_CACHE") or Path(home) / "fsr-bench")
+
+
+def check_name(what: str, name: str) -> str:
+    """Return `name` where it is a name, which any folder may hold; raise UserError for a path, or what hides a file."""
+    if not name.isprintable() or not name.strip() or name.startswith(".") or "/" in name or "\\" in name:
+        raise UserError(f"{what} {name!r}: expected a name, not a path: no '/' or '\\' in it and no '.' before it")
+    return name

@@ -161,7 +161,7 @@ class FaceStore:
 def open_split(dataset: str, split: str) -> FaceStore:
     """Open `datasets/prepared/<dataset>/<split>`; raise UserError, with what is prepared, when there is none."""
     known = prepared_datasets()
-    folder = paths.prepared() / dataset
+    folder = paths.prepared() / paths.check_name("data set", dataset)
     if not folder.is_dir() and dataset not in card_names() and known:
         raise UserError(f"no data set '{dataset}' in {paths.prepared()}: {suggest(dataset, {*known, *card_names()})}")
     return FaceStore.open(folder / check_known("split", split, SPLITS))

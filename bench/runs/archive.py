@@ -3,12 +3,14 @@
 A kept run has its run.json and curve.csv as they were, its scores packed with six digits, and scores on the default
 faces besides. Some keep their weights: fp16, in parts under 16 MB, with a model card. Kept pictures show the default
 faces, never a photograph, as lossless WebP. A run that two experiments share is kept once: the later one refers to it.
+What was kept before stays (`bench.runs.merge`).
 """
 
 from __future__ import annotations
 
 import dataclasses
 import filecmp
+import logging
 import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -18,16 +20,19 @@ import torch
 
 from bench.core import paths
 from bench.core.errors import UserError, suggest
-from bench.core.files import write_bytes, write_text
+from bench.core.files import held, write_bytes, write_text
+from bench.core.paths import check_name
 from bench.data.cards import default_dataset
 from bench.models import weights
 from bench.runs.complete import load_model
 from bench.runs.evaluate import evaluate, low_resolution
+from bench.runs.merge import drop_runs, make_way, merge_records, merge_run_records
 from bench.runs.model_card import model_card
 from bench.runs.networks import reference, run_record
 from bench.runs.pictures import write_webp
 from bench.runs.prepare import prepare
 from bench.runs.records import (
+    EXPERIMENT_FILE,
     ExperimentRecord,
     FaceSetRecord,
     RunState,
@@ -35,6 +40,7 @@ from bench.runs.records import (
     read_run_record,
     scored_faces,
     write_experiment_record,
+    write_run_record,
 )
 from bench.runs.scores import ScoreSheet, read_scores, write_sheet
 from bench.runs.store import Run
@@ -42,37 +48,56 @@ from bench.runs.store import Run
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
 
+log = logging.getLogger("fsr")
 FACES = 32  # default faces that kept runs are scored on
 PICTURED = 6
 METRICS = ("psnr", "ssim")
 
 
-def archive(name: str, keep_weights: Sequence[str] = ()) -> list[Path]:
+def archive(name: str, keep_weights: Sequence[str] = (), replace: bool = False) -> list[Path]:
     """Copy the finished runs of the experiment `name` to results/reference/; return the folders of the kept runs.
 
     Methods named in `keep_weights` keep the weights of their first seed, and a model card. Calling again brings what
-    has finished since. Raises UserError for an unknown experiment or method.
+    has finished since; runs and scores that were kept before stay, those of seeds that this folder lacks in their rows.
+    With `replace` goes what this experiment has not. Raises UserError for an unknown experiment or method, and where
+    less would be kept than before.
     """
-    source, target = paths.results() / name, reference() / name
+    source, target = paths.results() / check_name("experiment", name), reference() / name
+    if source.resolve() == target.resolve() or name == reference().name:
+        raise UserError(f"{source}: what is kept already; expected an experiment beside {reference()}")
     record = read_experiment_record(source)
     methods = [row.method for row in record.rows]
     for method in keep_weights:
         if method not in methods:
             raise UserError(f"--weights {method}: no row of that method: {suggest(method, methods)}")
+    with held(target):
+        return _archive(source, target, record, keep_weights, replace)
+
+
+def _archive(
+    source: Path, target: Path, record: ExperimentRecord, keep_weights: Sequence[str], replace: bool
+) -> list[Path]:
+    before = read_experiment_record(target) if (target / EXPERIMENT_FILE).exists() else None
+    if before and not replace:
+        record = merge_records(record, before, target)
     *_, test = prepare(default_dataset(), sizes={"train": 1, "val": 1, "test": FACES}, quiet=True)
     pictured = FaceSetRecord(test.dataset, FACES, test.fingerprint_of(FACES))
     record = dataclasses.replace(record, samples=tuple(test.names[:PICTURED]), pictured=pictured)
     _write_faces(test, target / "samples", record.scale)
     kept = []
     for row in record.rows:
+        asked = row.method in keep_weights and not row.match
         for place, run in enumerate(row.runs):
-            if not is_scored(source / run, record):
+            if not is_scored(source / run, record) or not make_way(source / run, target / run, replace):
                 continue
-            with_weights = place == 0 and row.method in keep_weights and not row.match
+            with_weights = (asked and place == 0) or bool(weights.find(target / run))
             kept.append(_keep(source / run, target, test, first=place == 0, with_weights=with_weights))
             if with_weights:
                 write_text(kept[-1] / "README.md", model_card(kept[-1], record, row.label))
+        if asked and not weights.find(record.run_folder(target, row.runs[0])):
+            log.warning("--weights %s: its first seed, %s, has not finished in %s", row.method, row.runs[0], source)
     write_experiment_record(target, share_runs(target, record))
+    drop_runs(target, record, replace)
     return [record.run_folder(target, folder.name) for folder in kept]
 
 
@@ -87,13 +112,13 @@ def is_scored(folder: Path, experiment: ExperimentRecord) -> bool:
 
 def share_runs(folder: Path, record: ExperimentRecord) -> ExperimentRecord:
     """Remove the runs of a kept experiment that another one beside it holds too, byte for byte; refer to them there."""
-    elsewhere = {}
+    elsewhere = {name: place for name, place in record.elsewhere.items() if not (folder / name).is_dir()}
     for name in record.run_names:
         for other in sorted(folder.parent.glob(f"*/{name}")):
             if other.parent != folder and (folder / name).is_dir() and _holds(other, folder / name):
                 elsewhere[name] = other.parent.name
                 shutil.rmtree(folder / name)
-    return dataclasses.replace(record, elsewhere={**record.elsewhere, **elsewhere})
+    return dataclasses.replace(record, elsewhere=elsewhere)
 
 
 def _holds(other: Path, folder: Path) -> bool:
@@ -107,18 +132,21 @@ def _keep(source: Path, target: Path, test: FaceStore, *, first: bool, with_weig
     """Copy one run, and score it on the default faces with the weights that are kept."""
     folder = target / source.name
     folder.mkdir(parents=True, exist_ok=True)
-    for name in ("run.json", "curve.csv"):
-        if (source / name).exists():
-            write_bytes(folder / name, (source / name).read_bytes())
-    if with_weights:
+    if (source / "curve.csv").exists():
+        write_bytes(folder / "curve.csv", (source / "curve.csv").read_bytes())
+    if with_weights and not weights.find(folder):  # kept ones are of the same training, and no smaller
         tensors, about = weights.load(source / "weights.safetensors")
         weights.save_parts(folder, halved(tensors), about)
-    scores = read_scores(source)
+    scores, before = read_scores(source), read_scores(folder)
     more = default_scores(source, folder if with_weights else source, test, folder if first else None)
     own = scores.on(more.dataset, more.fingerprint)  # where the experiment's own faces are the default ones
     scores.put(more.merged(own) if own.images else more)
     for sheet in scores.values():
-        write_sheet(folder, sheet.rounded(), packed=True)
+        kept = before.on(sheet.dataset, sheet.fingerprint)
+        write_sheet(folder, sheet.rounded().completed(kept), packed=True)
+    write_run_record(
+        folder, merge_run_records(run_record(source), read_run_record(folder))
+    )  # last: it says all is there
     return folder
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
+from bench.core.paths import check_name
 from bench.core.schema import from_dict
 from bench.runs.config import RunConfig, Training
 from bench.runs.scores import Scores
@@ -111,6 +112,9 @@ class FaceSetRecord:
     truth: bool = True
     split: str = "test"
 
+    def __post_init__(self) -> None:
+        check_name("data set", self.dataset)
+
 
 @dataclass(frozen=True)
 class RowRecord:
@@ -127,6 +131,10 @@ class RowRecord:
     match: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.runs:
+            check_name("run", name)
 
 
 @dataclass(frozen=True)
@@ -158,6 +166,10 @@ class ExperimentRecord:
     audits: tuple[Any, ...] = ()
     pictured: FaceSetRecord | None = None
     elsewhere: Mapping[str, str] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        for name in self.elsewhere.values():
+            check_name("experiment", name)
 
     def run_folder(self, folder: Path, name: str) -> Path:
         """Return where a run of the experiment in `folder` lies: in it, or in the one beside it that holds the run."""

@@ -69,6 +69,15 @@ class ScoreSheet:
         old = self.columns if self.images == newer.images else {}
         return ScoreSheet(newer.dataset, newer.fingerprint, newer.images, {**old, **newer.columns})
 
+    def completed(self, kept: ScoreSheet) -> ScoreSheet:
+        """Return this sheet, but what `kept` has more of: images, columns, or values in a column."""
+        if self.images != kept.images:
+            return max(self, kept, key=lambda sheet: len(sheet.images))
+        columns = {**kept.columns, **self.columns}
+        for name in kept.columns.keys() & self.columns.keys():
+            columns[name] = min(self.columns[name], kept.columns[name], key=lambda column: column.count(None))
+        return ScoreSheet(self.dataset, self.fingerprint, self.images, columns)
+
 
 def make_sheet(
     dataset: str, fingerprint: str, images: Sequence[str], scores: Mapping[tuple[str, str], Iterable[float]]

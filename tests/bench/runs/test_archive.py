@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 from pathlib import Path
@@ -15,14 +16,16 @@ from bench.analysis.results import read_results, read_run
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
+from bench.core.files import read_json, write_json
 from bench.data.store import FaceRow, open_split, write_store
 from bench.models import registry, weights
 from bench.report.build import build_report
 from bench.runs import archive, networks
 from bench.runs.evaluate import low_resolution, to_tensor
 from bench.runs.pictures import write_webp
-from bench.runs.scores import make_sheet, write_sheet
+from bench.runs.scores import make_sheet, read_scores, write_sheet
 from tests.bench.conftest import TINY, smooth_faces
+from tests.bench.report.fabricate import change
 
 EXPERIMENT = """
 title = "Small"
@@ -188,6 +191,110 @@ def test_what_is_not_there_is_refused(root: Path) -> None:
     (folder / "weights.safetensors").unlink()
     with pytest.raises(UserError, match="no weights there"):
         networks.open_run(folder)
+
+
+@pytest.mark.parametrize("name", ["/tmp/x", "../results/small", "small/", ".", "..", "", "a\\b", "reference", ".x"])
+def test_names_are_names_not_paths(root: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["archive", name]) == 2
+    assert "expected a" in capsys.readouterr().err and not (paths.results() / "reference").exists()
+
+
+def test_source_and_target_differ(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    archive.archive(NAME, ["tiny"])
+    kept = networks.reference() / NAME
+    (paths.results() / "twin").symlink_to(kept)
+    for name in (str(kept), f"reference/{NAME}", f"../results/reference/{NAME}"):
+        assert main(["archive", name, "--weights", "tiny"]) == 2
+    (networks.reference() / "twin").symlink_to(kept)
+    assert main(["archive", "twin"]) == 2 and "kept already" in capsys.readouterr().err
+
+
+def test_records_name_no_file_outside(root: Path) -> None:
+    record = read_json(paths.results() / NAME / "experiment.json")
+    for key, value in (("elsewhere", {"x": "../.."}), ("rows", [{"label": "x", "method": "x", "runs": ["../../x"]}])):
+        write_json(paths.results() / NAME / "experiment.json", {**record, key: value})
+        with pytest.raises(UserError, match=r"experiment\.json: .*expected a name, not a path"):
+            archive.archive(NAME)
+
+
+def contents(folder: Path) -> dict[Path, bytes]:
+    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
+
+
+def test_a_second_machine_s_seeds_join_those_of_the_first(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Each machine's record names its own seeds; what the other has archived stays, in its row."""
+    own, kept = paths.results() / NAME, networks.reference() / NAME
+    record = read_json(own / "experiment.json")
+    _, tiny, wide = record["rows"]
+    for seed, name in ((1, tiny["runs"][1]), (0, tiny["runs"][0])):
+        rows = [{**tiny, "runs": [name]}] + ([wide] if seed else [])
+        write_json(own / "experiment.json", {**record, "rows": rows, "seeds": [seed]})
+        (own / name).rename(root / name)
+        for other in set(tiny["runs"]) - {name}:
+            shutil.move(root / other, own / other) if (root / other).exists() else None
+        (root / name).rename(own / name)
+        archive.archive(NAME, ["tiny"])
+        shutil.move(own / name, root / name)
+        if seed:
+            before = contents(kept / name)
+    found = read_results(kept)
+    assert {row.label: [run.name for run in row.runs] for row in found.rows} == {
+        "Tiny": tiny["runs"],
+        "Wide": wide["runs"],
+    }
+    assert found.seeds == (0, 1) and all(run.scored(found.test[0], "sparnet") for row in found.rows for run in row.runs)
+    assert contents(kept / tiny["runs"][1]) == before and weights.find(kept / tiny["runs"][0])
+
+
+def test_nothing_kept_gets_smaller(root: Path) -> None:
+    own, kept = paths.results() / NAME, networks.reference() / NAME
+    archive.archive(NAME, ["tiny"])
+    name = read_results(kept).rows[1].runs[0].name
+    tensors, about = weights.load(own / name / "weights.safetensors")
+    weights.save_parts(kept / name, tensors, about)
+    (sheet,) = (sheet for sheet in read_scores(kept / name).values() if sheet.dataset == "photos")
+    more = {**sheet.columns, "lpips@sparnet": (1.0, 2.0, 3.0)}
+    write_sheet(kept / name, dataclasses.replace(sheet, columns=more), packed=True)
+    before = (kept / name / "weights.safetensors").read_bytes()
+    archive.archive(NAME)
+    assert (kept / name / "weights.safetensors").read_bytes() == before
+    assert read_scores(kept / name).on("photos", sheet.fingerprint).columns.keys() == more.keys()
+
+
+def test_another_training_is_refused_without_the_word(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own, kept = paths.results() / NAME, networks.reference() / NAME
+    archive.archive(NAME)
+    late = read_results(own).rows[1].runs[1].folder
+    change(late / "run.json", trained="2030-01-01T00:00:00+00:00")
+    before = contents(kept / late.name)
+    archive.archive(NAME)
+    assert contents(kept / late.name) == before and "--replace takes that of 2030" in caplog.text
+    archive.archive(NAME, replace=True)
+    assert read_json(kept / late.name / "run.json")["trained"].startswith("2030")
+    test = read_json(own / "experiment.json")["test"][0]
+    for changed in ({"test": [{**test, "faces": 2}]}, {"protocol": "dic"}):
+        change(own / "experiment.json", **changed)
+        with pytest.raises(UserError, match=r"kept with another (test set photos|protocol, test set)"):
+            archive.archive(NAME)
+
+
+def test_runs_of_no_row_go_with_the_word_alone(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    own, kept = paths.results() / NAME, networks.reference() / NAME
+    archive.archive(NAME)
+    bicubic, tiny, wide = read_json(own / "experiment.json")["rows"]
+    change(own / "experiment.json", rows=[bicubic, {**wide, "label": "Tiny"}])
+    archive.archive(NAME)
+    assert len(read_results(kept).rows) == 2 and all((kept / name).exists() for name in tiny["runs"])
+    assert caplog.text.count("of no row any more, stays; --replace removes it") == 2
+    other = shutil.copytree(kept, kept.with_name("other"))
+    shutil.rmtree(other / tiny["runs"][0])
+    change(other / "experiment.json", rows=[tiny], elsewhere={tiny["runs"][0]: NAME})
+    archive.archive(NAME, replace=True)
+    assert (kept / tiny["runs"][0]).exists() and not (kept / tiny["runs"][1]).exists()
+    assert f"stays for {other}" in caplog.text
+    change(own / "experiment.json", rows=[bicubic, tiny, wide])
+    merged = archive.merge_records(*map(archive.read_experiment_record, (own, other)), other)
+    assert merged.elsewhere == {tiny["runs"][0]: NAME}, "a shared run is still looked for where it is kept"
 
 
 def test_weights_in_parts_are_the_whole(tmp_path: Path) -> None:
