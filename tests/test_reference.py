@@ -15,7 +15,7 @@ from bench.analysis.results import read_results, read_run
 from bench.core.files import LOCK
 from bench.report.findings import report_reference
 from bench.runs import networks
-from bench.runs.evaluate import score_pictures, super_resolve
+from bench.runs.evaluate import Enlarger, score_pictures
 from bench.runs.records import read_run_record
 
 ROOT = Path(__file__).parents[1]
@@ -83,7 +83,7 @@ def test_kept_weights_give_the_kept_scores(folder: Path) -> None:
         )
         for kind in ("hr", "lr")
     )
-    (sr,) = super_resolve(network.load(device), lr, device)
+    (sr,) = Enlarger(network.load(device), device, "")(lr)
     found = score_pictures(sr, hr, results.protocol)
     run = read_run(folder)
     for metric, tolerance in (("psnr", 0.01), ("ssim", 0.001)):

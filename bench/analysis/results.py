@@ -42,7 +42,8 @@ class Point:
 class RunResult:
     """One run: how it ended, what it cost, and its scores an image; what is not known is None or empty.
 
-    `broken` names, by the fingerprint of their set, the faces whose picture held NaN or infinity.
+    `broken` names, by the fingerprint of their set, the faces whose picture held NaN or infinity; `chance` says what
+    draws at random do to the scores.
     """
 
     name: str
@@ -59,6 +60,7 @@ class RunResult:
     scores: Scores = field(default_factory=Scores)
     curve: tuple[Point, ...] = ()
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    chance: str = ""
 
     def values(self, test: FaceSet, protocol: str, metric: str) -> Mapping[str, float]:
         """Return image -> score on exactly the faces of `test`; empty when the run was not scored on them."""
@@ -197,6 +199,7 @@ def read_run(folder: Path) -> RunResult:
         scores=read_scores(folder),
         curve=_read_curve(folder / "curve.csv"),
         broken=record.broken,
+        chance=record.chance,
     )
 
 

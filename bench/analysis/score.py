@@ -92,6 +92,7 @@ def score_method(
         "fingerprint": store.fingerprint_of(count),
         "scale": scale,
         "degradation": degradation if store.has_truth else None,
+        "chance": scored.chance,
         **_report(values, store.names[:count], scored.unavailable),
     }
 

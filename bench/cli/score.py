@@ -87,6 +87,7 @@ def score(
 def score_text(result: Mapping[str, Any]) -> str:
     """Return scores as tables for a terminal: metrics with intervals, then protocols beside each other."""
     lines = [f"protocol {result['protocol']}", _metric_table(result["metrics"])]
+    lines += [f"{result['method']}: {result['chance']}"] if result.get("chance") else []
     for name, why in result["unavailable"].items():
         lines.append(f"{name}: - ({why})")
     if "protocols" in result:

@@ -120,7 +120,7 @@ def row_status(row: RowResult, results: Results) -> str:
 
 
 def problems(row: RowResult, results: Results) -> tuple[str, ...]:
-    """Return a line for every run of a row that has no number, or not on every test set, or a broken picture."""
+    """Return a line for every run of a row that has no number, or not on every test set, breaks or draws."""
     lines = [line for run in row.runs for line in _problems_of(run, results)]
     return tuple(dict.fromkeys(lines)) or (() if row.runs else ("No run is planned for this row.",))
 
@@ -133,7 +133,7 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
         return [f"{run.name} has not finished (last validated at iteration {last} of {results.iterations})."]
     if run.status is RunState.NOT_RUN:
         return ["Not run yet; run the experiment again to train what is missing."]
-    lines = []
+    lines = [f"{run.name}: {run.chance}."] if run.chance else []
     for test in results.test:
         count = run.scored_faces(test, results.protocol)
         if count != test.faces:

@@ -133,6 +133,7 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
         "multiply_adds_executed": count.executed,
         "seconds_per_image": round(cost.seconds_per_image(model, lr), 6),
         "unavailable": {**run.record().unavailable, **unavailable},
+        "chance": next((result.chance for _, result in results if result.chance), run.record().chance),
     }
     broken = {test.fingerprint: result.broken for test, result in results if result.broken}
     if broken:

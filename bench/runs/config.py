@@ -81,6 +81,11 @@ class RunConfig:
         return hashlib.sha256(canonical_json(dataclasses.asdict(self)).encode()).hexdigest()[:12]
 
     @property
+    def chance(self) -> str:
+        """What a method's draws follow in an evaluation: not from protocol or budget, so that scores are comparable."""
+        return canonical_json({"method": self.method, "options": self.options, "seed": self.seed})
+
+    @property
     def name(self) -> str:
         """The run's folder name, e.g. `msfnet-8-s0-1a2b3c4d5e6f`."""
         return f"{self.method}-s{self.seed}-{self.id}"

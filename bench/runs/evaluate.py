@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,6 +18,7 @@ from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import get_protocol
 from bench.metrics.scoring import Scorer
+from bench.runs.chance import Generators
 from bench.runs.scores import ScoreSheet, make_sheet
 
 if TYPE_CHECKING:
@@ -25,10 +27,14 @@ if TYPE_CHECKING:
     from bench.data.store import FaceStore
     from bench.metrics.cache import ScoreCache
     from bench.metrics.protocol import Protocol
+    from bench.runs.config import RunConfig
     from bench.runs.store import Run
 
 log = logging.getLogger("fsr")
 BATCH = 16
+DRAWS = "draws at random while it enlarges: each face is enlarged alone, with a seed made of run and face"
+MIXES = "lets the faces of a batch change each other's pictures: each face is enlarged alone"
+UNSEEDED = "draws at random from a source that cannot be seeded: its scores differ from call to call"
 
 
 def low_resolution(hr: np.ndarray, scale: int, degradation: str = DEFAULT, seed: int = 0) -> np.ndarray:
@@ -41,15 +47,63 @@ def to_tensor(faces: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
     return torch.from_numpy(np.array(faces)).to(device).permute(0, 3, 1, 2).float() / 255
 
 
-@torch.no_grad()
-def super_resolve(model: nn.Module, lr: np.ndarray, device: torch.device) -> Iterator[Tensor]:
-    """Yield the model's pictures for uint8 [N, h, w, 3], batch by batch: float [b, 3, H, W] on the device, unclamped.
+class Enlarger:
+    """A network that enlarges faces, always in float32 and in evaluation mode, whatever the training was.
 
-    Always in float32 and in evaluation mode, whatever the training was.
+    What a method draws at random while it enlarges depends on `key`, which names its run (see RunConfig.chance), and on
+    the bytes of the face: not on batch, order, process or what was drawn before, and nobody else's random numbers are
+    disturbed by it. So a method that draws gets one face at a time, as does one whose pictures depend on the others of
+    a batch; the rest keep their batches. `chance` says which of these holds, "" for the rest.
     """
-    model.eval()
-    for start in range(0, len(lr), BATCH):
-        yield model(to_tensor(lr[start : start + BATCH], device)).float()
+
+    def __init__(self, model: nn.Module, device: torch.device, key: str) -> None:
+        self._model, self._device, self._key = model, device, key
+        self._generators = Generators(model, device)
+        self._checked = False
+        self.chance: str = ""
+
+    def __call__(self, lr: np.ndarray) -> Iterator[Tensor]:
+        """Yield the pictures of uint8 [N, h, w, 3], batch by batch: float [b, 3, H, W] on the device, unclamped."""
+        self._model.eval()
+        for start in range(0, len(lr), BATCH):
+            yield self._enlarge(lr[start : start + BATCH])
+
+    def _enlarge(self, lr: np.ndarray) -> Tensor:
+        if not self.chance:
+            sr, drawn = self._draw(lr)
+            self.chance = DRAWS if drawn else ""
+            self._check(lr[-1:], sr[-1:], len(lr))
+            if not self.chance:
+                return sr
+        return torch.cat([self._draw(face)[0] for face in lr[:, None]])
+
+    @torch.no_grad()
+    def _draw(self, lr: np.ndarray) -> tuple[Tensor, bool]:
+        """Return the pictures of faces that are enlarged together, and whether a random number was drawn."""
+        digest = hashlib.sha256(f"{self._key}\0{lr[0].shape}\0".encode() + lr[0].tobytes()).digest()
+        with self._generators.seeded(int.from_bytes(digest[:7])) as drawn:
+            sr = self._model(to_tensor(lr, self._device)).float()
+        return sr, drawn[0]
+
+    def _check(self, lr: np.ndarray, sr: Tensor, count: int) -> None:
+        """See once whether a face alone gives the same picture twice, and the one that it had among `count`."""
+        if self._checked:
+            return
+        self._checked = count > 1
+        (alone, drawn), (again, _) = self._draw(lr), self._draw(lr)
+        if not _alike(alone, again):
+            self.chance = UNSEEDED
+        elif drawn:
+            self.chance = DRAWS
+        elif not _alike(alone, sr):
+            self.chance = MIXES
+
+
+def _alike(a: Tensor, b: Tensor) -> bool:
+    """Tell whether pictures differ by rounding alone; of a network that breaks down nothing can be told."""
+    if not all(bool((picture.abs() <= 2).all()) for picture in (a, b)):
+        return True
+    return float((a - b).abs().mean()) < 1e-3
 
 
 def score_pictures(
@@ -64,13 +118,13 @@ def score_pictures(
     return {metric: values.tolist() for (_, metric), values in scorer.finish().values.items()}
 
 
-def psnr_of(model: nn.Module, hr: np.ndarray, protocol: str, scale: int, device: torch.device) -> float:
-    """Return the mean PSNR in dB of the model over uint8 [N, H, W, 3]; NaN when its output is not finite."""
+def psnr_of(model: nn.Module, hr: np.ndarray, config: RunConfig, device: torch.device) -> float:
+    """Return the mean PSNR in dB of a run's model over uint8 [N, H, W, 3]; NaN when its output is not finite."""
     values: list[float] = []
-    for sr in super_resolve(model, low_resolution(hr, scale), device):
+    for sr in Enlarger(model, device, config.chance)(low_resolution(hr, config.scale)):
         if not bool(torch.isfinite(sr).all()):
             return math.nan
-        values += score_pictures(sr, hr[len(values) : len(values) + len(sr)], protocol, ["psnr"])["psnr"]
+        values += score_pictures(sr, hr[len(values) : len(values) + len(sr)], config.protocol, ["psnr"])["psnr"]
     return float(np.mean(values))
 
 
@@ -79,13 +133,14 @@ class Evaluation:
     """Scores of one method on one face set.
 
     `pictures` are the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` says why a metric has no score.
-    `broken` names the faces whose picture held NaN or infinity.
+    `broken` names the faces whose picture held NaN or infinity, `chance` is that of Enlarger.
     """
 
     scores: ScoreSheet
     pictures: np.ndarray
     unavailable: Mapping[str, str]
     broken: tuple[str, ...] = ()
+    chance: str = ""
 
 
 def evaluate(
@@ -116,7 +171,8 @@ def evaluate(
     )
     faces, kept, broken, start = store.faces[:count], [], [], 0
     lr = low_resolution(faces, config.scale, degradation) if store.has_truth else np.ascontiguousarray(faces)
-    for sr in super_resolve(model, lr, device):
+    enlarge = Enlarger(model, device, config.chance)
+    for sr in enlarge(lr):
         end = start + len(sr)
         finite = torch.isfinite(sr).flatten(1).all(dim=1).tolist()
         broken += [name for name, whole in zip(store.names[start:end], finite, strict=True) if not whole]
@@ -127,6 +183,8 @@ def evaluate(
         start = end
     if len(broken) == count:
         raise UserError(f"the network's output holds NaN or infinity on every face of {store.dataset}")
+    if enlarge.chance:
+        log.warning("%s: %s", config.method, enlarge.chance)
     if broken:
         log.warning(
             "%s: %s: the output holds NaN or infinity on %d of %d faces", config.name, store.dataset, len(broken), count
@@ -140,4 +198,4 @@ def evaluate(
     size = config.scale * lr.shape[1]
     pictures = np.concatenate(kept)[:samples] if kept else np.empty((0, size, size, 3), np.uint8)
     sheet = make_sheet(store.dataset, store.fingerprint_of(count), store.names[:count], scores.values)
-    return Evaluation(sheet, pictures, scores.unavailable, tuple(broken))
+    return Evaluation(sheet, pictures, scores.unavailable, tuple(broken), enlarge.chance)

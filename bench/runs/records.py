@@ -69,7 +69,7 @@ class RunRecord:
 
     Times are ISO 8601 in UTC, None for what has not happened. `unavailable` says, by the fingerprint of a test set, why
     metrics have no score, and `broken` names the faces whose picture held NaN or infinity. `code` is a hash of the
-    network's code, `stopped_at` the iteration at which a search ended the run.
+    network's code, `chance` what draws at random do to its scores, `stopped_at` where a search ended the run.
     """
 
     layout: int
@@ -94,6 +94,7 @@ class RunRecord:
     seconds_per_image: float | None = None
     unavailable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    chance: str = ""
     stopped_at: int | None = None
 
     @classmethod

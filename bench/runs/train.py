@@ -61,7 +61,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
             bar.update(trainee.iteration)
             last = trainee.iteration == training.iterations
             if last or trainee.iteration % training.validate_every == 0:
-                trainee.add_point(psnr_of(trainee.network, val, config.protocol, config.scale, device))
+                trainee.add_point(psnr_of(trainee.network, val, config, device))
                 run.write_curve(trainee.curve)
                 run.write(progress=trainee.progress(time.monotonic() - began))
                 bar.show(loss=trainee.curve[-1]["loss"], psnr=trainee.curve[-1]["psnr"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -10,7 +11,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from torch import nn
 
 from bench.core.errors import UserError, reason
 from bench.core.progress import Bar
@@ -23,11 +23,12 @@ from bench.data.manifest import Row, sort_key
 from bench.data.scan import NO_FACE
 from bench.data.sources import Reader
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocol
-from bench.runs.evaluate import low_resolution, super_resolve
+from bench.runs.evaluate import Enlarger, low_resolution
 from bench.runs.networks import ArchivedNetwork, archived_networks, open_run, reference, run_record
 from bench.runs.photos import Photo
 from bench.runs.pictures import write_png
 
+log = logging.getLogger("fsr")
 SIZE = 16  # pixels of the network's input; the committed networks have seen no other
 _SIZES = (8, 256)
 
@@ -80,12 +81,15 @@ def upscale(
     detector = make_detector(
         recipe.detector, min_face=recipe.min_face, least_probability=recipe.least_probability, device=str(device)
     )
-    job = _Job(network, network.load(device), detector, recipe, size, out, device, everything)
+    enlarge = Enlarger(network.load(device), device, run_record(network.folder).config.chance)
+    job = _Job(network, enlarge, detector, recipe, size, out, everything)
     done = []
     with Reader() as reader, Bar("upscale", len(photos), quiet=quiet) as bar:
         for photo in photos:
             done.append(job.upscale(photo, reader))
             bar.update(len(done))
+    if enlarge.chance:
+        log.warning("%s: %s", network.label, enlarge.chance)
     return {
         "network": _describe(network),
         "size": size,
@@ -102,12 +106,11 @@ class _Job:
     """What all photos share."""
 
     network: ArchivedNetwork
-    model: nn.Module
+    enlarge: Enlarger
     detector: FaceDetector
     recipe: Recipe
     size: int
     out: Path
-    device: torch.device
     everything: bool
 
     def upscale(self, photo: Photo, reader: Reader) -> dict[str, Any]:
@@ -169,7 +172,7 @@ class _Job:
     def _super_resolve(self, lr: np.ndarray) -> np.ndarray:
         """Return the network's pictures of uint8 [N, h, w, 3]: uint8 [N, h scale, w scale, 3]."""
         try:
-            sr = torch.cat(list(super_resolve(self.model, lr, self.device)))
+            sr = torch.cat(list(self.enlarge(lr)))
         except RuntimeError as error:
             problem = f"--size {self.size}: {self.network.label} cannot take {self.size}x{self.size} pixels"
             raise UserError(f"{problem} ({reason(error)}); multiples of 4 fit the networks here") from None

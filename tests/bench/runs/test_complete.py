@@ -111,14 +111,14 @@ def test_scores_are_of_the_weights_on_disk(row_run: RowRun, faces: Faces) -> Non
 
 def break_first(monkeypatch: pytest.MonkeyPatch, faces_broken: int) -> None:
     """Make the first pictures of every face set half NaN and half infinite."""
-    plain = evaluate.super_resolve
+    plain = evaluate.Enlarger.__call__
 
     def broken(*arguments: Any) -> Iterator[torch.Tensor]:
         for sr in plain(*arguments):
             sr[:faces_broken, :, :64], sr[:faces_broken, :, 64:] = torch.nan, torch.inf
             yield sr
 
-    monkeypatch.setattr(evaluate, "super_resolve", broken)
+    monkeypatch.setattr(evaluate.Enlarger, "__call__", broken)
 
 
 def test_a_picture_that_is_not_finite_is_scored_as_a_file_holds_it(
