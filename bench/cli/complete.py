@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from bench.core import paths
+from bench.core.names import listed
 
 
 def methods() -> list[str]:
@@ -51,20 +52,20 @@ def experiments() -> list[str]:
     """Return the experiments that come with the suite."""
     from bench.runs.experiment import EXPERIMENTS
 
-    return sorted(path.stem for path in EXPERIMENTS.glob("*.toml"))
+    return [path.stem for path in listed(EXPERIMENTS, "*.toml")]
 
 
 def profiles() -> list[str]:
     """Return the profiles that come with the suite."""
     from bench.runs.experiment import PROFILES
 
-    return sorted(path.stem for path in PROFILES.glob("*.toml"))
+    return [path.stem for path in listed(PROFILES, "*.toml")]
 
 
 def results() -> list[str]:
     """Return the experiments that have results, by their folders' names under results/; reference ones last."""
     patterns = ("*/experiment.json", "reference/*/experiment.json")
-    found = [path.parent for pattern in patterns for path in sorted(paths.results().glob(pattern))]
+    found = [path.parent for pattern in patterns for path in listed(paths.results(), pattern)]
     return [path.relative_to(paths.results()).as_posix() for path in found]
 
 

@@ -15,6 +15,7 @@ from typing import Any
 
 from bench.core.errors import UserError
 from bench.core.locks import lock, shared_mode
+from bench.core.names import fit
 
 LOCK = ".lock"  # locked while the files of its folder are replaced
 _WAY_OUT = "delete it or restore it from a copy"
@@ -26,7 +27,7 @@ def write_bytes(path: Path, content: bytes) -> None:
     Raises OSError (disk full, read-only folder); the old file is then still whole and no temporary file is left.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{fit(path.name)}.", suffix=".tmp")
     try:
         with os.fdopen(handle, "wb") as file:
             file.write(content)
@@ -57,8 +58,8 @@ def held(folder: Path) -> Iterator[None]:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Replace `path` by UTF-8 `text` in one step."""
-    write_bytes(path, text.encode())
+    """Replace `path` by UTF-8 `text` in one step; what is no Unicode, as in names of other systems, is escaped."""
+    write_bytes(path, text.encode(errors="backslashreplace"))
 
 
 def write_json(path: Path, value: object) -> None:

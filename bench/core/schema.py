@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, TypeVar, Union
 
 from bench.core.errors import UserError, check_known, suggest
+from bench.core.names import listed
 
 _T = TypeVar("_T")
 _NAMES = {bool: "true or false", int: "a whole number", float: "a number", str: "a text", type(None): "nothing"}
@@ -42,7 +43,7 @@ def find_file(name: str, folder: Path, what: str) -> Path:
     """Return the TOML file that `name` means: a path, or a name in `folder`."""
     if name.endswith(".toml"):
         return Path(name)
-    check_known(what, name, (path.stem for path in folder.glob("*.toml")))
+    check_known(what, name, (path.stem for path in listed(folder, "*.toml")))
     return folder / f"{name}.toml"
 
 

@@ -7,6 +7,7 @@ is checked here, since photos would be lost otherwise.
 from __future__ import annotations
 
 import os
+import re
 import stat
 import struct
 import tarfile
@@ -41,7 +42,7 @@ class Archive:
             self.is_zip = self._raw.read(2) == _ZIP
             self._raw.seek(0)
             if self.is_zip:
-                self.zip = _open_zip(self._raw)
+                self.zip = zipfile.ZipFile(self._raw)
                 self._members = {member.header_offset: member for member in self.zip.infolist()}
             else:
                 self.tar = _open_tar(self._raw)
@@ -77,14 +78,6 @@ def _open_tar(file: IO[bytes]) -> tarfile.TarFile:
         raise tarfile.ReadError("tarfile cannot open it") from None
 
 
-def _open_zip(file: IO[bytes]) -> zipfile.ZipFile:
-    """Open a zip; names are UTF-8, which macOS writes without saying so, else code page 437."""
-    try:
-        return zipfile.ZipFile(file, metadata_encoding="utf-8")
-    except UnicodeDecodeError:
-        return zipfile.ZipFile(file)
-
-
 def walk_archive(path: Path) -> Iterator[Member]:
     """Yield the files of an archive in its order; the place of one is where its data (tar) or header (zip) begins.
 
@@ -106,8 +99,9 @@ def walk_archive(path: Path) -> Iterator[Member]:
 
 
 def _path(name: str) -> str:
-    """Return a member's path as POSIX writes it: Windows writes backslashes, and macOS takes letters apart."""
-    return unicodedata.normalize("NFC", name.replace("\\", "/"))
+    """Return a member's path as unpacking gives it: no root or drive, no backslashes, letters composed (macOS)."""
+    path = re.sub(r"^(//[^/]+/[^/]+/|[A-Za-z]:)", "", name.replace("\\", "/")).lstrip("/")
+    return unicodedata.normalize("NFC", path)
 
 
 def _walk_tar(archive: Archive) -> Iterator[Member]:
@@ -158,9 +152,25 @@ def _check_end(file: IO[bytes], offset: int) -> None:
 def _walk_zip(archive: Archive) -> Iterator[Member]:
     members = archive.zip.infolist()
     for member in members:
-        if not member.is_dir():
-            yield Member(_path(member.filename), member.file_size, member.header_offset, _zip_problem(member))
+        if not (path := _path(_zip_name(member))).endswith("/"):
+            yield Member(path, member.file_size, member.header_offset, _zip_problem(member))
     _check_count(archive.file, len(members))
+
+
+def _zip_name(member: zipfile.ZipInfo) -> str:
+    """Return a zip member's name: UTF-8 by its flag, by Info-ZIP's extra field or, from macOS, untold; else cp437."""
+    if member.flag_bits & 0x800:
+        return member.filename
+    extra = member.extra
+    try:
+        while len(extra) >= 4:
+            tag, size = struct.unpack_from("<HH", extra)
+            if tag == 0x7075:
+                return extra[9 : 4 + size].decode()
+            extra = extra[4 + size :]
+        return member.filename.encode("cp437").decode()
+    except UnicodeError:
+        return member.filename
 
 
 def _zip_problem(member: zipfile.ZipInfo) -> str:

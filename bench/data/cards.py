@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from bench.core.errors import UserError
+from bench.core.names import listed
 from bench.core.schema import from_dict, read_toml
 from bench.data.layouts import Layout
 
@@ -64,7 +65,7 @@ def read_card(name: str) -> Card:
 def manifest_paths(name: str) -> dict[str, Path]:
     """Return the manifests that come with a data set's card by split, CSV files that .xz may pack."""
     folders = (folder / "manifests" / name for folder in reversed(_FOLDERS))
-    known = {path.name.partition(".")[0]: path for folder in folders for path in folder.glob("*.csv*")}
+    known = {path.name.partition(".")[0]: path for folder in folders for path in listed(folder, "*.csv*")}
     return dict(sorted(known.items()))
 
 
@@ -75,7 +76,7 @@ def published_audit(name: str) -> Path | None:
 
 def card_names() -> list[str]:
     """Return the names of the data sets that have a card."""
-    return sorted({path.stem for folder in _FOLDERS for path in folder.glob("*.toml")} - {ANY_FOLDER})
+    return sorted({path.stem for folder in _FOLDERS for path in listed(folder, "*.toml")} - {ANY_FOLDER})
 
 
 @functools.cache

@@ -5,17 +5,38 @@ from __future__ import annotations
 import contextlib
 import functools
 import io
+import os
+import re
 import warnings
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
-from PIL import ExifTags, Image, ImageOps, UnidentifiedImageError
+from PIL import ExifTags, Image, ImageOps, features
 
 from bench.core.errors import UserError
 
 _LEAST_SIDE = 8  # pixels
 _GREY = 2  # levels by which a grey picture's channels may differ: JPEG rounds
-_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF")
+_FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
+HEAD = 64  # bytes by which a format is known
+NO_PICTURE = "not a picture"
+RAW = "a camera's raw file: develop it to JPEG or TIFF first"
+_KNOWN = {  # first bytes: the format that Pillow may have a reader for, and what is said where it has none
+    rb"....ftyp.*avi[fs]": ("AVIF", "an AVIF picture: pip install -U pillow reads it, or save it as JPEG"),
+    rb"....ftyp(hei[cxms]|hev[cxms]|m[is]f1)": ("HEIF", "a HEIC picture: pip install pillow-heif, or save it as JPEG"),
+    rb"....ftypcrx |II\*\0....CR|II\x1a\0|IIR[OS]|MMOR|IIU\0|FUJIFILMCCD-RAW|FOVb|\0MRM": ("", RAW),
+    rb"\xff\x0a|\0\0\0\x0cJXL ": ("", "a JPEG XL picture: save it as JPEG or PNG"),
+    rb"8BPS": ("", "a Photoshop document: save it as JPEG or PNG"),
+    rb"....ftyp|\x1aE\xdf\xa3|RIFF....AVI ": ("", f"{NO_PICTURE} but a film"),
+    rb"PK\x03\x04|Rar!|7z\xbc\xaf": ("", f"{NO_PICTURE} but an archive: unpack it"),
+}
+LIMIT = "FSR_PHOTO_GB"  # the variable that says how much memory decoding a photo may take
+_BYTES, _WIDE, _WAVES = 12, 32, 6  # it takes for a pixel: of 8-bit channels, of wider ones, more where progressive
+_DNG, _REDUCED, _BELOW = 50706, 254, 330  # tags of TIFF: DNGVersion, NewSubfileType, SubIFDs
+_PNG = b"\x89PNG\r\n\x1a\n"
+_TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks of PNG that say nothing of the pixels
+Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit refuses photos of telephones
 
 
 @dataclass(frozen=True)
@@ -26,31 +47,37 @@ class Decoded:
     kinds: tuple[str, ...]
 
 
-def decode(content: bytes) -> Decoded:
+def decode(content: bytes, reduced: bool = False) -> Decoded:
     """Decode a picture, turned upright by its EXIF; of several frames the first.
 
     Colours are taken as they are: no profile is applied and nothing is blended in where the picture is transparent.
     Kinds: "rotated by EXIF", "several frames", "16-bit", "float", "palette", "CMYK", "YCbCr", "LAB", "alpha", and
     "grey" for any picture without colour, however it is stored.
 
-    Raises UserError, the reason as its text, for what is no whole picture, too small, or absurdly large.
+    Raises UserError, the reason as its text, for what is no whole picture, too small, or larger than the memory that
+    FSR_PHOTO_GB allows; with `reduced`, a JPEG of that size is decoded to a half, a quarter or an eighth of its sides.
     """
+    if problem := problem_of(content[:HEAD]):
+        raise UserError(problem if content else "empty file")
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.simplefilter("error", Image.DecompressionBombWarning)
-            with Image.open(io.BytesIO(content), formats=_formats()) as image:
-                return _decode(image)
+        return _open(content, reduced)
     except UserError:
         raise
-    except UnidentifiedImageError:
-        raise UserError("empty file" if not content else "not a picture") from None
-    except (Image.DecompressionBombWarning, Image.DecompressionBombError):
-        raise UserError(f"more than {Image.MAX_IMAGE_PIXELS or 0:,} pixels") from None
     except MemoryError:
         raise UserError("too large for the memory") from None
     except Exception:  # Pillow raises anything on garbage: OSError, SyntaxError, struct.error, TypeError, KeyError ...
+        if content.startswith(_PNG) and (plain := _without_texts(content)) != content:
+            return decode(plain, reduced)  # Pillow refuses large texts and profiles, which nobody asks for
         raise UserError("damaged picture") from None
+
+
+def problem_of(head: bytes) -> str:
+    """Return why a file that begins with `head` is no picture that can be decoded; "" where it may well be one."""
+    for begins, (name, problem) in _KNOWN.items():
+        if re.match(begins, head, re.DOTALL):
+            return "" if name in _formats() else problem
+    accepts = (Image.OPEN[name][1] for name in _formats())
+    return "" if any(accept is None or accept(head[:16]) for accept in accepts) else NO_PICTURE
 
 
 @functools.cache
@@ -60,14 +87,70 @@ def _formats() -> tuple[str, ...]:
     Others would be a danger (EPS starts Ghostscript) or would read anything as a picture (TGA).
     """
     Image.init()
-    return tuple(name for name in _FORMATS if name in Image.OPEN)  # AVIF needs Pillow 11.3
+    with contextlib.suppress(ImportError):  # HEIC, where somebody has installed what reads it
+        import pillow_heif
+
+        pillow_heif.register_heif_opener()
+    has_avif = "avif" in features.get_supported_modules()  # from Pillow 11.3 on
+    return tuple(name for name in _FORMATS if name in Image.OPEN and (has_avif or name != "AVIF"))
 
 
-def _decode(image: Image.Image) -> Decoded:
+def reading() -> str:
+    """Return what decides, beside the bytes, which photos can be decoded; "" where all is as usual."""
+    return os.environ.get(LIMIT, "") + "HEIF" * ("HEIF" in _formats())
+
+
+def _open(content: bytes, reduced: bool) -> Decoded:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        with Image.open(io.BytesIO(content), formats=_formats()) as image:
+            kinds = _fit(image, reduced)
+            return _decode(image, kinds)
+
+
+def _fit(image: Image.Image, reduced: bool) -> list[str]:
+    """Raise UserError where decoding takes more memory than may be; reduce a JPEG until it does not."""
+    width, height = image.size
+    most = limit()
+    for step in (1, 2, 4, 8) if reduced and image.format in ("JPEG", "MPO") else (1,):
+        if step > 1:
+            image.draft(None, (width // step, height // step))
+        needed = image.width * image.height * (_WIDE if image.mode[0] in "IF" else _BYTES)
+        needed += width * height * _WAVES * ("progressive" in image.info)
+        if needed <= most * 1e9:
+            return [f"reduced to 1/{step} by its size"] if step > 1 else []
+    size = f"{width}x{height} pixels take {needed / 1e9:.2g} GB to decode"
+    raise UserError(f"too large: {size}, and {LIMIT} allows {most:g}; set it higher, or save the photo smaller")
+
+
+def limit() -> float:
+    """Return how many GB of memory a photo may take while it is decoded; raise UserError for what is no number."""
+    text = os.environ.get(LIMIT, "4")
+    try:
+        if (most := float(text)) > 0:
+            return most
+    except ValueError:
+        pass
+    raise UserError(f"{LIMIT}={text}: expected the memory in GB that decoding a photo may take")
+
+
+def _without_texts(png: bytes) -> bytes:
+    """Return a PNG file without its chunks of text and its colour profile."""
+    parts, start = [_PNG], len(_PNG)
+    while start + 8 <= len(png):
+        end = start + 12 + int.from_bytes(png[start : start + 4], "big")
+        if png[start + 4 : start + 8] not in _TEXTS:
+            parts.append(png[start:end])
+        start = end
+    return b"".join(parts)
+
+
+def _decode(image: Image.Image, kinds: list[str]) -> Decoded:
     width, height = image.size
     if min(width, height) < _LEAST_SIDE:
         raise UserError(f"only {width}x{height} pixels")
-    kinds = []
+    if image.format == "TIFF" and _is_raw(image):
+        raise UserError(RAW)
     if getattr(image, "is_animated", False):
         kinds.append("several frames")
     if any(";16" in str(tile[3]) for tile in getattr(image, "tile", ())):
@@ -83,6 +166,11 @@ def _decode(image: Image.Image) -> Decoded:
     if image.mode in ("L", "1") or _is_grey(pixels):
         kinds.append("grey")
     return Decoded(pixels, tuple(dict.fromkeys(kinds)))
+
+
+def _is_raw(image: Any) -> bool:
+    """Tell whether a TIFF file is a camera's, whose first picture is a small one: DNG, or with the large one below."""
+    return _DNG in image.tag_v2 or bool(image.tag_v2.get(_REDUCED, 0) & 1 and _BELOW in image.tag_v2)
 
 
 def _is_turned(image: Image.Image) -> bool:

@@ -7,6 +7,7 @@ in the middle, for frames that are aligned already; `landmarks` takes the points
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import metadata
@@ -20,6 +21,7 @@ from bench.data.manifest import Box
 
 Choose = Literal["centre", "largest", "all"]
 INSTALL = "pip install torchvision && pip install facenet-pytorch==2.5.3"
+BAD_POINTS = "the .pts file beside it cannot be read"
 _CELL = 12  # pixels of MTCNN's smallest face on a level of its pyramid
 _MOST_PIXELS = 4_500_000  # of its first level, which then takes about 1 GB; where there are more, min_face grows
 _LARGE = 12_000_000  # pixels from which a photo is reduced first: MTCNN makes float32 of all of it
@@ -149,9 +151,9 @@ class Landmarks:
         return [self._faces(content) for content in points]
 
     def _faces(self, content: bytes) -> list[Face]:
-        marks = read_points(content)
-        if len(marks) < 2:
+        if not content:
             return []
+        marks = read_points(content)
         five = [marks[first:last].mean(axis=0) for first, last in _FIVE] if len(marks) == 68 else []
         five = list(marks) if len(marks) == 5 else five
         box = _box([*marks.min(axis=0), *marks.max(axis=0)])
@@ -160,15 +162,28 @@ class Landmarks:
 
 
 def read_points(content: bytes) -> np.ndarray:
-    """Return the points of a .pts file as float [N, 2], counted from 0; none when it has no list of points."""
-    text = content.decode("ascii", "replace")
-    body = text.partition("{")[2].partition("}")[0].split()
+    """Return the points of a .pts file as float [N, 2], counted from 0: a line a point, with iBUG's header or without.
+
+    Raises UserError, the reason as its text, for what is no such file.
+    """
+    text = content.decode("utf-8-sig", "replace")
+    in_braces = text.partition("{")[2].partition("}")[0]
+    body = in_braces if "{" in text else re.sub(r"(?m)^.*:.*$|(//|#).*$", "", text)
+    lines = [line for line in re.sub("[,;\t]", " ", body).splitlines() if line.strip()]
+    for line in lines:
+        if len(lines) > 1 and len(line.split()) != 2:
+            raise UserError(f"{BAD_POINTS}: '{line.strip()[:40]}' in it, expected x and y of a point")
     try:
-        values = np.array([float(word) for word in body])
-    except ValueError:
-        values = np.empty(0)
-    if not len(values) or len(values) % 2 or not np.isfinite(values).all():
-        return np.empty((0, 2))
+        values = np.array([float(word) for line in lines for word in line.split()])
+    except ValueError as error:
+        raise UserError(f"{BAD_POINTS}: {str(error)[:80]}") from None
+    if not np.isfinite(values).all():
+        raise UserError(f"{BAD_POINTS}: a number in it is not finite")
+    if len(values) < 4 or len(values) % 2:
+        raise UserError(f"{BAD_POINTS}: {len(values)} numbers in it, expected x and y of two points or more")
+    expected = re.search(r"n_points:\s*(\d+)", text)
+    if expected and int(expected[1]) != len(values) // 2:
+        raise UserError(f"{BAD_POINTS}: {len(values) // 2} points in it, its header says {expected[1]}")
     return values.reshape(-1, 2) - 1
 
 

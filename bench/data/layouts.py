@@ -47,17 +47,17 @@ class Layout:
 
     def place(self, entry: Entry, split: str) -> Placed | str:
         """Return a photo's place, `split` being that of photos whose names do not tell, or why it has none."""
-        match = _pattern(self.name).fullmatch(entry.name)
+        name, path = (unicodedata.normalize("NFC", text) for text in (entry.name, entry.path))
+        match = _pattern(self.name).fullmatch(name)
         groups = match.groupdict() if match else {}
         if self.partition:
             number = int(groups.get("number", 0))
             split = next((name for name, last in self.partition.items() if 1 <= number <= last), "")
         if match is None or not split:
             return f"not one of its photos: expected {self.expected}"
-        folders = [part.lower() for part in PurePosixPath(entry.path).parts[:-1]]
+        folders = [part.lower() for part in PurePosixPath(path).parts[:-1]]
         split = next((name for folder, name in self.folders.items() if folder in folders), split)
-        file = unicodedata.normalize("NFC", entry.path if self.by_path else entry.name)
-        return Placed(entry, split, file, groups.get("identity") or "")
+        return Placed(entry, split, path if self.by_path else name, groups.get("identity") or "")
 
 
 @functools.cache

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import logging
+import posixpath
+import unicodedata
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
 import numpy as np
 
@@ -16,6 +18,12 @@ from bench.data.sources import Entry, Reader, list_sources
 
 log = logging.getLogger("fsr")
 _SHOWN = 3  # names in a message
+_NAMES: tuple[Callable[[Entry], str], ...] = (
+    lambda entry: entry.stem,
+    lambda entry: entry.name,
+    lambda entry: posixpath.splitext(entry.path)[0],
+    lambda entry: entry.path,
+)
 _LOSSY = (".jpg", ".jpeg", ".webp")
 
 
@@ -39,7 +47,7 @@ def read_pairs(sr: Path, hr: Path | None = None, lr: Path | None = None, scale: 
     in colour. What is only odd (JPEG, transparency, 16 bits) is told in `warnings`.
     """
     paths = {side: path for side, path in (("SR", sr), ("HR", hr), ("LR", lr)) if path is not None}
-    entries = {side: _list(path) for side, path in paths.items()}
+    entries = _by_name(paths)
     for side, path in paths.items():
         _check_names(entries["SR"], entries[side], sr, path)
     names = tuple(sorted(entries["SR"]))
@@ -59,15 +67,41 @@ def read_pairs(sr: Path, hr: Path | None = None, lr: Path | None = None, scale: 
     return Pairs(names, pictures["SR"], pictures.get("HR"), pictures.get("LR"), scale, tuple(remarks))
 
 
-def _list(path: Path) -> dict[str, Entry]:
-    """Return the pictures of a folder or archive by name."""
+def _by_name(paths: Mapping[str, Path]) -> dict[str, dict[str, Entry]]:
+    """Return the pictures of each side by their names without endings.
+
+    Where a side has several of one name, endings or folders are taken in, if all sides then have the same names.
+    """
+    sides = {side: _list(path) for side, path in paths.items()}
+    for name in _NAMES:
+        named = {
+            side: {unicodedata.normalize("NFC", name(entry)): entry for entry in own} for side, own in sides.items()
+        }
+        unique = all(len(named[side]) == len(own) for side, own in sides.items())
+        if unique and (name is _NAMES[0] or len({frozenset(own) for own in named.values()}) == 1):
+            return named
+    counts = {side: Counter(entry.stem for entry in own) for side, own in sides.items()}
+    side, twice = next(
+        (side, [name for name, n in own.items() if n > 1]) for side, own in counts.items() if own.total() > len(own)
+    )
+    raise UserError(f"{paths[side]}: several pictures are called {_first(twice)}; a name must be given once")
+
+
+def _list(path: Path) -> list[Entry]:
+    """Return the pictures of a folder or archive; one that cannot be read is left out beside another of its name."""
     listing = list_sources([path])
-    if listing.skipped:
-        raise UserError(": ".join(listing.skipped[0]))
-    twice = [name for name, count in Counter(entry.stem for entry in listing.photos).items() if count > 1]
-    if twice:
-        raise UserError(f"{path}: several pictures are called {_first(twice)}; a name must be given once")
-    return {entry.stem: entry for entry in listing.photos}
+    with Reader() as reader:
+        photos = sorted(listing.photos, key=lambda entry: entry.order)
+        problems = {entry: problem for entry in photos if (problem := reader.problem(entry))}
+    pictures = [entry for entry in listing.photos if entry not in problems]
+    stems = {entry.stem for entry in pictures}
+    skipped = [(entry.where, entry.stem, problem) for entry, problem in problems.items()]
+    skipped += [(where, PurePosixPath(where).stem, problem) for where, problem in listing.skipped]
+    for where, stem, problem in skipped:
+        if stem not in stems:
+            raise UserError(f"{where}: {problem}")
+        log.warning("%s: left out: %s", where, problem)
+    return pictures
 
 
 def _check_names(sr: Mapping[str, Entry], other: Mapping[str, Entry], sr_path: Path, path: Path) -> None:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import logging
+import os
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any
 
 import PIL
@@ -19,9 +20,12 @@ from PIL import features
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json, read_unpacked, write_json
+from bench.core.names import distinct_stems, listed, readable
 from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, manifest_paths, read_card
 from bench.data.crop import TOO_SMALL, Crop, Recipe, crop_faces, plan_crops
+from bench.data.decode import reading
+from bench.data.detect import BAD_POINTS
 from bench.data.layouts import Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
 from bench.data.scan import NO_FACE, NO_POINTS, ScanOptions, hash_photos, scan
@@ -30,7 +34,7 @@ from bench.data.store import FaceRow, FaceStore, alone, write_store
 
 log = logging.getLogger("fsr")
 _NAMED = 20  # files that a card names for each reason
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*")
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}")
 Skipped = list[tuple[str, str]]  # where, reason
 
 
@@ -109,11 +113,12 @@ class _Job:
             return rows
         known: dict[str, list[Row]] = {}
         if not self.wanted.redetect:
-            earlier = sorted(folder.glob("*/manifest.csv")) if self.recipe.detector == "mtcnn" else []
+            earlier = listed(folder, "*/manifest.csv") if self.recipe.detector == "mtcnn" else []
             for path in [*manifest_paths(self.card_name).values(), *earlier]:
                 own = read_manifest(path, self.recipe.detection)
-                if path in earlier:
-                    own = [dataclasses.replace(row, identity="") for row in own]
+                if path in earlier:  # what could not be read then may be now: another reader, more memory
+                    again = ("", NO_FACE, NO_POINTS)
+                    own = [dataclasses.replace(row, identity="") for row in own if row.problem in again]
                 for digest, rows in by_photo(own).items():
                     known.setdefault(digest, [row for row in rows if row.file == rows[0].file])  # not its copies'
         return [row for rows in known.values() for row in rows]
@@ -137,8 +142,10 @@ class _Job:
                 "card": self.card_name,
                 "kind": self.card.kind,
                 "recipe": dataclasses.asdict(self.recipe),
-                "counts": _count(rows, crops, dropped, [*self.skipped, *skipped]),
-                "sources": tuple(str(source.absolute()) for source in self.wanted.sources),  # links keep their names
+                "counts": self._count(rows, crops, dropped, skipped),
+                "sources": tuple(
+                    readable(source.absolute()) for source in self.wanted.sources
+                ),  # links keep their names
                 "versions": {"pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")},
             },
             size=self.recipe.size,
@@ -161,6 +168,12 @@ class _Job:
         unlisted = [(photo.entry.where, "not in the manifest") for file, photo in photos.items() if file not in listed]
         return [row for row in known if row.file in photos], unlisted
 
+    def _count(
+        self, rows: Sequence[Row], crops: Sequence[Crop], dropped: Mapping[str, Sequence[str]], skipped: Skipped
+    ) -> dict[str, Any]:
+        others = self.listing.others.total()
+        return _count(rows, crops, dropped, [*self.skipped, *skipped]) | ({"no pictures": others} if others else {})
+
     def _check(self, rows: Sequence[Row], crops: Sequence[Crop], dropped: Mapping[str, Sequence[str]]) -> None:
         """Raise UserError where nothing is left, or, when asked to be strict, where something is left out."""
         reasons = [(row.file, row.problem) for row in rows if row.problem]
@@ -179,7 +192,7 @@ def _name_of(card_name: str, name: str) -> str:
     if name and (name in card_names() or name == ANY_FOLDER) and name != card_name:
         raise UserError(f"--name {name}: that is another data set's; choose a name of your own")
     if name and not _NAME.fullmatch(name):
-        raise UserError(f"--name {name}: expected letters, digits, '.', '_' and '-'")
+        raise UserError(f"--name {name}: expected at most 100 letters, digits, '.', '_' and '-'")
     return name or card_name
 
 
@@ -221,13 +234,12 @@ def _place(
 def _face_rows(crops: Sequence[Crop], photos: Mapping[str, Placed]) -> list[FaceRow]:
     """Return the store's rows; a face is called by its photo's name, and by a number where a photo has several."""
     seen: dict[str, int] = {}
-    files: dict[str, str] = {}
+    files = list(dict.fromkeys(crop.row.file for crop in crops))
+    names = dict(zip(files, distinct_stems(files), strict=True))
     rows = []
     for crop in crops:
         row = crop.row
-        name = PurePosixPath(row.file).with_suffix("").as_posix().replace("/", "--")
-        if files.setdefault(name, row.file) != row.file:
-            raise UserError(f"{row.file} and {files[name]} would both be face '{name}'; rename one")
+        name = names[row.file]
         if row.chosen == "all":
             seen[name] = seen.get(name, 0) + 1
             name = f"{name}-{seen[name]:03d}"
@@ -245,6 +257,7 @@ def _count(
     photos = {row.file: row for row in rows}
     problems = Counter(row.problem for row in photos.values() if row.problem)
     faceless = problems[NO_FACE] + problems[NO_POINTS]
+    faceless += sum(count for problem, count in problems.items() if problem.startswith(BAD_POINTS))
     kinds = Counter(kind for row in photos.values() for kind in row.kinds)
     left_out: dict[str, list[str]] = {}
     reasons = [(file, row.problem) for file, row in photos.items() if row.problem]
@@ -274,14 +287,14 @@ def _inputs(
     card_manifests = () if wanted.redetect else manifest_paths(card_name).values()
     given = wanted.manifest or card_manifests
     asked = [dataclasses.asdict(recipe), wanted.redetect, wanted.drop_leaks, wanted.strict]
-    digest = hashlib.sha256(canonical_json(asked).encode())
+    digest = hashlib.sha256(canonical_json(asked).encode() + reading().encode())
     for path in [*given, *([wanted.identities] if wanted.identities else [])]:
         digest.update(read_unpacked(path) if path.exists() else b"")
     for source in sorted({photo.entry.source for photo in photos}):
         about = source.stat()
-        digest.update(f"{source.resolve()} {about.st_size} {about.st_mtime_ns}\n".encode())
+        digest.update(os.fsencode(source.resolve()) + f" {about.st_size} {about.st_mtime_ns}\n".encode())
     for entry, identity in [*((photo.entry, photo.identity) for photo in photos), *((entry, "") for entry in points)]:
-        time = (entry.source / entry.path).stat().st_mtime_ns if entry.source.is_dir() else 0
+        time = entry.file.stat().st_mtime_ns if entry.source.is_dir() else 0
         digest.update(f"{entry.where} {entry.size} {time} {identity}\n".encode())
     return {"inputs": digest.hexdigest()}
 

@@ -12,18 +12,20 @@ import hashlib
 import json
 import logging
 import os
+import posixpath
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError
+from bench.core.names import fold
 from bench.core.parallel import ordered_map
 from bench.core.progress import Bar
 from bench.core.provenance import choose_device
 from bench.core.stop import Stop
 from bench.data.decode import decode
-from bench.data.detect import Face, FaceDetector, choose_faces, make_detector
+from bench.data.detect import Face, FaceDetector, choose_faces, make_detector, read_points
 from bench.data.layouts import Placed
 from bench.data.manifest import Row, sort_key
 from bench.data.sources import Entry, Reader
@@ -149,9 +151,9 @@ def _choose_device(recipe: Recipe, how: ScanOptions) -> str:
 
 def _read_points(photos: Sequence[Placed], reader: Reader, sidecars: Mapping[str, Entry]) -> dict[str, bytes]:
     """Return the .pts file of each photo that has one, all at once: archives may hold them far from their photos."""
-    beside = {photo.entry.path.rpartition(".")[0]: photo.file for photo in photos}
-    wanted = sorted((sidecars[path].order, path) for path in beside if path in sidecars)
-    return {beside[path]: reader.read(sidecars[path]) for _, path in wanted}
+    beside = {photo.file: sidecars.get(fold(posixpath.splitext(photo.entry.path)[0])) for photo in photos}
+    wanted = [(entry.order, file, entry) for file, entry in beside.items() if entry is not None]
+    return {file: reader.read(entry) for _, file, entry in sorted(wanted, key=lambda row: row[:2])}
 
 
 def detect_group(contents: Sequence[tuple[bytes, bytes]], recipe: Recipe, device: str) -> list[dict[str, Any]]:
@@ -162,6 +164,8 @@ def detect_group(contents: Sequence[tuple[bytes, bytes]], recipe: Recipe, device
     for content, pts in contents:
         try:
             photo = decode(content)
+            if pts:
+                read_points(pts)
         except UserError as error:
             results.append({"problem": str(error)})
             continue

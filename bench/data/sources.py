@@ -7,27 +7,41 @@ read, and a file read its own size.
 
 from __future__ import annotations
 
+import logging
 import os
 import posixpath
 import stat
 import unicodedata
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from bench.core.errors import UserError, reason
+from bench.core.names import fold, is_litter, readable
 from bench.data.archives import Archive, Member, walk_archive
+from bench.data.decode import HEAD, NO_PICTURE, RAW, problem_of
 
+log = logging.getLogger("fsr")
 MAX_BYTES = 200_000_000  # of one file; no photo is that large, and it is read as a whole
 _SIDECAR = ".pts"  # iBUG's landmarks beside a photo
+_PHOTO = {
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".apng", ".webp", ".gif", ".bmp", ".dib", ".tif", ".tiff"),
+    *(".ppm", ".pgm", ".pbm", ".pnm", ".jp2", ".j2k", ".jpx", ".mpo", ".avif", ".heic", ".heif", ".jxl"),
+}
 _NO_PHOTO = {
     *(".txt", ".csv", ".tsv", ".md", ".rst", ".json", ".jsonl", ".xml", ".yaml", ".yml", ".toml", ".html", ".htm"),
     *(".pdf", ".log", ".mat", ".npy", ".npz", ".pkl", ".h5", ".py", ".m", ".sh", ".md5", ".sha256"),
+    *(".mov", ".mp4", ".m4v", ".avi", ".mkv", ".3gp", ".aae", ".xmp", ".thm", ".lrv", ".wav", ".m4a", ".mp3", ".ini"),
 }
-_NO_PHOTO_NAMES = {"thumbs.db", "desktop.ini", "readme", "license", "copying", "md5sums", "sha256sums"}
-_NO_PHOTO_FOLDERS = {"__MACOSX", "@eaDir", "lost+found"}  # what macOS, Synology and ext4 leave behind
+_RAW = {
+    *(".dng", ".cr2", ".cr3", ".crw", ".nef", ".nrw", ".arw", ".sr2", ".srf", ".raf", ".orf", ".rw2", ".pef", ".srw"),
+    *(".raw", ".3fr", ".iiq", ".x3f", ".kdc", ".dcr", ".mrw", ".erf", ".rwl", ".mos"),
+}
+_NO_PHOTO_NAMES = {"readme", "license", "copying", "md5sums", "sha256sums"}
 _ARCHIVES = {".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".7z", ".rar"}
+_KINDS = 5  # suffixes that are named in a message
 _NESTED = "an archive inside another: give it as a source of its own"
 
 
@@ -37,13 +51,15 @@ class Entry:
 
     `path` is the POSIX path inside it ("lfw/AJ_Lamas/AJ_Lamas_0001.jpg"), `source` the archive or the folder that was
     given, `size` the unpacked bytes. `place` orders the files as they lie in their source: the offset of the data in
-    a tar, of the header in a zip, the running number in a folder.
+    a tar, of the header in a zip, the running number in a folder. `raw` is the path as the file system has it, where
+    it reads otherwise.
     """
 
     path: str
     source: Path
     size: int
     place: int
+    raw: str = ""
 
     @property
     def name(self) -> str:
@@ -63,23 +79,33 @@ class Entry:
     @property
     def where(self) -> str:
         """The file as a person would name it: "celeba_test.tar:182655.jpg", "folder/a/b.jpg"."""
-        return f"{self.source.name}{'/' if self.source.is_dir() else ':'}{self.path}"
+        return f"{readable(self.source.name)}{'/' if self.source.is_dir() else ':'}{self.path}"
+
+    @property
+    def file(self) -> Path:
+        """Where the file of a folder lies."""
+        return self.source / (self.raw or self.path)
 
 
 @dataclass
 class Listing:
-    """What sources hold: photos by name, .pts files by path without suffix, and (where, reason) of unusable files."""
+    """What sources hold: photos by name, .pts files by path without suffix, and (where, reason) of unusable files.
+
+    `others` counts, by suffix, the files that are no pictures at all.
+    """
 
     photos: list[Entry] = field(default_factory=list)
     sidecars: dict[str, Entry] = field(default_factory=dict)
     skipped: list[tuple[str, str]] = field(default_factory=list)
+    others: Counter[str] = field(default_factory=Counter)
 
 
 def list_sources(sources: Sequence[Path]) -> Listing:
     """List the files of folders and archives; a source given twice is read once.
 
-    Any file counts as a photo but those that never are (texts, tables, hidden files), which are passed over silently.
-    Of two sidecars of one path, that of the first source is kept.
+    A file counts as a photo by its suffix, or where that says nothing by its first bytes. Others (texts, tables, films)
+    are passed over and counted; what systems and editors leave is not even counted. Of two sidecars of one path, that
+    of the first source is kept.
 
     Raises UserError for a source that is missing, empty, unreadable or a truncated or damaged archive: going on would
     silently lose photos.
@@ -93,8 +119,15 @@ def list_sources(sources: Sequence[Path]) -> Listing:
         if real not in seen:
             _add_source(source if source.name not in ("", "..") else Path(real), listing)
             seen.add(real)
+    _leave_others(listing)
     if not listing.photos:
-        raise UserError(f"{', '.join(map(str, sources))}: only {_SIDECAR} files in it; expected photos")
+        only = f"{_SIDECAR} files" if listing.sidecars else "files that are no pictures"
+        raise UserError(f"{', '.join(map(str, sources))}: only {only} in it; expected photos")
+    if listing.others:
+        kinds = ", ".join(f"{count} {kind}" for kind, count in listing.others.most_common(_KINDS))
+        more = ", ..." if len(listing.others) > _KINDS else ""
+        count = listing.others.total()
+        log.info("%d file%s passed over, no picture: %s%s", count, "s"[: count - 1], kinds, more)
     listing.photos.sort(key=lambda entry: (entry.name, entry.path, entry.source.name, str(entry.source)))
     return listing
 
@@ -127,6 +160,16 @@ class Reader:
         if len(content) != entry.size:
             raise UserError(f"{entry.where}: has {len(content)} bytes, expected {entry.size}; {way_out}")
         return content
+
+    def problem(self, entry: Entry) -> str:
+        """Return why a file is no picture that can be decoded, by its first bytes; "" where it may well be."""
+        try:
+            if entry.source.is_dir():
+                with entry.file.open("rb") as file:
+                    return problem_of(file.read(HEAD))
+            return problem_of(self._open(entry.source).read(entry.place, min(HEAD, entry.size)))
+        except Exception:  # as in `read`, which will say so
+            return ""
 
     def _open(self, path: Path) -> Archive:
         if self._archive is None or self._archive.path != path:
@@ -166,32 +209,41 @@ def _add_source(source: Path, listing: Listing) -> None:
 def _sort_in(member: Member, source: Path, listing: Listing) -> bool:
     """Put a file where it belongs in a listing; return whether it is of use."""
     parts = [part for part in member.path.split("/") if part not in ("", ".")]
-    if _is_no_photo(parts):
+    if any(map(is_litter, parts)) or not parts:
         return False
-    absolute = "/" * member.path.startswith("/")
-    entry = Entry(absolute + "/".join(parts), source, member.size, member.place)
-    stem, suffix = posixpath.splitext(entry.path)
+    path = "/".join(parts)
+    text = readable(path) if source.is_dir() else path
+    entry = Entry(text, source, member.size, member.place, "" if text == path else path)
+    stem, suffix = posixpath.splitext(entry.path.lower())
+    if suffix in _NO_PHOTO or entry.name.lower() in _NO_PHOTO_NAMES:
+        listing.others[suffix or entry.name] += 1
+        return False
     problem = member.problem
-    if not problem and (absolute or ".." in parts or "\\" in entry.path):
+    if not problem and (".." in parts or "\\" in entry.path):
         problem = "unsafe: a path out of its source"
-    elif not problem and suffix.lower() in _ARCHIVES:
+    elif not problem and suffix in _ARCHIVES:
         problem = _NESTED
+    elif not problem and suffix in _RAW:
+        problem = RAW
     elif not problem and member.size > MAX_BYTES:
         problem = "too large for a photo"
     if problem:
         listing.skipped.append((entry.where, problem))
-    elif suffix.lower() == _SIDECAR:
-        listing.sidecars.setdefault(stem, entry)
+    elif suffix == _SIDECAR:
+        listing.sidecars.setdefault(fold(stem), entry)
     else:
         listing.photos.append(entry)
     return not problem
 
 
-def _is_no_photo(parts: Sequence[str]) -> bool:
-    name = parts[-1].lower() if parts else ""
-    if posixpath.splitext(name)[1] in _NO_PHOTO or name in _NO_PHOTO_NAMES:
-        return True
-    return any((part[0] == "." and part != "..") or part in _NO_PHOTO_FOLDERS for part in parts)
+def _leave_others(listing: Listing) -> None:
+    """Take out of the photos those that are none: files of an unknown suffix that do not begin as pictures do."""
+    odd = [entry for entry in listing.photos if posixpath.splitext(entry.path.lower())[1] not in _PHOTO]
+    with Reader() as reader:
+        odd = sorted(odd, key=lambda entry: entry.order)
+        others = {entry for entry in odd if reader.problem(entry).startswith(NO_PICTURE)}
+    listing.others.update(posixpath.splitext(entry.name.lower())[1] or entry.name for entry in others)
+    listing.photos = [entry for entry in listing.photos if entry not in others]
 
 
 def _walk_folder(folder: Path) -> Iterator[Member]:
@@ -203,13 +255,12 @@ def _walk_folder(folder: Path) -> Iterator[Member]:
             ordered = sorted(children, key=lambda child: child.name)
         for child in ordered:
             if child.is_dir(follow_symlinks=False):
-                if not _is_no_photo([child.name, "photo"]):
+                if not is_litter(child.name):
                     waiting.append(f"{prefix}{child.name}/")
                 continue
             size, problem = _look_at(child, root)
-            path = os.fsencode(prefix + child.name).decode("utf-8", "backslashreplace")
             if problem is not None:
-                yield Member(path, size, place, problem if path == prefix + child.name else "its name is not UTF-8")
+                yield Member(prefix + child.name, size, place, problem)
                 place += 1
 
 
@@ -229,5 +280,5 @@ def _look_at(child: os.DirEntry[str], root: Path) -> tuple[int, str | None]:
 
 
 def _read_file(entry: Entry) -> bytes:
-    with (entry.source / entry.path).open("rb") as file:
+    with entry.file.open("rb") as file:
         return file.read(entry.size + 1)  # one more, to notice that it has grown

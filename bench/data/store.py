@@ -24,6 +24,7 @@ from bench.core import paths
 from bench.core.errors import UserError, check_known, suggest
 from bench.core.files import read_csv, read_json, write_csv, write_json
 from bench.core.locks import lock
+from bench.core.names import listed
 from bench.core.schema import from_dict
 from bench.data.cards import card_names, is_generated
 
@@ -169,8 +170,8 @@ def open_split(dataset: str, split: str) -> FaceStore:
 
 def prepared_datasets() -> list[str]:
     """Return the names of the data sets of which at least one split is prepared."""
-    folders = [card.parent for card in paths.prepared().glob("*/*/card.json")]
-    return sorted({path.parent.name for path in folders if path.name in SPLITS})  # not what a killed writer left
+    folders = [card.parent for card in listed(paths.prepared(), "*/*/card.json")]
+    return sorted({path.parent.name for path in folders if path.name in SPLITS})
 
 
 def write_store(

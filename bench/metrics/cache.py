@@ -16,6 +16,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.errors import reason
+from bench.core.names import listed
 from bench.core.schema import canonical_json
 
 log = logging.getLogger("fsr")
@@ -88,7 +89,7 @@ def content(picture: np.ndarray) -> bytes:
 def _code() -> str:
     """Return a hash of the code and data that metrics are made of."""
     bench = Path(__file__).parents[1]
-    files = [path for path in bench.glob("metrics/*") if path.is_file()]
+    files = [path for path in listed(bench, "metrics/*") if path.is_file()]
     files += [bench / "data" / name for name in ("degrade.py", "imresize.py", "realworld.py", "detect.py")]
     digest = hashlib.sha256()
     for path in sorted(files):

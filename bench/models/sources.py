@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import UserError, reason
+from bench.core.names import listed
 from bench.models.spec import MethodSpec, make_specs
 
 GROUP = "fsrbench.methods"
@@ -77,7 +78,7 @@ def find_sources(plugins: Sequence[Path]) -> list[Source]:
 
     package = importlib.util.find_spec("methods")
     roots = list(package.submodule_search_locations or ()) if package else []
-    files = sorted(path for root in roots for path in Path(root).glob("[!_]*.py"))
+    files = [path for root in roots for path in listed(Path(root), "[!_]*.py")]
     sources = [Source(f"methods.{path.stem}", path, f"methods.{path.stem}") for path in files]
     for entry in importlib.metadata.entry_points(group=GROUP):
         sources.append(Source(entry.name, _file_of(entry.module), entry.module))

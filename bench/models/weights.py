@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
+from bench.core.names import listed
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -56,7 +57,7 @@ def save_parts(
 
 def find(folder: Path) -> list[Path]:
     """Return the files of the weights in a run's folder, one or its parts; none where there are none."""
-    return sorted(folder.glob("weights*.safetensors"))
+    return listed(folder, "weights*.safetensors")
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Literal
 
 from bench.core.errors import UserError, suggest
+from bench.core.names import listed
 from bench.core.schema import from_dict, read_toml
 
 FOLDER = Path(__file__).parent
@@ -189,7 +190,7 @@ def load_paper(path: Path) -> Paper:
 @cache
 def papers(folder: Path = FOLDER) -> tuple[Paper, ...]:
     """Return the papers in a folder, in the order of their files' names."""
-    return tuple(load_paper(path) for path in sorted(folder.glob("*.toml")))
+    return tuple(load_paper(path) for path in listed(folder, "*.toml"))
 
 
 def paper_of(methods: Iterable[str]) -> Paper:

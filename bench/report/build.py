@@ -13,6 +13,7 @@ from pathlib import Path
 
 from bench.analysis.results import read_results
 from bench.core.files import write_json
+from bench.core.names import listed
 
 STAMP = ".drawn.json"  # beside a report: what it was drawn from, and the files that were written
 _READ = ("experiment.json", "*/run.json", "*/curve.*", "*/scores*", "*/scores/*", "samples/*", "*/samples/*")
@@ -51,7 +52,7 @@ def _drawn(out_dir: Path, digest: str) -> list[Path] | None:
 def _digest(results_dir: Path) -> str:
     """Return a hash of what a report is drawn from: records by their content, other files by size and time."""
     digest = hashlib.sha256(_code().encode())
-    for path in sorted({path for pattern in _READ for path in results_dir.glob(pattern)}):
+    for path in sorted({path for pattern in _READ for path in listed(results_dir, pattern)}):
         content = path.read_bytes() if path.suffix == ".json" else repr(_state(path)).encode()
         digest.update(f"{path.relative_to(results_dir)} {len(content)} ".encode() + content)
     return digest.hexdigest()
@@ -63,7 +64,7 @@ def _code() -> str:
     versions = [f"{name} {_version(name)}" for name in _LIBRARIES]
     digest = hashlib.sha256(" ".join(versions).encode())
     rooms = [Path(__file__).parents[1] / room for room in _CODE]
-    for path in sorted(path for room in rooms for path in room.rglob("*") if path.suffix in (".py", ".toml")):
+    for path in sorted(path for room in rooms for path in listed(room, "**/*") if path.suffix in (".py", ".toml")):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

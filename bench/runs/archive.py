@@ -21,6 +21,7 @@ import torch
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, write_bytes, write_text
+from bench.core.names import listed
 from bench.core.paths import check_name
 from bench.data.cards import default_dataset
 from bench.models import weights
@@ -123,7 +124,7 @@ def share_runs(folder: Path, record: ExperimentRecord) -> ExperimentRecord:
 
 def _holds(other: Path, folder: Path) -> bool:
     """Tell whether every file of `folder` is in `other`, with the same bytes."""
-    files = [path.relative_to(folder) for path in folder.rglob("*") if path.is_file()]
+    files = [path.relative_to(folder) for path in listed(folder, "**/*") if path.is_file()]
     _, different, missing = filecmp.cmpfiles(folder, other, [str(path) for path in files], shallow=False)
     return not different and not missing
 

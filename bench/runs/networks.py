@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core import paths
 from bench.core.errors import UserError
+from bench.core.names import listed
 from bench.models import registry, weights
 from bench.runs.records import EXPERIMENT_FILE, RUN_FILE, RunRecord, read_experiment_record, read_run_record
 from bench.runs.scores import read_scores
@@ -48,7 +49,7 @@ def reference() -> Path:
 def archived_networks() -> list[ArchivedNetwork]:
     """Return the kept runs that have weights, the best first: the root's, or else those that came with the code."""
     for place in (reference(), CAME_WITH_CODE):
-        folders = {path.parent for path in place.glob("*/*/weights*.safetensors")}
+        folders = {path.parent for path in listed(place, "*/*/weights*.safetensors")}
         if folders:
             break
     return sorted(map(open_run, folders), key=lambda network: (-network.psnr, str(network.folder)))

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.data.sources import Entry, list_sources
+from bench.core.names import distinct_stems, readable
+from bench.data.sources import Entry, Reader, list_sources
 
 
 @dataclass(frozen=True)
@@ -23,41 +24,44 @@ class Photo:
 def find_photos(given: Sequence[Path], out: Path) -> list[Photo]:
     """List photos and folders of photos, each photo once; what lies in `out`, inside such a folder, is passed over.
 
-    The files of photos in subfolders begin with their path, "/" as "--". Raises UserError for what is not there, a
-    folder without photos, and two photos whose files would have one name.
+    The files of photos in subfolders begin with their path, "/" as "--", and those of photos of one name with its
+    ending too. What cannot be read has its problem. Raises UserError for what is not there, and a folder
+    without photos.
     """
-    photos: dict[Path, Photo] = {}
+    photos: dict[Path, tuple[str, Entry]] = {}
+    problems: dict[Path, Photo] = {}
     for path in given:
-        for place, photo in _list_folder(path, out.resolve()) if path.is_dir() else [_only(path)]:
-            photos.setdefault(place, photo)
-    if not photos:
-        raise UserError(f"{', '.join(map(str, given))}: no photos but those in --out {out}")
-    stems: dict[str, Photo] = {}
-    for photo in photos.values():
-        if stems.setdefault(photo.stem, photo) is not photo:
-            other = stems[photo.stem].name
-            raise UserError(
-                f"{photo.name} and {other} would both be written as '{photo.stem}_face1_sr.png'; rename one"
-            )
-    return list(photos.values())
+        if path.is_dir():
+            _add_folder(path, out.resolve(), photos, problems)
+        elif path.is_file():
+            entry = Entry(readable(path.name), path.parent, path.stat().st_size, 0, path.name)
+            photos.setdefault(path.resolve(), (readable(path), entry))
+        else:
+            raise UserError(f"{path}: no such photo or folder")
+    if not photos and not problems:
+        raise UserError(f"{', '.join(map(readable, given))}: no photos but those in --out {out}")
+    with Reader() as reader:
+        for place, (name, entry) in photos.items():
+            if problem := reader.problem(entry):
+                problems[place] = Photo(name, "", None, problem)
+    sound = [place for place in photos if place not in problems]
+    stems = dict(zip(sound, distinct_stems([photos[place][1].path for place in sound]), strict=True))
+    listed = [
+        problems.pop(place) if place in problems else Photo(name, stems[place], entry)
+        for place, (name, entry) in photos.items()
+    ]
+    return [*listed, *problems.values()]
 
 
-def _only(path: Path) -> tuple[Path, Photo]:
-    if not path.is_file():
-        raise UserError(f"{path}: no such photo or folder")
-    return path.resolve(), Photo(str(path), path.stem, Entry(path.name, path.parent, path.stat().st_size, 0))
-
-
-def _list_folder(folder: Path, out: Path) -> Iterator[tuple[Path, Photo]]:
-    """Yield where each photo of a folder really lies, and the photo; files that cannot be used are photos too."""
+def _add_folder(folder: Path, out: Path, photos: dict[Path, tuple[str, Entry]], problems: dict[Path, Photo]) -> None:
+    """Add the photos of a folder by where they really lie, and the files that cannot be used."""
     real = folder.resolve()
     if real == out:
         raise UserError(f"--out {out}: the photos are there too; give another folder")
     listing = list_sources([folder])
     for entry in listing.photos:
-        place = (folder / entry.path).resolve()
+        place = entry.file.resolve()
         if not (out.is_relative_to(real) and place.is_relative_to(out)):
-            stem = PurePosixPath(entry.path).with_suffix("").as_posix().replace("/", "--")
-            yield place, Photo(str(folder / entry.path), stem, entry)
+            photos.setdefault(place, (readable(entry.file), entry))
     for where, why in listing.skipped:
-        yield Path(where), Photo(where, where, None, why)
+        problems.setdefault(Path(where), Photo(where, "", None, why))

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.core.files import write_bytes
+from bench.core.names import listed
 
 FOLDER = "scores"
 _IMAGE = "image"
@@ -103,7 +104,7 @@ class Scores(dict[tuple[str, str], ScoreSheet]):
 def read_scores(folder: Path) -> Scores:
     """Read all scores of a run's folder; raise UserError that names a damaged file."""
     scores = Scores()
-    for path in sorted((folder / FOLDER).glob("*.csv*"), key=lambda path: path.name, reverse=True):
+    for path in reversed(listed(folder / FOLDER, "*.csv*")):
         if path.suffix in (".csv", ".xz"):  # .csv comes last: it is the newer where both are there
             scores.put(read_sheet(path))
     return scores

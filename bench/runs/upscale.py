@@ -119,7 +119,7 @@ class _Job:
         if photo.entry is None:
             return {**about, "faces": []}
         try:
-            pixels = decode(reader.read(photo.entry)).pixels
+            pixels = decode(reader.read(photo.entry), reduced=True).pixels
         except UserError as error:
             return {**about, "problem": str(error).removeprefix(f"{photo.entry.where}: "), "faces": []}
         about["height"], about["width"] = pixels.shape[:2]

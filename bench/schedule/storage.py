@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
+from bench.core.names import listed
 
 if TYPE_CHECKING:
     from bench.runs.store import Run
@@ -49,7 +50,7 @@ class Storage:
     def push(self, run: Run, sent: dict[str, int]) -> None:
         """Copy a run's files that have changed since they were `sent`, which is updated, and remove what is gone."""
         objects = self._objects(f"{run.experiment.name}/{run.config.name}")
-        names = [path.relative_to(run.folder).as_posix() for path in run.folder.rglob("[!.]*") if path.is_file()]
+        names = [path.relative_to(run.folder).as_posix() for path in listed(run.folder, "**/*") if path.is_file()]
         for name in sorted(names, key=_rank):
             with contextlib.suppress(FileNotFoundError):  # a state is replaced, or dropped, in between
                 changed = (run.folder / name).stat().st_mtime_ns

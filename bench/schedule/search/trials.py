@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import UserError, reason, suggest
 from bench.core.files import write_json, write_text
 from bench.core.locks import lock
+from bench.core.names import listed
 from bench.core.schema import find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
 from bench.models import registry
@@ -113,7 +114,7 @@ def load_search(
     that is `space`. Raises UserError for unknown names, keys and values, an experiment in place of a method, and ends
     of ranges that the profile or the method refuses.
     """
-    if method not in registry.names() and method in {path.stem for path in EXPERIMENTS.glob("*.toml")}:
+    if method not in registry.names() and method in {path.stem for path in listed(EXPERIMENTS, "*.toml")}:
         raise UserError(
             f"'{method}' is an experiment: its rows must have equal budgets, so it is neither searched nor stopped "
             f"early; run it with `fsr run {method}`, and give a method here"

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import io
 import struct
+import sys
+import types
 import zlib
 
 import numpy as np
 import pytest
-from PIL import Image, ImageOps
+from PIL import Image, ImageOps, PngImagePlugin
 
 from bench.core.errors import UserError
+from bench.data import decode as module
 from bench.data.decode import decode
 from tests.bench.data.pictures import picture, save
 
@@ -174,11 +178,84 @@ def test_what_is_no_picture_is_told(content: bytes, message: str) -> None:
         decode(content)
 
 
-def test_a_decompression_bomb_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
-    for size in ((12, 10), (30, 30)):  # where Pillow warns, and where it refuses
-        with pytest.raises(UserError, match=r"^more than 100 pixels$"):
-            decode(picture(size=size))
+def test_a_picture_is_too_large_by_the_memory_it_takes(monkeypatch: pytest.MonkeyPatch) -> None:
+    content = picture(kind="JPEG", size=(200, 120))
+    monkeypatch.setenv("FSR_PHOTO_GB", "1e-4")  # 100 kB
+    message = r"^too large: 200x120 pixels take 0\.00029 GB to decode, and FSR_PHOTO_GB allows 0\.0001; set it higher"
+    with pytest.raises(UserError, match=message):
+        decode(content)
+    photo = decode(content, reduced=True)  # by libjpeg, at no cost of the whole
+    assert photo.pixels.shape == (60, 100, 3) and photo.kinds == ("reduced to 1/2 by its size",)
+    with pytest.raises(UserError, match="too large"):
+        decode(picture(size=(200, 120)), reduced=True)  # a PNG is decoded as a whole or not at all
+    monkeypatch.setenv("FSR_PHOTO_GB", "much")
+    with pytest.raises(UserError, match="FSR_PHOTO_GB=much: expected the memory in GB"):
+        decode(content)
+
+
+def test_a_telephones_108_megapixels_are_decoded() -> None:
+    photo = decode(save(Image.new("L", (12000, 9000), 90), "JPEG"), reduced=True)  # grey: a quarter of the time
+    assert photo.pixels.shape == (9000, 12000, 3) and photo.kinds == ("grey",)
+
+
+def test_a_png_with_large_texts_and_profile_opens() -> None:
+    """Pillow refuses a text or a profile of more than a MB; libpng passes it over."""
+    packed = zlib.compress(b"x" * 5_000_000)
+    whole = save(Image.fromarray(gradient()))
+    for texts in (chunk(b"zTXt", b"note\0\0" + packed), chunk(b"iTXt", b"note\0\1\0\0\0" + packed)):
+        for place in (33, len(whole) - 12):  # after the header, before the end
+            photo = decode(whole[:place] + texts + whole[place:])
+            assert np.array_equal(photo.pixels, gradient()) and photo.kinds == ()
+    profile = chunk(b"iCCP", b"icc\0\0" + packed)
+    assert np.array_equal(decode(whole[:33] + profile + whole[33:]).pixels, gradient())
+
+
+def test_pictures_that_are_not_read_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for begin, message in {
+        b"\0\0\0\x18ftypheic\0\0\0\0mif1heic": "a HEIC picture: pip install pillow-heif, or save it as JPEG",
+        b"\0\0\0\x18ftypmif1\0\0\0\0mif1heic": "a HEIC picture: pip install pillow-heif",
+        b"\0\0\0\x14ftypqt  \0\0\0\0qt  ": "not a picture but a film",
+        b"II*\0\x10\0\0\0CR\2\0": "a camera's raw file: develop it to JPEG or TIFF first",
+        b"\0\0\0\x18ftypcrx \0\0\0\1crx isom": "a camera's raw file",
+        b"\xff\x0a\xfa": "a JPEG XL picture",
+        b"8BPS\0\1": "a Photoshop document",
+    }.items():
+        with pytest.raises(UserError, match=f"^{message}"):
+            decode(begin + bytes(200))
+    thumbnail = save(Image.fromarray(gradient()), "TIFF", tiffinfo={50706: b"\1\4\0\0"})
+    with pytest.raises(UserError, match="raw file"):  # not its thumbnail
+        decode(thumbnail)
+    monkeypatch.setattr(module, "_formats", lambda: ("JPEG", "PNG"))  # Pillow before 11.3
+    with pytest.raises(UserError, match=r"^an AVIF picture: pip install -U pillow"):
+        decode(b"\0\0\0\x1cftypavif\0\0\0\0avifmif1" + bytes(200))
+
+
+def test_heic_is_read_where_its_reader_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Reader(PngImagePlugin.PngImageFile):
+        """Read a PNG behind the 24 bytes that a HEIC file begins with."""
+
+        format = "HEIF"
+
+        def _open(self) -> None:
+            assert self.fp is not None
+            self.fp = io.BytesIO(self.fp.read()[24:])
+            super()._open()
+
+    heif = types.ModuleType("pillow_heif")
+    heif.register_heif_opener = (
+        lambda: Image.register_open(  # type: ignore[attr-defined]
+            "HEIF", Reader, lambda prefix: prefix[4:12] == b"ftypheic"
+        )
+    )
+    monkeypatch.setitem(sys.modules, "pillow_heif", heif)
+    module._formats.cache_clear()
+    try:
+        head = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+        assert np.array_equal(decode(head + save(Image.fromarray(gradient()))).pixels, gradient())
+        assert module.reading() == "HEIF"
+    finally:
+        Image.OPEN.pop("HEIF", None)
+        module._formats.cache_clear()
 
 
 def test_nothing_is_printed_and_filters_stay(recwarn: pytest.WarningsRecorder) -> None:

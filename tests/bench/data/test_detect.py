@@ -80,9 +80,30 @@ def test_landmarks_come_from_the_points_file() -> None:
     assert none == []
 
 
-@pytest.mark.parametrize("content", [b"", b"{1 2 3}", b"{a b}", b"{1 nan}", b"\xff\xfe", b"no list"])
-def test_damaged_points_are_no_face(content: bytes) -> None:
-    assert len(read_points(content)) == 0
+@pytest.mark.parametrize("ending", ["\n", "\r\n"])
+@pytest.mark.parametrize("begin", ["", "\ufeff", "version: 1\nn_points: 68\n{\n", "// of a tool\n", "n_points:  68\n"])
+def test_points_need_no_header(begin: str, ending: str) -> None:
+    points = np.random.default_rng(1).uniform(20, 90, (68, 2)).round(3)
+    lines = begin + "\n".join(f"{x}\t{y}" for x, y in points) + ("\n}\n" if "{" in begin else "")
+    assert np.allclose(read_points(lines.replace("\n", ending).encode()), points - 1)
+    assert np.allclose(read_points(lines.replace("\t", ", ").encode()), points - 1)
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "0 numbers in it"),
+        (b"{1 2 3}", "3 numbers in it, expected x and y of two points or more"),
+        (b"{a b}", "could not convert string to float: 'a'"),
+        (b"{1 nan 3 4}", "not finite"),
+        (b"\xff\xfe", "could not convert"),
+        (b"1 2 3\n4 5 6\n", "'1 2 3' in it, expected x and y of a point"),
+        (b"n_points: 3\n{\n1 2\n3 4\n}", "2 points in it, its header says 3"),
+    ],
+)
+def test_what_is_wrong_with_points_is_said(content: bytes, message: str) -> None:
+    with pytest.raises(UserError, match=f"^the .pts file beside it cannot be read: .*{message}"):
+        read_points(content)
 
 
 def test_the_wanted_face_among_several() -> None:

@@ -90,6 +90,34 @@ def test_pictures_that_do_not_match(folders: Path, capsys: pytest.CaptureFixture
     (folders / "sr" / "b.png").write_bytes(good)
     (folders / "sr" / "b.bmp").write_bytes(good)
     assert "several pictures are called b" in error_of(command(folders), capsys)
+    (folders / "hr" / "b.bmp").write_bytes(good)  # on both sides: paired with their endings
+    scored = run_json(command(folders, "--metric", "psnr"), capsys)["images"]
+    assert [image["image"] for image in scored] == ["a.png", "b.bmp", "b.png", "c.png"]
+
+
+def test_what_is_no_picture_does_not_count_for_names(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    heic = b"\0\0\0\x18ftypheic\0\0\0\0mif1heic"
+    for name, content in {
+        "a.mov": b"film",
+        "b.txt": b"text",
+        "._c.png": b"Mac",
+        "c.heic": heic,
+        "b.dng": b"raw",
+    }.items():
+        (folders / "sr" / name).write_bytes(content)
+    assert len(run_json(command(folders, "--metric", "psnr"), capsys)["images"]) == 3
+    (folders / "sr" / "d.heic").write_bytes(heic)
+    for name in ("a.mov", "b.txt", "c.heic"):
+        (folders / "sr" / name).unlink()
+    message = error_of(command(folders), capsys)
+    assert message == "fsr: sr/d.heic: a HEIC picture: pip install pillow-heif, or save it as JPEG"
+
+
+def test_letters_in_either_form_are_one_name(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    (folders / "sr" / "a.png").rename(folders / "sr" / "Zoe\u0308.png")
+    (folders / "hr" / "a.png").rename(folders / "hr" / "Zo\u00eb.png")
+    scored = run_json(command(folders, "--metric", "psnr"), capsys)["images"]
+    assert [image["image"] for image in scored] == ["Zo\u00eb", "b", "c"]
 
 
 def test_sizes_of_whole_folders(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

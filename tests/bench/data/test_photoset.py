@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import io
+import os
 import shutil
 import subprocess
 import sys
@@ -186,13 +187,27 @@ def test_a_folder_of_ones_own(root: Path) -> None:
     pack(folder, {"a/1.jpg": photo(1, (300, 200)), "b/1.jpg": photo(2, (300, 200))})
     (store,) = prepare("folder", folder, name="mine", split="train")
     assert (store.dataset, store.split, store.names) == ("mine", "train", ["a--1", "b--1"])
-    names = {"": "--name is missing", "lfw": "another data set's", "../x": "expected letters, digits"}
+    names = {"": "--name is missing", "lfw": "another data set's", "../x": "expected at most 100 letters, digits"}
     for name, message in names.items():
         with pytest.raises(UserError, match=message):
             prepare("folder", folder, name=name)
     (folder / "a" / "1.png").write_bytes(picture(3, size=(300, 200)))
-    with pytest.raises(UserError, match=r"a/1\.png and a/1\.jpg would both be face 'a--1'"):
-        prepare("folder", folder, name="mine")
+    (folder / "a" / "1.mov").write_bytes(b"no picture")
+    (store,) = prepare("folder", folder, name="mine", split="train")
+    assert store.names == ["a--1.jpg", "a--1.png", "b--1"] and store.card.counts["no pictures"] == 1
+
+
+def test_names_that_are_not_utf8_and_very_long_ones(root: Path) -> None:
+    folder = root / os.fsdecode(b"Ferien_\xe9t\xe9")
+    folder.mkdir()
+    for place, name in enumerate((b"Zo\xeb.png", b"x" * 251 + b".png", b"x" * 250 + b"y.png")):
+        Path(os.fsdecode(os.fsencode(folder) + b"/" + name)).write_bytes(picture(place, size=(140, 140)))
+    (store,) = prepare("folder", folder, name="mine")
+    assert store.names[0] == "Zoë" and [len(name) for name in store.names] == [3, 200, 200]
+    assert store.rows[0].source == "Ferien_été/Zoë.png"
+    assert prepare("folder", folder, name="mine")[0].fingerprint == store.fingerprint
+    with pytest.raises(UserError, match="at most 100 letters"):
+        prepare("folder", folder, name="x" * 101)
 
 
 def test_landmarks_beside_the_photos_are_a_detector(root: Path) -> None:
@@ -203,13 +218,17 @@ def test_landmarks_beside_the_photos_are_a_detector(root: Path) -> None:
         "helen/testset/1.pts": text,
         "helen/testset/2.jpg": photo(2, (250, 250)),
         "helen/trainset/3.jpg": photo(3, (250, 250)),
-        "helen/trainset/3.pts": text,
+        "helen/trainset/3.PTS": text,
+        "helen/testset/4.jpg": photo(4, (250, 250)),
+        "helen/testset/4.pts": b"1 2 3\n4 5 6\n",
     }
     stores = {store.split: store for store in prepare("helen", pack(root / "helen.tar", files), detector="landmarks")}
     assert {split: store.names for split, store in stores.items()} == {"test": ["1"], "train": ["3"]}
     assert stores["test"].rows[0].box == "60.0 80.0 140.0 160.0"
     assert stores["test"].card.counts["left out"]["no .pts file with points beside it"]["files"] == ["2.jpg"]
-    assert stores["test"].card.counts["no face"] == 1
+    assert stores["test"].card.counts["no face"] == 2 and stores["test"].card.counts["corrupt"] == 0
+    bad = "the .pts file beside it cannot be read: '1 2 3' in it, expected x and y of a point"
+    assert stores["test"].card.counts["left out"][bad]["files"] == ["4.jpg"]
 
 
 def test_a_real_world_set_is_cut_at_the_size_in_the_photo(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

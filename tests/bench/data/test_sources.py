@@ -14,7 +14,7 @@ import pytest
 from bench.core.errors import UserError
 from bench.data import sources as module
 from bench.data.sources import Entry, Reader, list_sources
-from tests.bench.data.pictures import pack
+from tests.bench.data.pictures import pack, picture
 
 ARCHIVES = ["x.tar", "x.tar.gz", "x.zip"]
 KINDS = [*ARCHIVES, "folder"]
@@ -66,12 +66,18 @@ def test_all_kinds_of_source_give_the_same_photos_sorted_by_name(tmp_path: Path,
 
 
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_is_never_a_photo_is_passed_over_silently(tmp_path: Path, kind: str) -> None:
+def test_what_is_never_a_photo_is_passed_over_and_counted(
+    tmp_path: Path, kind: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "fsr")
     names = ["list.txt", "d/a.CSV", "README", "Thumbs.db", ".DS_Store", "d/._a.png", ".git/a.png", "__MACOSX/d/a.png"]
-    source = pack(tmp_path / kind, {"./d/a.png": b"1", **dict.fromkeys(names, b"2"), "d/no suffix": b"3"})
+    names += ["d/a.MOV", "d/a.AAE", "d/desktop.ini", "d/a.png~", "#a.png#", ".a.png.swp", "d/no suffix"]
+    source = pack(tmp_path / kind, {"./d/a.png": b"1", **dict.fromkeys(names, b"2"), "d/b": picture(), "a.DNG": b"3"})
     listing = list_sources([source])
-    assert [entry.path for entry in listing.photos] == ["d/a.png", "d/no suffix"]
-    assert listing.skipped == []
+    assert [entry.path for entry in listing.photos] == ["d/a.png", "d/b"]
+    assert listing.others == {".txt": 1, ".csv": 1, "README": 1, ".mov": 1, ".aae": 1, "no suffix": 1}
+    assert [why for _, why in listing.skipped] == ["a camera's raw file: develop it to JPEG or TIFF first"]
+    assert "6 files passed over, no picture: 1 .txt, 1 .csv" in caplog.text or kind != "x.tar"
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -99,9 +105,9 @@ def test_of_two_sidecars_the_first_is_kept(tmp_path: Path) -> None:
 def test_unsafe_paths_are_skipped(tmp_path: Path, kind: str) -> None:
     source = pack(tmp_path / kind, {"../evil.png": b"1", "/abs.png": b"2", "..\\b.png": b"3", "ok.png": b"4"})
     listing = list_sources([source])
-    assert [entry.path for entry in listing.photos] == ["ok.png"]
+    assert [entry.path for entry in listing.photos] == ["abs.png", "ok.png"]  # tar and unzip drop a leading "/" too
     assert listing.skipped == [
-        (f"{kind}:{name}", "unsafe: a path out of its source") for name in ("../evil.png", "/abs.png", "../b.png")
+        (f"{kind}:{name}", "unsafe: a path out of its source") for name in ("../evil.png", "../b.png")
     ]
 
 
@@ -182,15 +188,13 @@ def test_long_and_foreign_names(tmp_path: Path, format_: int, packed: str) -> No
     assert read_all(tmp_path / "x") == {name: name.encode() for name in names}
 
 
-def test_names_that_are_not_utf8_still_make_text(tmp_path: Path) -> None:
+def test_names_that_are_not_utf8_are_read_as_latin_1(tmp_path: Path) -> None:
     with tarfile.open(tmp_path / "x.tar", "w", format=tarfile.GNU_FORMAT, encoding="latin-1") as archive:
         archive.addfile(tarfile.TarInfo("Zoë.png"))
     assert list(read_all(tmp_path / "x.tar")) == ["Zoë.png"]
     folder = pack(tmp_path / "f", {"ok.png": b"1"})
     Path(os.fsdecode(os.fsencode(folder) + b"/Zo\xeb.png")).write_bytes(b"2")
-    listing = list_sources([folder])
-    assert [entry.path for entry in listing.photos] == ["ok.png"]
-    assert listing.skipped == [("f/Zo\\xeb.png", "its name is not UTF-8")]
+    assert read_all(folder) == {"Zoë.png": b"2", "ok.png": b"1"}
 
 
 def test_names_in_zips(tmp_path: Path) -> None:

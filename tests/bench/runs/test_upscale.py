@@ -313,13 +313,45 @@ def test_each_photo_once_under_a_name_of_its_own(
     assert [one["faces"][0]["files"]["sr"] for one in above] == ["in/a_face1_sr.png", "in/deep--b_face1_sr.png"]
     for path in (root / "in").glob("*_sr.png"):
         path.unlink()
-    same = error_of(["upscale", "in/a.png", "in/sub/a.png", "--no-detect"], capsys)
-    assert same == "fsr: in/sub/a.png and in/a.png would both be written as 'a_face1_sr.png'; rename one"
+    same = run_json(["upscale", "in/a.png", "in/sub/a.png", "--no-detect"], capsys)["photos"]
+    assert [one["faces"][0]["files"]["sr"] for one in same] == [
+        f"upscaled/{stem}_face1_sr.png" for stem in ("a", "a-2")
+    ]
     assert "the photos are there too" in error_of(["upscale", "in", "--out", "in"], capsys)
     (root / "in" / "a.png").unlink()
     for path in (root / "in" / "sub").rglob("*.png"):
         path.unlink()
     assert error_of(["upscale", "in", "--out", "in/made"], capsys) == "fsr: in: no photos but those in --out in/made"
+
+
+def test_a_folder_as_a_telephone_leaves_it(
+    root: Path, network: ArchivedNetwork, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(root / "in" / "IMG_1.JPG", 16, 16)
+    photo(root / "in" / "IMG_2.jpg", 16, 16)
+    photo(root / "in" / "IMG_2.png", 16, 16, 1)
+    photo(root / "in" / ("x" * 251 + ".png"), 16, 16, 2)
+    for name, content in {"IMG_1.MOV": b"film", "IMG_1.AAE": b"<plist/>", "._IMG_1.JPG": b"Mac", "x": b"?"}.items():
+        (root / "in" / name).write_bytes(content)
+    assert main(["upscale", "in", "--no-detect"]) == 0
+    assert "3 files passed over, no picture: 1 .aae, 1 .mov, 1 x" in capsys.readouterr().err
+    made = sorted(path.name for path in (root / "upscaled").iterdir())
+    assert made[:3] == [f"{stem}_face1_sr.png" for stem in ("IMG_1", "IMG_2.jpg", "IMG_2.png")]
+    assert made[3].startswith("x" * 150) and made[3].endswith("_face1_sr.png") and len(made) == 4
+    (root / "in" / "IMG_1.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    assert main(["upscale", "in", "--no-detect", "--out", "again"]) == 2
+    assert "in/IMG_1.HEIC: a HEIC picture: pip install pillow-heif" in capsys.readouterr().err
+    assert (root / "again" / "IMG_1_face1_sr.png").exists()
+
+
+def test_a_photo_too_large_for_the_memory_is_reduced(
+    root: Path, network: ArchivedNetwork, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(root / "large.png", 240, 200).save(root / "large.jpg")
+    monkeypatch.setenv("FSR_PHOTO_GB", "3e-4")
+    (about,) = run_json(["upscale", "large.jpg", "--no-detect"], capsys)["photos"]
+    assert (about["width"], about["height"], about["faces"][0]["square"]) == (120, 100, [10, 0, 100])
+    assert "FSR_PHOTO_GB allows 0.0003; set it higher" in error_of(["upscale", "large.png", "--no-detect"], capsys)
 
 
 def test_what_is_missing_is_said_before_anything_is_done(
