@@ -23,6 +23,7 @@ HEAVY = {
     "dlib",
     "importlib.metadata",  # a tenth of a second, which listing and help do without
     "facenet_pytorch",
+    "pillow_heif",
     "fsspec",
     "imagehash",
     "matplotlib",
