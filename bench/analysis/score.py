@@ -20,7 +20,7 @@ from bench.metrics.scoring import Scorer, shared_cache
 from bench.models import registry, weights
 from bench.runs.config import RunConfig
 from bench.runs.evaluate import evaluate, to_tensor
-from bench.runs.records import read_run_record
+from bench.runs.networks import named_weights
 from bench.runs.store import Run
 
 if TYPE_CHECKING:
@@ -31,7 +31,7 @@ _Values = Mapping[tuple[str, str], np.ndarray]  # (protocol, metric) -> a value 
 
 
 def score_method(
-    method: str,
+    method: str | None,
     path: Path | None,
     dataset: str,
     split: str,
@@ -45,14 +45,21 @@ def score_method(
 ) -> dict[str, Any]:
     """Return scores of `method` on the first `faces` faces of a prepared set, with intervals and a row an image.
 
-    The options of the network are read from run.json beside the weights; `scale` is for methods without. LR is made by
+    `path` is a run's folder or a file of weights. The options of the network, and the method where none is given, are
+    read from run.json beside them; `scale` is for methods without. LR is made by
     `degradation` (see bench.data.degrade); `protocol` is a name, a TOML file or `all`. Raises UserError when a trained
     method comes without weights, the weights are another network's or for another scale, or no metric can be had.
     """
+    named = named_weights(path) if path else None
+    config = named.record.config if named and named.record else None
+    method = method or (config.method if config else None)
+    if method is None:
+        raise UserError(f"{path}: no run.json beside it tells its method: name it before --weights (see `fsr methods`)")
+    if config and config.method != method:
+        raise UserError(f"{path}: weights of '{config.method}', not of '{method}'")
     spec = registry.get(method)
     if spec.trainable and path is None:
-        raise UserError(f"method '{method}' is trained: give --weights results/<experiment>/<run>/weights.safetensors")
-    config = _config_beside(path, method) if path else None
+        raise UserError(f"method '{method}' is trained: give --weights results/<experiment>/<run>")
     given = {"scale": scale} if scale else {}
     options = dict(config.options) if config and config.options else registry.options(method, given)
     if scale and options.get("scale", scale) != scale:
@@ -66,8 +73,8 @@ def score_method(
         raise UserError(f"--faces {faces}: expected at least 1")
     count = min(faces or len(store), len(store))
     model = registry.build(method, options)
-    if path is not None:
-        weights.load_into(model, path)
+    if named is not None:
+        weights.load_into(model, *named.files)
     seed, scale = config.seed if config else 0, int(options.get("scale", 8))
     scored = evaluate(
         Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
@@ -175,13 +182,3 @@ def summary(metric: str, values: np.ndarray) -> dict[str, Any]:
 def _plain(value: float) -> float | None:
     """Return a number as JSON has it: None for what is not finite."""
     return value if math.isfinite(value) else None
-
-
-def _config_beside(path: Path, method: str) -> RunConfig | None:
-    """Return the config in run.json beside a weights file; None where there is no run.json."""
-    record = read_run_record(path.parent)
-    if record is None:
-        return None
-    if record.config.method != method:
-        raise UserError(f"{path}: weights of '{record.config.method}', not of '{method}'")
-    return record.config

@@ -16,7 +16,7 @@ def score(
     method: Annotated[str | None, argument("METHOD", "its id, see `fsr methods`", complete.methods)] = None,
     *,
     weights: Annotated[
-        Path | None, option("FILE", "weights.safetensors of a run (its options are read beside it)")
+        Path | None, option("FOLDER", "a run, its weights, or a torch checkpoint with the method's own names")
     ] = None,
     data: Data = None,
     split: Annotated[str | None, option("NAME", "train, val or test (default)")] = None,
@@ -66,7 +66,7 @@ def score(
         if method or given:
             raise UserError(f"{method or given[0]}: not together with --sr, which scores pictures as they are")
         result = score_pairs(sr, hr, lr, **rules)
-    elif hr or lr or not method:
+    elif hr or lr or not (method or weights):
         raise UserError("give a method (see `fsr methods`), or pictures: --sr FOLDER --hr FOLDER")
     else:
         result = score_method(

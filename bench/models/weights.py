@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
-from bench.core.names import listed
+from bench.models import foreign
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 PART = 15_000_000  # bytes
+_NAME = re.compile(r"weights(-\d+of(?P<parts>\d+))?\.safetensors")
 
 
 def save(path: Path, tensors: Mapping[str, Tensor], metadata: Mapping[str, str] | None = None) -> None:
@@ -46,8 +48,9 @@ def save_parts(
         if sum(tensor.nbytes for tensor in parts[-1].values()) + size > most:
             parts.append({})
         parts[-1][name] = tensors[name]
-    for path in find(folder):
-        path.unlink()
+    for path in folder.glob("weights*"):
+        if is_run_file(path):
+            path.unlink()
     names = [f"weights-{i}of{len(parts)}" if len(parts) > 1 else "weights" for i in range(1, len(parts) + 1)]
     paths = [folder / f"{name}.safetensors" for name in names]
     for path, part in zip(paths, parts, strict=True):
@@ -56,12 +59,29 @@ def save_parts(
 
 
 def find(folder: Path) -> list[Path]:
-    """Return the files of the weights in a run's folder, one or its parts; none where there are none."""
-    return listed(folder, "weights*.safetensors")
+    """Return the files of the weights in a run's folder, one or its parts; none where there are none.
+
+    Raises UserError for a part that is missing.
+    """
+    names = {path.name: match for path in folder.glob("weights*") if (match := _NAME.fullmatch(path.name))}
+    for match in names.values():
+        count = int(match["parts"] or 0)
+        for part in (f"weights-{number}of{count}.safetensors" for number in range(1, count + 1)):
+            if part not in names:
+                raise UserError(f"{folder / part}: no such file, though {match[0]} is there; restore it")
+    return [folder / name for name in sorted(names)]
+
+
+def is_run_file(path: Path) -> bool:
+    """Tell whether a file has the name of a run's weights, or of a part of them."""
+    return _NAME.fullmatch(path.name) is not None
 
 
 def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    """Read the tensors and the metadata of `path`; raise UserError when it is missing, truncated or something else."""
+    """Read the tensors and the metadata of `path`, of a torch checkpoint its state dict and "checkpoint": its key.
+
+    Raises UserError that says what the file is when it is missing, damaged or something else.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
@@ -70,19 +90,37 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
-        raise UserError(f"{path}: not a whole safetensors file ({reason(error)}); restore it or train again") from None
+        if path.is_dir():
+            raise UserError(f"{path}: a folder, expected a file of weights") from None
+        kind = foreign.kind_of(path)
+        if kind == foreign.TORCH:
+            tensors, key = foreign.read_checkpoint(path)
+            return tensors, {"checkpoint": key}
+        if path.suffix == ".safetensors":
+            instead = "" if kind in (foreign.DAMAGED, foreign.UNKNOWN) else f" but {kind}"
+            what = f"not a whole safetensors file ({reason(error)}){instead}"
+            raise UserError(f"{path}: {what}; restore it or train again") from None
+        raise UserError(f"{path}: {kind}; {foreign.EXPECTED}") from None
 
 
 def load_into(model: nn.Module, path: Path, *parts: Path) -> None:
-    """Load weights in `path` and its further `parts` into `model`; raise UserError naming what does not fit."""
-    tensors, _ = load(path)
+    """Load weights in `path` and its further `parts` into `model`; raise UserError naming what does not fit.
+
+    What all names of a torch checkpoint begin with ("module." of DataParallel) is left out where the model lacks it.
+    """
+    tensors, about = load(path)
     for part in parts:
         tensors |= load(part)[0]
-    own = model.state_dict()
-    missing, foreign = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
+    own, way_out = model.state_dict(), ""
+    if "checkpoint" in about:
+        heads = {name.partition(".")[0] for name in tensors}
+        if len(heads) == 1 and not heads & {name.partition(".")[0] for name in own}:
+            tensors = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
+        way_out = f"; this is {foreign.TORCH}, and authors' names are not translated: rename them to this network's"
+    missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     wrong = [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
-    for what, names in (("lacks", missing), ("has unknown", foreign), ("has another shape for", sorted(wrong))):
+    for what, names in (("lacks", missing), ("has unknown", unknown), ("has another shape for", sorted(wrong))):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(f"{path}: weights of another network: {what} '{names[0]}'{more}")
+            raise UserError(f"{path}: weights of another network: {what} '{names[0]}'{more}{way_out}")
     model.load_state_dict(tensors)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.names import listed
-from bench.models import registry, weights
+from bench.models import foreign, registry, weights
 from bench.runs.records import EXPERIMENT_FILE, RUN_FILE, RunRecord, read_experiment_record, read_run_record
 from bench.runs.scores import read_scores
 
@@ -20,6 +20,37 @@ if TYPE_CHECKING:
     from torch import nn
 
 CAME_WITH_CODE = Path(__file__).parents[2] / "results" / "reference"
+_NEEDED = "expected a run's folder with run.json and weights.safetensors"
+
+
+@dataclass(frozen=True)
+class NamedWeights:
+    """Weights as a user named them: `files` holds all parts, `record` is of the run that they lie in, if it is one."""
+
+    files: tuple[Path, ...]
+    record: RunRecord | None
+
+    @property
+    def folder(self) -> Path:
+        """Where they lie."""
+        return self.files[0].parent
+
+
+def named_weights(path: Path) -> NamedWeights:
+    """Return the weights that `path` names: a run's folder or its run.json, a file of weights, or a part of several.
+
+    Raises UserError for a path that is missing or a folder without weights. What is in a file is not looked at.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: no such file or folder; expected a run's folder or a file of weights")
+    folder = path if path.is_dir() else path.parent
+    whole_run = path.is_dir() or path.name == RUN_FILE or weights.is_run_file(path)
+    files = weights.find(folder) if whole_run else [path]
+    if not files:
+        runs = sorted({file.parent.name for file in folder.glob("*/*") if weights.is_run_file(file)})
+        way_out = f"give one of its runs: {', '.join(runs)}" if runs else _NEEDED
+        raise UserError(f"{folder}: no weights there; {way_out}")
+    return NamedWeights(tuple(files), read_run_record(folder))
 
 
 @dataclass(frozen=True)
@@ -27,6 +58,7 @@ class ArchivedNetwork:
     """A finished run whose weights are at hand; `psnr` is its mean over the first test set in dB."""
 
     folder: Path
+    files: tuple[Path, ...]
     experiment: str
     label: str
     method: str
@@ -37,7 +69,7 @@ class ArchivedNetwork:
     def load(self, device: torch.device) -> nn.Module:
         """Build the network with its weights, ready to super-resolve."""
         model = registry.build(self.method, self.options)
-        weights.load_into(model, *weights.find(self.folder))
+        weights.load_into(model, *self.files)
         return model.to(device).eval()
 
 
@@ -55,11 +87,13 @@ def archived_networks() -> list[ArchivedNetwork]:
     return sorted(map(open_run, folders), key=lambda network: (-network.psnr, str(network.folder)))
 
 
-def open_run(folder: Path) -> ArchivedNetwork:
-    """Return the finished run in `folder`; raise UserError when it is none or has no weights."""
-    config = run_record(folder).config
-    if not weights.find(folder):
-        raise UserError(f"{folder}: no weights there; expected a run's folder with weights.safetensors")
+def open_run(path: Path) -> ArchivedNetwork:
+    """Return the finished run whose folder or weights `path` names; raise UserError where there is none."""
+    named = named_weights(path)
+    if named.record is None:
+        kind = "" if path.is_dir() or path.suffix == ".safetensors" else f" {foreign.kind_of(path)}, and"
+        raise UserError(f"{path}:{kind} no {RUN_FILE} beside it tells which network it is of; {_NEEDED}")
+    folder, config = named.folder, named.record.config
     label, psnr, experiment = registry.get(config.method).title, -math.inf, folder.resolve().parent
     if (experiment / EXPERIMENT_FILE).exists():
         about = read_experiment_record(experiment)
@@ -67,7 +101,9 @@ def open_run(folder: Path) -> ArchivedNetwork:
         sheet = read_scores(folder).on(about.test[0].dataset, about.test[0].fingerprint)
         mean = sheet.mean("psnr", about.protocol)
         psnr = psnr if mean is None else mean
-    return ArchivedNetwork(folder, experiment.name, label, config.method, config.options, config.scale, psnr)
+    return ArchivedNetwork(
+        folder, named.files, experiment.name, label, config.method, config.options, config.scale, psnr
+    )
 
 
 def run_record(folder: Path) -> RunRecord:

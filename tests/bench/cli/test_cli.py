@@ -17,6 +17,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from PIL import Image
 
 from bench.cli.main import main
@@ -253,6 +254,15 @@ def test_a_trained_methods_scale_is_that_of_its_weights(job: list[str], capsys: 
     plain, area = (run_json([*command, *more], capsys) for more in (["--scale", "8"], ["--degradation", "area"]))
     assert plain == run_json(command, capsys)
     assert area["images"] != plain["images"] and area["degradation"] == "area"
+    for named in (weights.parent, weights.parent / "run.json"):  # the folder is enough, and says the method
+        found = run_json(["score", "--weights", str(named), *command[4:]], capsys)
+        assert found == {**plain, "weights": str(named)}
+    torch.save({"params": registry.build("tiny", options).state_dict()}, weights.parent / "net.pth")
+    (weights.parent / "run.json").unlink()
+    message = error_of(["score", "--weights", str(weights.parent / "net.pth"), *command[4:]], capsys)
+    assert "net.pth: no run.json beside it tells its method: name it before --weights" in message
+    checkpoint = run_json(["score", "tiny", "--weights", str(weights.parent / "net.pth"), *command[4:]], capsys)
+    assert len(checkpoint["images"]) == len(plain["images"])
 
 
 def test_a_real_world_set_is_scored_without_reference(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:

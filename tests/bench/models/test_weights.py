@@ -1,7 +1,10 @@
 from __future__ import annotations
 
+import pickle
+import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import nn
@@ -63,14 +66,88 @@ def test_every_truncation_is_refused(tmp_path: Path) -> None:
             weights.load(path)
 
 
-def test_other_files_are_refused(tmp_path: Path) -> None:
+def test_other_files_are_named_and_refused(tmp_path: Path) -> None:
+    """Whatever their suffix is: authors call torch checkpoints .pth, .pt, .ckpt, .bin and .pth.tar."""
+
+    class Own:
+        def __reduce__(self) -> tuple[object, ...]:
+            return (Path.touch, (tmp_path / "code-was-run",))
+
+    state = nn.Linear(2, 3).state_dict()
     torch.save({"a": 1}, tmp_path / "w.safetensors")
-    for path, message in (
-        (tmp_path / "w.safetensors", "not a whole safetensors file"),
-        (tmp_path / "no", "no such file"),
-    ):
-        with pytest.raises(UserError, match=message):
-            weights.load(path)
+    torch.save({"state_dict": state, "args": Own()}, tmp_path / "python.pth")
+    torch.save(nn.Linear(2, 3), tmp_path / "module.pt")
+    torch.save(state, tmp_path / "cut.pth")
+    (tmp_path / "cut.pth").write_bytes((tmp_path / "cut.pth").read_bytes()[:700])
+    torch.save(state, tmp_path / "cut.ckpt", _use_new_zipfile_serialization=False)
+    (tmp_path / "cut.ckpt").write_bytes((tmp_path / "cut.ckpt").read_bytes()[:400])
+    np.savez(tmp_path / "w.npz", a=np.zeros(3))
+    with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
+        archive.writestr("net.txt", "x")
+    for name, content in {
+        "pointer.safetensors": b"version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n",
+        "page.pth": b"\n<!DOCTYPE html><html><title>Download anyway</title></html>",
+        "error.pt": b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>",
+        "w.pkl": pickle.dumps({"a": 1}),
+        "w.onnx": b"\x08\x08\x12\x07pytorch",
+        "w.h5": b"\x89HDF\r\n\x1a\n",
+        "w.tar.gz": b"\x1f\x8b\x08",
+        "zeros.pth": bytes(64),
+        "empty.pth": b"",
+        "notes.txt": "für später".encode(),
+        "noise.bin": b"\x01\x02\x03\x04",
+    }.items():
+        (tmp_path / name).write_bytes(content)
+    for name, what in {
+        "w.safetensors": "a torch checkpoint without a state dict .it holds 'a'.",
+        "python.pth": "a torch checkpoint that holds Python objects .*save its tensors alone",
+        "module.pt": r"holds Python objects .torch\.nn\.modules\.linear\.Linear.*save its tensors alone",
+        "cut.pth": "a truncated zip file, as torch's checkpoints are; fetch",
+        "cut.ckpt": "a torch checkpoint that is damaged",
+        "w.npz": "a NumPy archive",
+        "other.zip": "a zip archive",
+        "pointer.safetensors": "not a whole safetensors file .* but a git-lfs pointer .*`git lfs pull`",
+        "page.pth": "a web page",
+        "error.pt": "a web page",
+        "w.pkl": "a Python pickle, which could run any code",
+        "w.onnx": "an ONNX network",
+        "w.h5": "an HDF5 file",
+        "w.tar.gz": "a gzip archive; unpack it",
+        "zeros.pth": "nothing but zero bytes",
+        "empty.pth": "an empty file; expected weights as runs here have them",
+        "notes.txt": "a text file",
+        "noise.bin": "of no kind that is known here",
+        "missing": "no such file",
+        ".": "a folder, expected a file",
+    }.items():
+        with pytest.raises(UserError, match=what):
+            weights.load(tmp_path / name)
+    assert not (tmp_path / "code-was-run").exists()
+
+
+@pytest.mark.parametrize("key", ["", "params", "params_ema", "state_dict", "model", "netG", "generator"])
+@pytest.mark.parametrize("old", [False, True])
+def test_a_torch_checkpoint_with_the_networks_own_names_is_read(tmp_path: Path, key: str, old: bool) -> None:
+    net, other = nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3)), nn.Sequential(nn.Linear(2, 3), nn.BatchNorm1d(3))
+    state = {f"module.{name}": tensor for name, tensor in net.state_dict().items()} if old else net.state_dict()
+    content = {"epoch": 3, "optimizer": {"state": {}}, key: state} if key else state
+    torch.save(content, tmp_path / "net.pth", _use_new_zipfile_serialization=not old)
+    weights.load_into(other, tmp_path / "net.pth")
+    assert all(torch.equal(tensor, other.state_dict()[name]) for name, tensor in net.state_dict().items())
+    with pytest.raises(UserError, match=r"lacks 'bias' and 1 more; this is a torch checkpoint, and authors' names"):
+        weights.load_into(nn.Linear(2, 3), tmp_path / "net.pth")
+
+
+def test_parts_are_looked_for_by_their_names_alone(tmp_path: Path) -> None:
+    weights.save_parts(tmp_path, {name: torch.zeros(10) for name in "abc"}, {}, most=50)
+    for name in ("._weights.safetensors", "weights_old.safetensors", "weights (1).safetensors"):
+        (tmp_path / name).write_bytes(b"x")
+    assert [path.name for path in weights.find(tmp_path)] == [f"weights-{part}of3.safetensors" for part in (1, 2, 3)]
+    (tmp_path / "weights-2of3.safetensors").unlink()
+    with pytest.raises(UserError, match=r"weights-2of3\.safetensors: no such file, though weights-"):
+        weights.find(tmp_path)
+    weights.save_parts(tmp_path, {"a": torch.zeros(10)}, {})
+    assert [path.name for path in weights.find(tmp_path)] == ["weights.safetensors"]
 
 
 @pytest.mark.parametrize(

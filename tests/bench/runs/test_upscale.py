@@ -207,7 +207,16 @@ def test_any_run_can_be_given(root: Path, network: ArchivedNetwork, capsys: pyte
     with Image.open("face.png") as lr:
         expected = network_output(open_run(Path("results/mine/run")), lr)[0]
     assert np.array_equal(pixels("upscaled/face_face1_sr.png"), expected)
-    assert "nowhere/run.json: no such file" in error_of(["upscale", "face.png", "--run", "nowhere"], capsys)
+    for same in ("results/mine/run/run.json", "results/mine/run/weights.safetensors"):
+        assert run_json(["upscale", "face.png", "--no-detect", "--run", same], capsys)["network"] == found
+    torch.save({"params": {"a": torch.zeros(3)}}, "net.pth")
+    for name, message in {
+        "nowhere": "nowhere: no such file or folder; expected a run's folder or a file of weights",
+        "results/mine": "results/mine: no weights there; give one of its runs: run",
+        "net.pth": "net.pth: a torch checkpoint, and no run.json beside it tells which network it is of; expected a "
+        "run's folder with run.json and weights.safetensors",
+    }.items():
+        assert error_of(["upscale", "face.png", "--run", name], capsys) == f"fsr: {message}"
 
 
 def test_without_detection_the_middle_square_is_the_face(

@@ -1,0 +1,108 @@
+"""Weights of others: what a file is, told by its first bytes, and torch checkpoints, of which no pickle is ever run."""
+
+from __future__ import annotations
+
+import re
+import zipfile
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.core.errors import UserError
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+TORCH = "a torch checkpoint"
+DAMAGED = "a truncated or damaged safetensors file"
+UNKNOWN = "of no kind that is known here"
+EXPECTED = "expected weights as runs here have them (safetensors), or a torch checkpoint with this network's own names"
+_HEAD = 512  # bytes that are looked at
+_OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
+_AGAIN = "fetch the file itself"
+_MAGIC = {
+    b"version https://git-lfs": "a git-lfs pointer that stands for the file; `git lfs pull` fetches it",
+    b"/annex/objects": "a git-annex pointer that stands for the file; `git annex get` fetches it",
+    b"\x93NUMPY": "a NumPy array",
+    b"\x89HDF": "an HDF5 file, as Keras and MATLAB write them",
+    b"MATLAB 5": "a MATLAB file",
+    b"GGUF": "a GGUF file",
+    b"\x1f\x8b": "a gzip archive; unpack it",
+    b"BZh": "a bzip2 archive; unpack it",
+    b"\xfd7zXZ": "an xz archive; unpack it",
+    b"7z\xbc\xaf": "a 7z archive; unpack it",
+    b"Rar!": "a rar archive; unpack it",
+    b"(\xb5/\xfd": "a zstd archive; unpack it",
+    b"\x89PNG": "a picture",
+    b"\xff\xd8\xff": "a picture",
+    b"%PDF": "a PDF file",
+}
+_KEYS = ("params_ema", "params", "state_dict", "model", "netG")  # under which authors keep the network, averages first
+
+
+def kind_of(path: Path) -> str:
+    """Return what a file that is no whole safetensors file is; TORCH where `read_checkpoint` may read it."""
+    with path.open("rb") as file:
+        head = file.read(_HEAD)
+    if not head.strip(b"\0"):
+        return "nothing but zero bytes, as of an unfinished download" if head else "an empty file"
+    if head.startswith(b"PK\x03\x04"):
+        return _kind_of_zip(path)
+    if head.startswith(_OLD_TORCH):
+        return TORCH
+    if kind := next((kind for magic, kind in _MAGIC.items() if head.startswith(magic)), ""):
+        return kind
+    if head[0] == 0x80 and head[1:2] <= b"\x05":
+        return "a Python pickle, which could run any code and is never opened here"
+    if head[257:262] == b"ustar":
+        return "a tar archive; unpack it"
+    if head[8:9] == b"{" and int.from_bytes(head[:8], "little") < 100_000_000:
+        return DAMAGED
+    if head[0] == 8 and head[1] < 16 and (path.suffix == ".onnx" or head[2:3] in b"\x12:"):
+        return "an ONNX network"
+    return _kind_of_text(head)
+
+
+def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
+    """Return the tensors of a torch checkpoint's state dict, and the key that it lay under ("": none).
+
+    Raises UserError where the file is damaged, holds Python objects, or has no state dict.
+    """
+    import torch
+
+    try:
+        with path.open("rb") as file:  # of a path, torch looks at the suffix
+            content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # what torch.load raises depends on the damage
+        if (python := re.search(r"GLOBAL (\S+)", str(error))) is None:
+            raise UserError(f"{path}: {TORCH} that is damaged ({type(error).__name__}); {_AGAIN} again") from None
+        what = f"{TORCH} that holds Python objects ({python[1]}), which could run any code and are never loaded here"
+        raise UserError(f"{path}: {what}; save its tensors alone: torch.save(net.state_dict(), FILE)") from None
+    inside = content if isinstance(content, Mapping) else {}
+    for key in ("", *_KEYS, *inside):
+        state = inside.get(key) if key else inside
+        if isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
+            return dict(state), str(key)
+    keys = ", ".join(map(repr, list(inside)[:5])) or type(content).__name__
+    raise UserError(f"{path}: {TORCH} without a state dict (it holds {keys}); {EXPECTED}")
+
+
+def _kind_of_zip(path: Path) -> str:
+    try:
+        with zipfile.ZipFile(path) as archive:
+            names = archive.namelist()
+    except (zipfile.BadZipFile, OSError, ValueError):
+        return f"a truncated zip file, as torch's checkpoints are; {_AGAIN} again"
+    inside = {name.rpartition("/")[2] for name in names}
+    if "constants.pkl" in inside and "data.pkl" in inside:
+        return "a TorchScript program; save its tensors alone: torch.save(net.state_dict(), FILE)"
+    if "data.pkl" in inside:
+        return TORCH
+    return "a NumPy archive (.npz)" if names and all(name.endswith(".npy") for name in names) else "a zip archive"
+
+
+def _kind_of_text(head: bytes) -> str:
+    start = head.removeprefix(b"\xef\xbb\xbf").lstrip().lower()
+    if start.startswith((b"<!doctype", b"<html", b"<head", b"<?xml", b"<error")):
+        return f"a web page, saved in place of what it links to; {_AGAIN}"
+    return UNKNOWN if re.search(rb"[\0-\x08\x0e-\x1f]", head) else "a text file"
