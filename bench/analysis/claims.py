@@ -36,12 +36,14 @@ def scores_of(
 
     Runs that are not scored completely are passed over; None when no run is left.
     """
-    runs = row.scored_runs(test, results.protocol)
-    scored = [run.values(test, protocol or results.protocol, metric) for run in runs]
-    whole = [values for values in scored if len(values) == test.faces]
-    if not whole:
-        return None
-    return np.array([[values[image] for image in sorted(values)] for values in whole])
+    rule = protocol or results.protocol
+
+    def compute() -> np.ndarray | None:
+        scored = [run.values(test, rule, metric) for run in row.scored_runs(test, results.protocol)]
+        whole = [values for values in scored if len(values) == test.faces]
+        return np.array([[values[image] for image in sorted(values)] for values in whole]) if whole else None
+
+    return row.once(("scores", test, metric, rule, results.protocol), compute)
 
 
 def groups_of(results: Results, test: FaceSet, metric: str) -> list[np.ndarray]:

@@ -24,6 +24,11 @@ class Failure:
     broken: bool = False
 
     @property
+    def below(self) -> bool:
+        """Whether the face lies more than LIMIT below the reference."""
+        return self.psnr < min(self.reference, _ALIKE) - LIMIT
+
+    @property
     def loss(self) -> float:
         """How far the face lies below the reference in dB; infinity where that cannot be said."""
         loss = self.reference - self.psnr
@@ -45,11 +50,11 @@ def failures(
     ours, theirs = (
         np.full(len(names), np.nan) if some is None else np.asarray(some, float) for some in (psnr, reference)
     )
-    failing = [
+    every = (
         Failure(name, value, base, name in broken)
         for name, value, base in zip(names, ours.tolist(), theirs.tolist(), strict=True)
-        if name in broken or (psnr is not None and math.isnan(value)) or value < min(base, _ALIKE) - LIMIT
-    ]
+    )
+    failing = [one for one in every if one.broken or one.below or (psnr is not None and math.isnan(one.psnr))]
     return tuple(sorted(failing, key=lambda failure: (-failure.loss, failure.face)))
 
 

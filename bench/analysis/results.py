@@ -6,7 +6,7 @@ is damaged or of another layout is an error that names it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -94,10 +94,19 @@ class RowResult:
     match: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
+
+    def once(self, key: Hashable, compute: Callable[[], _T]) -> _T:
+        """Return what `compute` gives for this key, computed once: a report asks thousands of times."""
+        if key not in self._known:
+            self._known[key] = compute()
+        known: _T = self._known[key]
+        return known
 
     def scored_runs(self, test: FaceSet, protocol: str) -> tuple[RunResult, ...]:
         """Return the runs whose scores on `test` are complete."""
-        return tuple(run for run in self.runs if run.scored(test, protocol))
+        runs = (run for run in self.runs if run.scored(test, protocol))
+        return self.once(("runs", test, protocol), lambda: tuple(runs))
 
 
 @dataclass(frozen=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
@@ -65,6 +66,10 @@ class Comparison:
     needs: tuple[Need, ...]
     grid: Mapping[tuple[int, int], float]
     cautions: tuple[str, ...]
+
+    def cautioned(self, *cautions: str) -> Comparison:
+        """Return the comparison with further cautions."""
+        return dataclasses.replace(self, cautions=(*self.cautions, *cautions))
 
 
 def compare(row: str, a: np.ndarray, base: np.ndarray, trained: tuple[bool, bool], asked: Asked) -> Comparison:

@@ -81,6 +81,9 @@ def report(
     reference: Annotated[
         bool, typer.Option("--reference", help="redraw all of results/reference/ and the findings page instead")
     ] = False,
+    failures: Annotated[
+        bool, typer.Option("--failures", help="count in a column the faces that each run fails on")
+    ] = False,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
@@ -89,13 +92,13 @@ def report(
     if reference:
         from bench.report.findings import report_reference
 
-        if experiment:
-            raise UserError(f"{experiment[0]}: not together with --reference, which redraws all of them")
+        for given in [*experiment, *(["--failures"] if failures else [])]:
+            raise UserError(f"{given}: not together with --reference, which redraws all of them as they are kept")
         files = report_reference()
         text = f"written: {files[0]} and what it leads to"
     else:
         folders = _folders(experiment).items()
-        files = [file for name, folder in folders for file in build_report(folder, paths.reports() / name)]
+        files = [file for name, folder in folders for file in build_report(folder, paths.reports() / name, failures)]
         text = report_text(files)
     show(json, {"report": [str(file) for file in files]}, lambda: text)
     return 0

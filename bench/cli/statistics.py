@@ -116,6 +116,7 @@ def _comparisons(
     """Compare each row that is scored with the baseline; raise UserError where none, or one that was named, is not."""
     from bench.analysis.claims import scores_of
     from bench.analysis.study import compare
+    from bench.report.words import failing
 
     metric, protocol = setting.metric.name, setting.protocol
     scores = {row.label: scores_of(results, row, test, metric, protocol) for row in (base, *rows)}
@@ -126,7 +127,9 @@ def _comparisons(
     reference, base_is_trained = scores[base.label], _trained(base)
     assert reference is not None
     comparisons = [
-        compare(row.label, values, reference, (_trained(row), base_is_trained), setting.asked)
+        compare(row.label, values, reference, (_trained(row), base_is_trained), setting.asked).cautioned(
+            *(text.rstrip(".") for side in (base, row) for text in failing(results, side, test))
+        )
         for row in rows
         if row is not base and (values := scores[row.label]) is not None
     ]

@@ -11,6 +11,7 @@ from enum import StrEnum
 from bench.analysis.agreement import order_agreement
 from bench.analysis.claims import gain, groups_of, scores_of
 from bench.analysis.factorial import effects, factorial_rows, measured_effects
+from bench.analysis.failures import LIMIT, failures_of
 from bench.analysis.intervals import Estimate, widened
 from bench.analysis.power import seed_spread
 from bench.analysis.results import FaceSet, Results, RowResult
@@ -32,6 +33,7 @@ class Verdict(StrEnum):
 
 ONE_SEED = "one seed"
 AS_IN = "seeds vary as in"
+FAILS = "fails on faces"
 RULES = (
     f"**{Verdict.HOLDS}**: the 95% interval of the difference lies on the paper's side of 0 and contains the paper's "
     "value.",
@@ -54,6 +56,8 @@ RULES = (
     f"**{AS_IN} an experiment**: a row has one seed, and the interval is widened by how much seeds vary in that "
     "experiment, which has the same budget and faces: all its rows of several seeds together, as if all varied alike "
     "(pooled standard deviation, Student's t). All other intervals are over images and seeds.",
+    f"**{FAILS}**: how many each row fails on, all its seeds together: NaN or infinity in the output, or more than "
+    f"{LIMIT:g} dB below the row without training. Differences hold these faces with their scores.",
     "A value of the paper with a data set's name behind it was printed for that set alone.",
 )
 
@@ -249,6 +253,7 @@ def _every(case: _Case) -> Iterator[Finding]:
         remarks.get(worst, ""),
         f"so far: {counted.scored} of {counted.planned} rows" if len(gains) < len(rows) else "",
         _one_seed(case, rows),
+        _failing(case, [base, *rows]),
     )
     yield dataclasses.replace(
         finding, verdict=worst, estimate=gains[least], label=least, remarks=tuple(filter(None, said))
@@ -276,7 +281,7 @@ def _judged(
     verdict, size = judge(estimate, rule, bound if bound is not None else case.sign)
     if chance and rule == "none":
         verdict = Verdict.INCONCLUSIVE
-    said = tuple(filter(None, (*remarks, size, chance)))
+    said = tuple(filter(None, (*remarks, size, chance, _failing(case, rows))))
     return _finding(case, verdict, estimate, published, counted, said, titles)
 
 
@@ -306,6 +311,18 @@ def _paired(case: _Case, row: RowResult, base: RowResult) -> tuple[Estimate | No
 
 def _one_seed(case: _Case, rows: Iterable[RowResult]) -> str:
     return ONE_SEED if any(map(case.has_one_seed, rows)) else ""
+
+
+def _failing(case: _Case, rows: Iterable[RowResult]) -> str:
+    """Name the rows that fail on faces, and on how many of all seeds together."""
+    counts = {
+        row.label: sum(
+            len(failures_of(case.results, run, case.test)) for run in row.scored_runs(case.test, case.results.protocol)
+        )
+        for row in rows
+    }
+    named = [f"{label} ({count})" for label, count in counts.items() if count]
+    return f"{FAILS}: {', '.join(named)}" if named else ""
 
 
 def _finite(estimate: Estimate | None) -> Estimate | None:

@@ -21,19 +21,19 @@ _CODE = ("report", "papers", "analysis", "metrics", "runs")  # rooms that decide
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "tabulate", "jinja2", "pillow")
 
 
-def build_report(results_dir: Path, out_dir: Path) -> list[Path]:
+def build_report(results_dir: Path, out_dir: Path, failures: bool = False) -> list[Path]:
     """Draw the report of the experiment in `results_dir` into `out_dir`; return its files.
 
-    Reads `results_dir` only. A report of the same results, by the same code, whose files nobody has touched since, is
-    left as it is. Raises what `bench.report.draw.draw_report` does, and UserError for results that are missing, damaged
-    or of another layout.
+    `failures` adds a column of failing faces to measured means. Reads `results_dir` only. A report of the same results,
+    by the same code, whose files nobody has touched since, is left as it is. Raises what
+    `bench.report.draw.draw_report` does, and UserError for results that are missing, damaged or of another layout.
     """
-    digest = _digest(results_dir)
+    digest = f"{_digest(results_dir)} {failures}"
     if (files := _drawn(out_dir, digest)) is not None:
         return files
     from bench.report.draw import draw_report
 
-    files = draw_report(read_results(results_dir), out_dir)
+    files = draw_report(read_results(results_dir), out_dir, failures)
     write_json(out_dir / STAMP, {"digest": digest, "files": {file.name: _state(file) for file in files}})
     return files
 

@@ -12,14 +12,15 @@ from typing import Generic, TypeVar
 import numpy as np
 
 from bench.analysis.claims import emphasis, gain, scores_of
+from bench.analysis.failures import failures_of
 from bench.analysis.intervals import Estimate, estimate
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.analysis.significance import holm, wilcoxon
 from bench.metrics.catalogue import get_metric
 from bench.metrics.spec import Metric
 from bench.papers.paper import Beside, Paper, paper_of
-from bench.report.table import Align, Cell, Column, Provenance, Row, Table, check_cell, gain_cell, number_cell
-from bench.report.words import problems, row_status
+from bench.report.table import Align, Cell, Column, Provenance, Row, Table, check_cell, gain_cell, number_cell, remarked
+from bench.report.words import failing, problems, row_status
 from bench.runs.records import RunState
 
 CLAIMED = "*"
@@ -50,14 +51,32 @@ def make_table(
 
 def with_status(table: Table, results: Results) -> Table:
     """Say of each row of an experiment's table how far it has come, and below the table what it lacks and why."""
-    rows, footnotes = [], dict[str, int]()
+    rows = []
     for result, row in zip(results.rows, table.rows, strict=True):
         status, lines = row_status(result, results), problems(result, results)
-        marks = tuple(footnotes.setdefault(line, len(footnotes)) for line in lines)
         label = result.label if status in ("finished", "partial") else f"{result.label} ({status})"
-        cells = (Cell(result.label, label), *row.cells[1:])
-        rows.append(Row(cells, row.method, status, " ".join(lines), marks))
-    return dataclasses.replace(table, rows=tuple(rows), footnotes=tuple(footnotes))
+        cells = (Cell(result.label, label, remarks=lines), *row.cells[1:])
+        rows.append(Row(cells, row.method, status, " ".join(lines)))
+    return dataclasses.replace(table, rows=tuple(rows))
+
+
+def with_failures(table: Table) -> Table:
+    """Return the table with a column after the measured means of each test set: faces that each run fails on."""
+    columns, rows = list(table.columns), [list(row.cells) for row in table.rows]
+    measured = {
+        column.dataset: place
+        for place, column in enumerate(table.columns)
+        if any(row.cells[place].provenance for row in table.rows)
+    }
+    for dataset, place in sorted(measured.items(), key=lambda item: item[1], reverse=True):
+        group = table.columns[place].group
+        columns.insert(place + 1, Column("failures", "Failures", "faces a seed", group, "left", dataset))
+        for cells in rows:
+            source = cells[place].provenance
+            counts = source.failures if source else ()
+            cells.insert(place + 1, Cell(sum(counts), ", ".join(map(str, counts))) if counts else Cell())
+    body = tuple(dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True))
+    return dataclasses.replace(table, columns=tuple(columns), rows=body)
 
 
 @dataclass(frozen=True)
@@ -80,6 +99,10 @@ class Measure:
     def gain(self, row: RowResult, base: RowResult, protocol: str | None = None) -> Estimate | None:
         """Return how far a row lies above another."""
         return gain(self.results, row, base, self.test, self.metric, protocol)
+
+    def failing(self, *rows: RowResult) -> tuple[str, ...]:
+        """Say which faces of the test set rows fail on: what a mean of theirs must not hide."""
+        return tuple(text for row in rows for text in failing(self.results, row, self.test))
 
     def column(self, key: str = "", title: str = "", group: str = "", align: Align = "left") -> Column:
         """Return the heading of a column of this metric."""
@@ -135,7 +158,7 @@ def gains(
     def fill(rows: Sequence[RowResult]) -> list[Cell]:
         estimates = [measure.gain(row, base, protocol) for row in rows]
         cells = [
-            Cell(text="") if row is base else gain_cell(gained, decimals)
+            Cell(text="") if row is base else remarked(gain_cell(gained, decimals), *measure.failing(row, base))
             for row, gained in zip(rows, estimates, strict=True)
         ]
         for place, p in _chances(measure, base, rows).items() if tested else ():
@@ -203,8 +226,16 @@ def _mean_cell(measure: Measure, row: RowResult, interval: bool) -> Cell:
     run_means, decimals = list(by_run.values()), measure.spec.decimals
     finite = all(map(math.isfinite, run_means))
     spread = statistics.stdev(run_means) if len(run_means) > 1 and finite else None
-    source = Provenance(tuple(by_run), test.dataset, test.fingerprint, test.faces, len(run_means), results.protocol)
-    cell = number_cell(_mean(run_means), decimals, spread, source)
+    source = Provenance(
+        tuple(by_run),
+        test.dataset,
+        test.fingerprint,
+        test.faces,
+        len(run_means),
+        results.protocol,
+        tuple(len(failures_of(results, run, test)) for run in row.runs if run.name in by_run),
+    )
+    cell = remarked(number_cell(_mean(run_means), decimals, spread, source), *measure.failing(row))
     total = estimate(scores)
     if not finite or not math.isfinite(total.low):
         return cell

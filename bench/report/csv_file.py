@@ -33,7 +33,14 @@ def _records(table: Table, row: Row) -> Iterator[dict[str, Value]]:
                 record[column.key] = cell.value
             if column.dataset == dataset:
                 record |= _details(column.key, cell, [other.cells[place] for other in table.rows])
-        yield record | {"dataset": dataset, **_source(table, row, chosen)}
+        remarks = dict.fromkeys(text for cell in chosen[1:] for text in cell.remarks)
+        about = {"remark": " ".join(remarks) or None} if any(map(_remarks, table.rows)) else {}
+        yield record | {"dataset": dataset, **_source(table, row, chosen), **about}
+
+
+def _remarks(row: Row) -> list[str]:
+    """Return the footnotes of a row's numbers; those of its label are its problem."""
+    return [text for cell in row.cells[1:] for text in cell.remarks]
 
 
 def _details(key: str, cell: Cell, column: Sequence[Cell]) -> dict[str, Value]:
@@ -61,6 +68,7 @@ def _source(table: Table, row: Row, chosen: Sequence[Cell]) -> dict[str, Value]:
         "images": source.images if source else 0,
         "seeds": source.seeds if source else 0,
         "runs": " ".join(source.runs) if source else None,
+        "failures": sum(source.failures) if source else None,
         "problem": row.problem or None,
     }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import gc
 import re
 from collections.abc import Callable, Mapping
@@ -12,11 +13,13 @@ from bench.analysis.results import Results
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, write_bytes
 from bench.report import csv_file, html, latex, markdown
+from bench.report.columns import with_failures
 from bench.report.curves import draw_curves, figure_bytes
 from bench.report.faces import draw_faces, grid_bytes
+from bench.report.images import images_page
 from bench.report.modules import capacity_page, factorial_page
 from bench.report.page import Page, render_page, render_subpage
-from bench.report.pages import images_page, metrics_page, sensitivity_page
+from bench.report.pages import metrics_page, sensitivity_page
 from bench.report.table import Table
 from bench.report.tables import ablation_table, comparison_table, realworld_table
 
@@ -37,7 +40,7 @@ KINDS = {
 }
 # What further tables and pages are made of, with the test set at the end of the name where there are several.
 _OWN = re.compile(
-    r"(table[23]|metrics|means|gains|image-by-image|images|factorial|effects|capacity|sensitivity)(-.+)?"
+    r"(table[23]|metrics|means|gains|image-by-image|images|failures|factorial|effects|capacity|sensitivity)(-.+)?"
     r"\.(md|tex|csv|html|png|pdf)|faces\.png"  # the face grid was a PNG once
 )
 RENDERERS: dict[str, Callable[[Table], str]] = {
@@ -48,13 +51,14 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 }
 
 
-def draw_report(results: Results, out_dir: Path) -> list[Path]:
+def draw_report(results: Results, out_dir: Path, failures: bool = False) -> list[Path]:
     """Write the tables (table1 and, with several test sets, table2 and table3), figures, faces.webp and pages.
 
     The pages (all metrics, image by image, factorial effects, capacity, protocol sensitivity) have tables and pictures
-    of their own. The same results give the same bytes. Rows without results are shown as such; a picture with nothing
-    to show is not written. Returns the files written; raises UserError for results of an unknown kind and for pictures
-    that cannot be read, and OSError when a file cannot be written.
+    of their own; with `failures` tables of measured means count the faces that each run fails on. The same results give
+    the same bytes. Rows without results are shown as such; a picture with nothing to show is not written. Returns the
+    files written; raises UserError for results of an unknown kind and for pictures that cannot be read, and OSError
+    when a file cannot be written.
     """
     if results.kind not in KINDS:
         raise UserError(
@@ -62,19 +66,23 @@ def draw_report(results: Results, out_dir: Path) -> list[Path]:
         )
     gc.freeze()  # statsmodels collects garbage at every correction of p values: not among all that is there already
     try:
-        return _draw(results, out_dir)
+        return _draw(results, out_dir, failures)
     finally:
         gc.unfreeze()
 
 
-def _draw(results: Results, out_dir: Path) -> list[Path]:
-    kind = KINDS[results.kind]
-    tables = {name: table for name, draw in kind.tables.items() if (table := draw(results)) is not None}
+def _draw(results: Results, out_dir: Path, failures: bool) -> list[Path]:
+    kind, finish = KINDS[results.kind], with_failures if failures else lambda table: table
+    tables = {name: finish(table) for name, draw in kind.tables.items() if (table := draw(results)) is not None}
     contents: dict[str, bytes | None] = {}
     for table in tables.values():
         contents |= _rendered(table)
     contents |= _pictures(results)
-    pages = [page for build in kind.pages if (page := build(results)) is not None]
+    pages = [
+        dataclasses.replace(page, tables=tuple(map(finish, page.tables)))
+        for build in kind.pages
+        if (page := build(results)) is not None
+    ]
     drawn = [name for name, content in contents.items() if content is not None]
     contents["index.md"] = render_page(results, tables, drawn, pages).encode()
     for page in pages:

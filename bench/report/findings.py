@@ -17,7 +17,7 @@ from bench.papers.paper import paper_of, papers
 from bench.report.draw import draw_report
 from bench.report.markdown import escape, text_grid
 from bench.report.table import DASH, gain_cell
-from bench.report.words import caption, listed, suffix
+from bench.report.words import caption, failing, listed, suffix
 from bench.runs.records import read_experiment_record, read_run_record
 
 PAGE = "README.md"
@@ -193,7 +193,7 @@ def _short(finding: Finding | None, test: FaceSet) -> str:
 
 
 def _leading(results: Results, test: FaceSet) -> Iterator[str]:
-    """Yield in words which rows lead, and by how much the seeds of one row differ."""
+    """Yield in words which rows lead, by how much the seeds of one row differ, and which rows fail on faces."""
     metric, lines = "psnr" if test.truth else "niqe-pooled", []
     groups = groups_of(results, test, metric)
     marks = emphasis(results, test, metric)
@@ -212,6 +212,8 @@ def _leading(results: Results, test: FaceSet) -> Iterator[str]:
         )
     if lines:
         yield escape(" ".join(lines))
+    if failures := [text for row in results.rows for text in failing(results, row, test)]:
+        yield "\n".join(f"- {escape(text)}" for text in failures)
 
 
 def _budget_of(results: Results) -> tuple[str, int, int, FaceSet, str]:

@@ -7,16 +7,14 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
-from bench.report.table import Cell, Column, Row, Table
+from bench.report.table import Cell, Column, Table
 
 if TYPE_CHECKING:
     from pandas.io.formats.style import Styler
 
 
-def grid(
-    table: Table, head: Callable[[Column, str], str], label: Callable[[Row], str], text: Callable[[Cell], str]
-) -> Styler:
-    """Return a Styler over the rows' texts: `label` writes the first cell, `text` every other, `head` a heading.
+def grid(table: Table, head: Callable[[Column, str], str], text: Callable[[Cell], str], mark: str) -> Styler:
+    """Return a Styler over the rows' texts: `text` writes a cell, `mark` its footnotes' letters, `head` a heading.
 
     Columns have up to three levels, which are groups, titles and units; one that would be empty is left out.
     """
@@ -31,5 +29,8 @@ def grid(
         if any(texts)
     }
     columns = pd.MultiIndex.from_arrays(list(shown.values()))
-    body = [[label(row), *map(text, row.cells[1:])] for row in table.rows]
+    body = [
+        [text(cell) + (mark.format(",".join(table.marks(cell))) if cell.remarks else "") for cell in row.cells]
+        for row in table.rows
+    ]
     return pd.DataFrame(body, columns=columns, dtype=object).style.hide(axis="index")

@@ -5,23 +5,18 @@ from __future__ import annotations
 from html import escape
 
 from bench.report.grid import grid
-from bench.report.table import Cell, Provenance, Row, Table, letter
+from bench.report.table import Cell, Provenance, Table
 
 
 def render(table: Table) -> str:
     """Return caption, table, footnotes and notes; the best is bold, what does not differ significantly underlined."""
-    body = grid(table, lambda _, text: escape(text), _label, _cell).to_html(
+    body = grid(table, lambda _, text: escape(text), _cell, "<sup>{}</sup>").to_html(
         table_uuid=table.name, exclude_styles=True, sparse_columns=True
     )
-    below = [f"<li>{letter(place)}: {escape(text)}</li>" for place, text in enumerate(table.footnotes)]
+    below = [f"<li>{letter}: {escape(text)}</li>" for text, letter in table.footnotes.items()]
     below += [f"<li>{escape(text)}</li>" for text in table.notes]
     notes = "<ul>\n" + "\n".join(below) + "\n</ul>\n" if below else ""
     return f"<p><b>{escape(table.title)}.</b> {escape(table.caption)}</p>\n{body}{notes}"
-
-
-def _label(row: Row) -> str:
-    marks = ",".join(letter(index) for index in row.footnotes)
-    return _cell(row.cells[0]) + (f"<sup>{marks}</sup>" if marks else "")
 
 
 def _cell(cell: Cell) -> str:

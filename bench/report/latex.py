@@ -7,7 +7,7 @@ import unicodedata
 from itertools import groupby
 
 from bench.report.grid import grid
-from bench.report.table import Cell, Column, Row, Table, letter
+from bench.report.table import Cell, Column, Table
 
 _HEAD = r"""% {name}, made by fsr-bench; \input it. Needed in the preamble:
 %   \usepackage{{booktabs}}  % rules
@@ -83,7 +83,7 @@ def render(table: Table) -> str:
 def _tabular(table: Table) -> list[str]:
     """Return the lines of the tabular, which pandas writes, with a rule under each group of columns."""
     alignment = "".join(column.align[0] for column in table.columns)
-    text = grid(table, _heading, _label, _cell).to_latex(
+    text = grid(table, _heading, _cell, r"\textsuperscript{{{}}}").to_latex(
         column_format=f"@{{}}{alignment}@{{}}", hrules=True, multicol_align="c"
     )
     lines = text.rstrip().splitlines()
@@ -101,11 +101,6 @@ def _heading(column: Column, text: str) -> str:
     return escape(text) if plain else rf"\multicolumn{{1}}{{c}}{{{escape(text)}}}"
 
 
-def _label(row: Row) -> str:
-    marks = ",".join(letter(index) for index in row.footnotes)
-    return _cell(row.cells[0]) + (rf"\textsuperscript{{{marks}}}" if marks else "")
-
-
 def _cell(cell: Cell) -> str:
     text = escape(cell.text).replace(r" \ensuremath{\pm} ", r"\,\ensuremath{\pm}\,")
     text = re.sub(r"(?<![\w-])-(?=\d)", r"\\ensuremath{-}", text)  # a minus, not a hyphen
@@ -115,7 +110,7 @@ def _cell(cell: Cell) -> str:
 
 
 def _below(table: Table) -> list[str]:
-    marked = [rf"\textsuperscript{{{letter(i)}}}\,{escape(text)}" for i, text in enumerate(table.footnotes)]
+    marked = [rf"\textsuperscript{{{letter}}}\,{escape(text)}" for text, letter in table.footnotes.items()]
     texts = [*marked, *map(escape, table.notes)]
     if not texts:
         return []

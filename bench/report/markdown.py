@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from bench.report.table import Cell, Column, Row, Table, letter
+from bench.report.table import Cell, Column, Table
 
 # An underscore inside a word, a "<" before a number and an "&" that begins no entity are plain text.
 _SPECIAL = re.compile(r"([\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))")
@@ -20,9 +20,7 @@ def escape(text: str) -> str:
 
 def render(table: Table) -> str:
     """Return caption, table, footnotes and notes; the best is bold, what does not differ significantly underlined."""
-    body = [[_cell(cell) for cell in row.cells] for row in table.rows]
-    for line, row in zip(body, table.rows, strict=True):
-        line[0] += _marks(row)
+    body = [[_cell(table, cell) for cell in row.cells] for row in table.rows]
     grid = tabulate(
         body,
         headers=[_heading(column) for column in table.columns],
@@ -31,7 +29,7 @@ def render(table: Table) -> str:
         disable_numparse=True,
     )
     parts = [f"**{escape(table.title)}.** {escape(table.caption)}", grid]
-    remarks = [f"{letter(i)}: {escape(text)}" for i, text in enumerate(table.footnotes)]
+    remarks = [f"{letter}: {escape(text)}" for text, letter in table.footnotes.items()]
     remarks += map(escape, table.notes)
     if remarks:
         parts.append("\n".join(f"- {text}" for text in remarks))
@@ -47,12 +45,8 @@ def _heading(column: Column) -> str:
     return escape(f"{column.group}: {column.heading}" if column.group else column.heading)
 
 
-def _cell(cell: Cell) -> str:
+def _cell(table: Table, cell: Cell) -> str:
     text = escape(cell.text)
-    if cell.emphasis == "best":
-        return f"**{text}**"
-    return f"<ins>{text}</ins>" if cell.emphasis == "tie" else text
-
-
-def _marks(row: Row) -> str:
-    return "".join(f" [{letter(index)}]" for index in row.footnotes)
+    if cell.emphasis:
+        text = f"**{text}**" if cell.emphasis == "best" else f"<ins>{text}</ins>"
+    return " ".join([text, *(f"[{letter}]" for letter in table.marks(cell))])

@@ -25,7 +25,7 @@ from bench.report.columns import (
 from bench.report.dots import Dots, Marked, draw_dots, draw_sizes
 from bench.report.page import Page, Picture
 from bench.report.table import Cell, Column, Table, gain_cell, signed_cell
-from bench.report.words import listed, on, suffix
+from bench.report.words import failing, listed, on, suffix
 
 _MAIN = "psnr"  # the metric of gains against size, and of the effects that are drawn
 
@@ -113,7 +113,7 @@ def _effects_table(
         f"On {on(test)}, protocol {results.protocol}; 95% intervals in brackets.",
         every,
         columns,
-        (note,) if printed else (),
+        ((note,) if printed else ()) + tuple(text for row in rows.values() for text in failing(results, row, test)),
     )
 
 

@@ -1,8 +1,8 @@
-"""The pages beside a report's first, each as tables of columns: all metrics, image by image, protocols."""
+"""The pages beside a report's first, each as tables of columns: all metrics, and protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from functools import partial
 
 import numpy as np
@@ -11,12 +11,12 @@ from bench.analysis.claims import covers_training
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import PROTOCOLS
-from bench.report.columns import CLAIMED, Field, Measure, each, gains, labels, make_table, means, scored
+from bench.report.columns import CLAIMED, Measure, each, gains, labels, make_table, means, scored
 from bench.report.page import Page
-from bench.report.table import Cell, Column, Table, number_cell, signed_cell
+from bench.report.table import Cell, Column, Table, number_cell, remarked
 from bench.report.words import cautions, claim_note, lower_is_better, on, suffix
 
-_MAIN = "psnr"  # the metric of gains image by image
+_MAIN = "psnr"  # the metric whose table names the protocols' sources
 
 
 def metrics_page(results: Results) -> Page | None:
@@ -30,21 +30,6 @@ def metrics_page(results: Results) -> Page | None:
             tables.append(_gains_table(results, results.base, test, measures))
     text = "Brackets hold 95% intervals, over images, and over seeds where there are several."
     return Page("metrics", "All metrics", (text,), tuple(tables)) if tables else None
-
-
-def images_page(results: Results) -> Page | None:
-    """Build the page of rows image by image: how often one is better than the baseline, and where it breaks down."""
-    base = results.base
-    tests = [test for test in results.test if test.truth]
-    if base is None or not (
-        tables := [_images_table(results, base, test) for test in tests if _compares(results, test)]
-    ):
-        return None
-    text = (
-        f"A mean hides a network that fails on a few faces. A row's gain on an image is its PSNR less {base.label}'s, "
-        "both means over seeds; the largest loss is that of any single seed."
-    )
-    return Page("image-by-image", "Image by image", (text,), tuple(tables))
 
 
 def sensitivity_page(results: Results) -> Page | None:
@@ -104,61 +89,6 @@ def _gains_table(results: Results, base: RowResult, test: FaceSet, measures: Seq
     )
 
 
-def _compares(results: Results, test: FaceSet) -> bool:
-    """Tell whether a row has the main metric on the same faces as the baseline."""
-    base, measure = results.base, Measure(results, test, _MAIN)
-    if base is None or measure.scores(base) is None:
-        return False
-    return any(measure.scores(row) is not None for row in _others(results, base))
-
-
-def _images_table(results: Results, base: RowResult, test: FaceSet) -> Table:
-    measure = Measure(results, test, _MAIN)
-    spec = measure.spec
-
-    def column(heading: Column, cell: Callable[[RowResult, np.ndarray], Cell]) -> Field[RowResult]:
-        gained = {id(row): _image_gains(measure, row, base) for row in results.rows}
-        return each(heading, lambda row: Cell() if (own := gained[id(row)]) is None else cell(row, own))
-
-    def lost_on(row: RowResult, gained: np.ndarray) -> Cell:
-        run = row.scored_runs(test, results.protocol)[0]
-        names = sorted(run.values(test, results.protocol, _MAIN))  # the order of the scores
-        name = names[int(gained.min(axis=0).argmin())]
-        return Cell(name, name) if gained.min() < 0 else Cell()
-
-    return make_table(
-        f"images{suffix(results, test)}",
-        f"{spec.title} image by image",
-        f"Against {base.label} on {on(test)}, protocol {results.protocol}.",
-        _others(results, base),
-        [
-            labels(),
-            column(
-                Column("better", f"Better than {base.label}", "% of images", dataset=test.dataset),
-                lambda _, gained: number_cell(100 * float((gained.mean(axis=0) > 0).mean()), 1),
-            ),
-            column(
-                Column("median_gain", "Median gain", spec.unit, dataset=test.dataset),
-                lambda _, gained: signed_cell(float(np.median(gained.mean(axis=0))), spec.decimals),
-            ),
-            column(
-                Column("largest_loss", "Largest loss", spec.unit, dataset=test.dataset),
-                lambda _, gained: signed_cell(float(gained.min()), spec.decimals) if gained.min() < 0 else Cell(),
-            ),
-            column(Column("largest_loss_on", "On", align="left"), lost_on),
-        ],
-    )
-
-
-def _image_gains(measure: Measure, row: RowResult, base: RowResult) -> np.ndarray | None:
-    """Return how far each seed of a row lies above the baseline's mean on each image, [seeds, images]."""
-    ours, theirs = measure.scores(row), measure.scores(base)
-    if ours is None or theirs is None:
-        return None
-    with np.errstate(invalid="ignore"):  # both infinite: no gain
-        return np.asarray(np.nan_to_num(ours - theirs.mean(axis=0), nan=0.0))
-
-
 def _protocols(measure: Measure) -> list[str]:
     """Return the protocols under which any row is scored, the experiment's own first."""
     test, own = measure.test, measure.results.protocol
@@ -177,7 +107,9 @@ def _protocols_table(measure: Measure, protocols: Sequence[str]) -> Table:
 
     def cell(protocol: str, row: RowResult) -> Cell:
         scores = measure.scores(row, protocol)
-        return Cell() if scores is None else number_cell(float(scores.mean()), spec.decimals)
+        return remarked(
+            Cell() if scores is None else number_cell(float(scores.mean()), spec.decimals), *measure.failing(row)
+        )
 
     sources = [f"{name}: {PROTOCOLS[name].source}." for name in protocols if name in PROTOCOLS]
     return make_table(

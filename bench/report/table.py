@@ -6,7 +6,10 @@ same values. Texts are plain Unicode; escaping is a renderer's business.
 
 from __future__ import annotations
 
+import dataclasses
+import functools
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
@@ -24,7 +27,10 @@ PLUS_MINUS = "±"
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where a measured number came from: runs, faces, how many of each, and the protocol."""
+    """Where a measured number came from: runs, faces, how many of each, the protocol.
+
+    `failures` counts the faces that each run fails on.
+    """
 
     runs: tuple[str, ...]
     dataset: str
@@ -32,6 +38,7 @@ class Provenance:
     images: int
     seeds: int
     protocol: str
+    failures: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -39,6 +46,7 @@ class Cell:
     """One cell: the number as it is (None: there is none) and its text.
 
     `spread` is the standard deviation over seeds, `interval` the 95% interval, `p` that of a difference, corrected.
+    `remarks` are the footnotes that the cell carries.
     """
 
     value: Value = None
@@ -48,6 +56,7 @@ class Cell:
     interval: tuple[float, float] | None = None
     p: float | None = None
     provenance: Provenance | None = None
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -77,13 +86,12 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a cell a column, the method's id, how its runs ended and which footnotes it carries (from 0)."""
+    """One row: a cell a column, the method's id and how its runs ended."""
 
     cells: tuple[Cell, ...]
     method: str
     status: str = "finished"
     problem: str = ""
-    footnotes: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -99,7 +107,16 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
-    footnotes: tuple[str, ...] = ()
+
+    @functools.cached_property
+    def footnotes(self) -> Mapping[str, str]:
+        """The remarks of all cells, each once, and the letter that marks each."""
+        remarks = dict.fromkeys(text for row in self.rows for cell in row.cells for text in cell.remarks)
+        return {text: letter(place) for place, text in enumerate(remarks)}
+
+    def marks(self, cell: Cell) -> list[str]:
+        """Return the letters of the footnotes that a cell carries."""
+        return [self.footnotes[text] for text in cell.remarks]
 
 
 def check_cell(flag: bool | None) -> Cell:
@@ -126,6 +143,11 @@ def number_cell(
     if spread is not None:
         text += f" {PLUS_MINUS} {spread:.{decimals}f}"
     return Cell(value, text, spread=spread, provenance=provenance)
+
+
+def remarked(cell: Cell, *remarks: str) -> Cell:
+    """Return a cell with these footnotes; one without a number carries none."""
+    return cell if cell.value is None else dataclasses.replace(cell, remarks=remarks)
 
 
 def signed_cell(value: float, decimals: int) -> Cell:

@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.analysis.claims import covers_training
+from bench.analysis.failures import LIMIT, failures_of, reference_row
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
+from bench.report.table import number_cell
 from bench.runs.records import RunState
 
 _SHORT = 8  # digits of a fingerprint that are shown
+_SEEDS = 5  # of which each is said how many faces it fails on
 
 
 def listed(names: Sequence[str]) -> str:
@@ -120,7 +123,7 @@ def row_status(row: RowResult, results: Results) -> str:
 
 
 def problems(row: RowResult, results: Results) -> tuple[str, ...]:
-    """Return a line for every run of a row that has no number, or not on every test set, breaks or draws."""
+    """Return a line for every run of a row that has no number, or not on every test set, or draws."""
     lines = [line for run in row.runs for line in _problems_of(run, results)]
     return tuple(dict.fromkeys(lines)) or (() if row.runs else ("No run is planned for this row.",))
 
@@ -138,12 +141,42 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
         count = run.scored_faces(test, results.protocol)
         if count != test.faces:
             lines.append(f"{run.name} is scored on {count} of the {test.faces} faces of {test.dataset}.")
-        if broken := run.broken.get(test.fingerprint, ()):
-            lines.append(
-                f"{run.name}: the output holds NaN or infinity on {len(broken)} of the {test.faces} faces of "
-                f"{test.dataset}, scored with NaN as black and infinity as the end of the range."
-            )
     return lines
+
+
+def failing(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:
+    """Say in a sentence which faces of a test set the scored runs of a row fail on; nothing where they fail on none."""
+    return row.once(("failing", test, results.protocol), lambda: _failing(results, row, test))
+
+
+def _failing(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:
+    by_run = {run.seed: failures_of(results, run, test) for run in row.scored_runs(test, results.protocol)}
+    every = [(failure, seed) for seed, some in by_run.items() for failure in some]
+    if not every:
+        return ()
+    counts = {seed: len(some) for seed, some in by_run.items() if some}
+    faces = f"of {test.faces:,} faces of {test.dataset}"
+    (seed, count), *more = counts.items()
+    where = listed([f"{count} {faces} with seed {seed}", *(f"{count} with seed {seed}" for seed, count in more)])
+    if len(counts) > _SEEDS:
+        where = f"up to {max(counts.values())} {faces} with each of {len(counts)} of {len(by_run)} seeds"
+    reasons, reference = [], reference_row(results)
+    below = [(failure, seed) for failure, seed in every if failure.below]
+    if below and reference:
+        worst, seed = max(below, key=lambda item: item[0].loss)
+        reasons.append(
+            f"more than {LIMIT:g} dB below {reference.label}, worst {worst.face}"
+            f"{f' with seed {seed}' if more else ''} ({worst.psnr:.1f} dB, {reference.label} "
+            f"{number_cell(worst.reference, 1).text})"
+        )
+    if broken := [failure.face for failure, _ in every if failure.broken]:
+        whose = broken[0] if len(broken) == 1 else f"{len(broken)} faces"
+        reasons.append(
+            f"NaN or infinity in the output of {whose}, scored with NaN as black and infinity as the end of the range"
+        )
+    if undefined := sum(not failure.below and not failure.broken for failure, _ in every):
+        reasons.append(f"no PSNR of {undefined}")
+    return (f"{row.label} fails on {where}: {'; '.join(reasons)}.",)
 
 
 def _settings(changes: Mapping[str, Any]) -> str:

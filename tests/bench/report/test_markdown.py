@@ -16,10 +16,10 @@ def test_a_small_table_reads_as_written_by_hand() -> None:
     columns = (Column("model", "Model", align="left"), Column("psnr", "PSNR", "dB", group="Measured"))
     rows = (
         Row((Cell("A", "A"), Cell(30.0, "30.000", "best")), "a"),
-        Row((Cell("B", "B"), Cell(29.0, "29.000 ± 0.100", "tie")), "b", footnotes=(0, 1)),
-        Row((Cell("C", "C"), Cell()), "c", footnotes=(1,)),
+        Row((Cell("B", "B", remarks=("First.", "Second.")), Cell(29.0, "29.000 ± 0.100", "tie")), "b"),
+        Row((Cell("C", "C", remarks=("Second.",)), Cell(28.0, "28.000", remarks=("Third.",))), "c"),
     )
-    table = Table("t", "A title", "A caption.", columns, rows, ("A note.",), ("First.", "Second."))
+    table = Table("t", "A title", "A caption.", columns, rows, ("A note.",))
     assert render(table) == (
         "**A title.** A caption.\n"
         "\n"
@@ -27,10 +27,11 @@ def test_a_small_table_reads_as_written_by_hand() -> None:
         "|:----------|--------------------------:|\n"
         "| A         |                **30.000** |\n"
         "| B [a] [b] | <ins>29.000 ± 0.100</ins> |\n"
-        "| C [b]     |                         – |\n"  # noqa: RUF001
+        "| C [b]     |                28.000 [c] |\n"
         "\n"
         "- a: First.\n"
         "- b: Second.\n"
+        "- c: Third.\n"
         "- A note.\n"
     )
 

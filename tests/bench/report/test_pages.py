@@ -11,12 +11,14 @@ import pytest
 
 from bench.analysis.results import Results, read_results
 from bench.core.files import read_json
+from bench.report.images import images_page
 from bench.report.modules import capacity_page, factorial_page
-from bench.report.pages import images_page, metrics_page, sensitivity_page
+from bench.report.pages import metrics_page, sensitivity_page
 from bench.report.table import Cell, Table
 from bench.report.tables import ablation_table
 from tests.bench.report.fabricate import (
     FACTORS,
+    FINGERPRINT,
     change,
     fabricate,
     read_score_rows,
@@ -175,20 +177,32 @@ def test_a_row_that_breaks_down_on_one_image_is_found(tmp_path: Path) -> None:
         gain = {"msfnet-8": 1.0, "msfnet-7": -0.5 if image < 6 else 0.25}.get(method, 0.0)
         return 26 + noise(image) + gain - (8 if (method, seed, image) == ("msfnet-8", 1, 5) else 0)
 
-    page = images_page(results_of(tmp_path, seeds=(0, 1), psnr=broken))
+    folder = fabricate(tmp_path, images=IMAGES, faces=0, seeds=(0, 1), psnr=broken)
+    change(folder / run_name("msfnet-7") / "run.json", broken={FINGERPRINT: ["face-02"]})
+    page = images_page(read_results(folder))
     assert page is not None
-    found = {label: {key: cell.text for key, cell in row.items()} for label, row in cells(page.tables[0]).items()}
-    assert "Model 1" not in found, "it is what the others are held against"
+    table, failing = page.tables
+    found = {label: {key: cell.text for key, cell in row.items()} for label, row in cells(table).items()}
+    values = [broken("msfnet-8", seed, image) for seed in (0, 1) for image in range(24)]
     assert found["Model 8"] == {
         "model": "Model 8",
         "better": "95.8",  # 23 of 24: on one the mean of both seeds is lower
         "median_gain": "+1.000",
         "largest_loss": "-7.000",
         "largest_loss_on": "face-05",
+        "median": f"{np.median(values):.3f}",
+        "quantile_1": f"{np.quantile(values, 0.01):.3f}",
     }
     assert (found["Model 7"]["better"], found["Model 7"]["largest_loss"]) == ("75.0", "-0.500")
     assert (found["Model 2"]["better"], found["Model 2"]["largest_loss_on"]) == ("0", "–")  # noqa: RUF001
-    assert images_page(results_of(tmp_path / "none", baseline="")) is None
+    assert (found["Model 1"]["better"], found["Model 1"]["median"]) == ("", found["Bicubic"]["median"])
+    listed = [tuple(cell.value for cell in row.cells) for row in failing.rows]
+    reference = broken("bicubic", 0, 5)
+    assert listed[1] == ("Model 8", 1, "face-05", pytest.approx(reference - 7), pytest.approx(reference), False)
+    assert [row[:3] + row[5:] for row in listed] == [("Model 7", 0, "face-02", True), ("Model 8", 1, "face-05", False)]
+    page = images_page(results_of(tmp_path / "none", baseline="", psnr=broken, seeds=(1,)))
+    assert page is not None and [table.name for table in page.tables] == ["failures"], "failures need no baseline"
+    assert images_page(results_of(tmp_path / "sound", baseline="")) is None
 
 
 def test_sensitivity_shows_what_a_protocol_moves(tmp_path: Path) -> None:

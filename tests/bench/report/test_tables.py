@@ -2,20 +2,25 @@
 
 from __future__ import annotations
 
+import io
 import math
 import shutil
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from bench.analysis.results import Results, read_results
 from bench.core.files import read_json
+from bench.report import csv_file, html, latex, markdown
+from bench.report.columns import with_failures
 from bench.report.table import Cell, Row, Table
 from bench.report.tables import ablation_table, comparison_table, realworld_table
 from tests.bench.report.fabricate import (
     FINGERPRINT,
     change,
     fabricate,
+    made_up_psnr,
     read_score_rows,
     rows_of_table_1,
     run_name,
@@ -89,7 +94,7 @@ def cell_of(table: Table, method: str, key: str) -> Cell:
 
 
 def footnotes_of(table: Table, method: str) -> list[str]:
-    return [table.footnotes[index] for index in row_of(table, method).footnotes]
+    return list(row_of(table, method).cells[0].remarks)
 
 
 def test_mean_over_images_then_over_seeds(tmp_path: Path) -> None:
@@ -152,13 +157,57 @@ def test_how_a_row_without_its_number_shows(tmp_path: Path) -> None:
     assert (row_of(table, "msfnet-1").status, footnotes_of(table, "msfnet-1")) == ("finished", [])
 
 
-def test_a_broken_picture_is_said_beside_the_number(tmp_path: Path) -> None:
-    folder = fabricate(tmp_path)
+def exploding(method: str, seed: int, image: int) -> float:
+    """Return the made-up PSNR, but for Model 8: 14.5 dB on the third face with seed 1, where Bicubic has 22."""
+    return 14.5 if (method, seed, image) == ("msfnet-8", 1, 2) else made_up_psnr(method, seed, image)
+
+
+FAILS = (
+    "Model 8 fails on 1 of 3 faces of synthfaces with seed 0 and 1 with seed 1: more than 3 dB below Bicubic, worst "
+    "face-2 with seed 1 (14.5 dB, Bicubic 22.0); NaN or infinity in the output of face-1, scored with NaN as black and "
+    "infinity as the end of the range."
+)
+
+
+def test_failing_faces_are_said_beside_every_mean(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, seeds=(0, 1), psnr=exploding)
     change(folder / run_name("msfnet-8") / "run.json", broken={FINGERPRINT: ["face-1"], "another": ["x", "y"]})
     table = table_of(folder)
-    assert (row_of(table, "msfnet-8").status, cell_of(table, "msfnet-8", "psnr").text) == ("finished", "39.000")
-    (footnote,) = footnotes_of(table, "msfnet-8")
-    assert footnote.startswith(f"{run_name('msfnet-8')}: the output holds NaN or infinity on 1 of the 3 faces of synth")
+    measured = {column.key for column in table.columns if column.group == "Measured"}
+    assert measured == {"psnr", "psnr_gain", "ssim"} and row_of(table, "msfnet-8").status == "finished"
+    for row in table.rows:
+        for column, cell in zip(table.columns, row.cells, strict=True):
+            assert cell.remarks == ((FAILS,) if row.method == "msfnet-8" and column.key in measured else ())
+    assert "| <ins>34.917 ± 5.775</ins> [a] |" in markdown.render(table) and f"- a: {FAILS}" in markdown.render(table)
+    assert r"5.775}\textsuperscript{a}" in latex.render(table)
+    assert "</u><sup>a</sup>" in html.render(table) and f"<li>a: {FAILS}</li>" in html.render(table)
+    frame = pd.read_csv(io.StringIO(csv_file.render(table))).set_index("method")
+    assert frame["failures"].to_dict() == {row.method: 2 * (row.method == "msfnet-8") for row in table.rows}
+    assert frame.loc["msfnet-8", "remark"] == FAILS and frame["remark"].isna().sum() == len(table.rows) - 1
+    counts = cell_of(with_failures(table), "msfnet-8", "failures"), cell_of(with_failures(table), "sparnet", "failures")
+    assert [cell.text for cell in counts] == ["1, 1", "0, 0"]
+    assert with_failures(table).columns[7].key == "failures", "after the measured means"
+
+
+def test_the_baselines_failures_are_said_beside_gains_over_it(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path, psnr=lambda method, _, image: 5.0 if (method, image) == ("msfnet-1", 0) else 20.0)
+    table = table_of(folder)
+    (remark,) = cell_of(table, "sparnet", "psnr_gain").remarks
+    assert remark.startswith("Model 1 fails on 1 of 3 faces") and cell_of(table, "sparnet", "psnr").remarks == ()
+
+
+def test_many_failing_seeds_are_summed_up(tmp_path: Path) -> None:
+    rows = [row for row in rows_of_table_1() if row["method"] in ("bicubic", "msfnet-1")]
+    folder = fabricate(
+        tmp_path,
+        rows=rows,
+        seeds=range(8),
+        psnr=lambda method, seed, image: 5.0 if method != "bicubic" and 0 < seed <= image + 5 else 20.0,
+    )
+    (remark,) = cell_of(table_of(folder), "msfnet-1", "psnr").remarks
+    assert remark.startswith(
+        "Model 1 fails on up to 3 of 3 faces of synthfaces with each of 7 of 8 seeds: more than 3 dB"
+    )
 
 
 def test_a_row_with_some_of_its_seeds_keeps_its_number(tmp_path: Path) -> None:
@@ -243,6 +292,4 @@ def test_a_set_that_is_not_scored_yet_shows_as_such(tmp_path: Path) -> None:
     row = next(row for row in table.rows if row.method == "msfnet-8")
     assert (row.status, cells_on(table, "msfnet-8", "lfw")["psnr"].value) == ("partial", None)
     assert cells_on(table, "msfnet-8", "celeba")["psnr"].value == pytest.approx(44.5)
-    assert [table.footnotes[place] for place in row.footnotes] == [
-        f"{run_name('msfnet-8')} is scored on 0 of the 14 faces of lfw."
-    ]
+    assert row.cells[0].remarks == (f"{run_name('msfnet-8')} is scored on 0 of the 14 faces of lfw.",)
