@@ -25,7 +25,6 @@ HEAVY = {
     "facenet_pytorch",
     "pillow_heif",
     "fsspec",
-    "imagehash",
     "matplotlib",
     "openvino",
     "optuna",

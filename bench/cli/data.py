@@ -10,6 +10,7 @@ import typer
 
 from bench.cli import complete
 from bench.cli.common import Device, Json, Margin, Plugins, Split, argument, option, several, show, written
+from bench.core.errors import UserError
 
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
@@ -40,6 +41,9 @@ def prepare(
     drop_leaks: Annotated[
         bool, typer.Option("--drop-leaks", help="leave out faces that training and test sets share")
     ] = False,
+    drop_duplicates: Annotated[
+        bool, typer.Option("--drop-duplicates", help="leave out faces that their split has already")
+    ] = False,
     processes: Annotated[int, option("N", "processes on a CPU (0: one a core)")] = 0,
     train: Annotated[int | None, option("N", "how many training faces to generate")] = None,
     val: Annotated[int | None, option("N", "how many validation faces to generate")] = None,
@@ -66,6 +70,7 @@ def prepare(
         redetect,
         drop_leaks,
         strict,
+        drop_duplicates,
         ScanOptions(processes or cores(), device, json),
     )
     sizes = {"train": train, "val": val, "test": test}
@@ -75,7 +80,9 @@ def prepare(
 def data(
     what: Annotated[
         Literal["list", "show", "verify", "audit"],
-        argument("WHAT", "list; show: write contact sheets; verify: hash the faces again; audit: make audits anew"),
+        argument(
+            "WHAT", "list; show: write contact sheets; verify: hash the faces again; audit: so, and make audits anew"
+        ),
     ] = "list",
     name: Annotated[str | None, argument("NAME", "a data set (default: all)", complete.data_sets)] = None,
     *,
@@ -88,18 +95,21 @@ def data(
     if what == "show":
         files = [table.write_contact(store, faces) for store in table.stores_of(name)]
         show(json, {"written": list(map(str, files))}, lambda: written(files))
-    elif what == "verify":
-        verdicts = [table.verify(store) for store in table.stores_of(name)]
-        show(json, verdicts, lambda: "\n".join(f"{verdict['path']}: {verdict['verdict']}" for verdict in verdicts))
-    elif what == "audit":
-        from bench.report.audit import audit_page, write_page
-        from bench.runs.prepare import write_audit
+    elif what in ("verify", "audit"):
+        verdicts, damaged = table.verify_all(name)
+        if what == "verify":
+            show(json, verdicts, lambda: "\n".join(f"{verdict['path']}: {verdict['verdict']}" for verdict in verdicts))
+        else:
+            from bench.report.audit import audit_page, write_page
+            from bench.runs.prepare import write_audit
 
-        names = dict.fromkeys(store.dataset for store in table.stores_of(name))
-        audits = [write_audit(dataset, fresh=True) for dataset in names]
-        for dataset in names:
-            write_page(dataset)
-        show(json, audits, lambda: "\n".join(map(audit_page, audits)))
+            whole = dict.fromkeys(one["dataset"] for one in verdicts if one["dataset"] not in damaged)
+            audits = [write_audit(dataset, fresh=True) for dataset in whole]
+            for dataset in whole:
+                write_page(dataset)
+            show(json, audits, lambda: "\n".join(map(audit_page, audits)))
+        if damaged:
+            raise UserError("; ".join(damaged.values()))
     else:
         rows = table.describe(name)
         show(json, rows, lambda: table.to_text(rows))

@@ -51,10 +51,11 @@ class Bar:
 
     def _say(self) -> None:
         self._said = time.monotonic()
-        rate = (self._said - self._began) / max(self.done - self._first, 1)
-        left = f", {(self.total - self.done) * rate:.0f} s left" if self.done < self.total else ""
+        each = (self._said - self._began) / max(self.done - self._first, 1)
+        rate = f"{each:.2f} s each" if each >= 0.1 else f"{1000 * each:.3g} ms each"
+        left = f", {(self.total - self.done) * each:.0f} s left" if self.done < self.total else ""
         if not self._quiet:
-            log.info("%s: %d of %d, %s%.3f s each%s", self.title, self.done, self.total, self._text(", "), rate, left)
+            log.info("%s: %d of %d, %s%s%s", self.title, self.done, self.total, self._text(", "), rate, left)
 
     def _text(self, end: str = "") -> str:
         units = {"psnr": "{:.2f} dB", "loss": "{:.4f}"}

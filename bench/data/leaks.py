@@ -1,23 +1,21 @@
-"""Find faces that a training set and a test set share: the same file, the same photo in another guise, the same person.
+"""Find faces that two sets share, or one holds twice: the same file, the photo in another guise, the same person.
 
-Exact: equal SHA-256 of the photo's file. Near: perceptual hashes (ImageHash's pHash, 16 x 16 bits) at most `NEAR` bits
-apart; detectors put the box of a copy elsewhere, so the test face is hashed at several places and sizes (`MOVES`), and
-mirrored copies are found as well. Identities: compared within one data set only, since elsewhere the names differ.
+Exact: equal SHA-256 of the photo's file. Near: perceptual hashes (pHash as ImageHash has it, 16 x 16 bits) at most
+`NEAR` bits apart; detectors put the box of a copy elsewhere, so the test face is hashed at several places and sizes
+(`MOVES`), and mirrored copies are found as well. Identities are compared where one list names those of both sets.
 """
 
 from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
 from PIL import Image
-
-from bench.core.errors import UserError
 
 HASH_SIDE = 16
 WORDS = HASH_SIDE**2 // 64  # of a hash
@@ -25,10 +23,9 @@ WORDS = HASH_SIDE**2 // 64  # of a hash
 # Chosen on 14,963 faces of five sets, 112 million pairs: at 38 bits 12 to 14 pairs are listed, to the eye one photo;
 # the first false pair comes at 40 bits, and at 44, 50 and 54 bits 0.03, 0.3 and 2 pairs in a million are false.
 #
-# Of copies of 300 photos are found: with the box as in the original and JPEG 30-90, a size of 0.5-2, brightness or
-# contrast +-20 %, grey, mirrored, shifted by 3 % or scaled by 5 %: all; shifted by 5 %: 60 %. With the box detected
-# again, and JPEG, resized, toned, mirrored or cropped by up to 8 % a side: 84 to 98 %, 92 % on average, 41 % without
-# moving; turned by 2 degrees: 88 %, by 4: 16 %.
+# Of copies with the box as in the original are found: those with JPEG 30-90, a size of 0.5-2, brightness or contrast
+# +-20 %, grey, mirrored, shifted by 3 % or scaled by 5 %: all; shifted by 5 %: 60 %. With the box detected again, as
+# datasets/README.md lists: 88 to 96 %, 19 to 55 % without moving.
 NEAR = 38
 MOST = 100  # training faces that are listed for one test face, the nearest ones, for each kind
 
@@ -38,9 +35,11 @@ _SHIFTS = (0, -1, 1, -2, 2)  # pixels
 MOVES = tuple((side, x, y) for y, x, side in product(_SHIFTS, _SHIFTS, _SIDES))  # the first one moves nothing
 _COARSE, _LOOSE = len(_SIDES), 96  # only pairs within so many bits after the first few moves are compared in all
 _BLOCK = (64, 8192)  # test and training faces that are compared at a time; few enough for the processor's cache
+_DECIMALS = 6  # of a DCT coefficient; finer differences are rounding, as in a picture of one colour
+# The 16 lowest of the 64 frequencies of the DCT, type II, as scipy scales it: float64 [16, 64].
+_DCT = 2 * np.cos(np.pi * np.outer(np.arange(HASH_SIDE), 2 * np.arange(_WINDOW) + 1) / (2 * _WINDOW))
 
 Kind = Literal["exact", "near"]
-Hash = Callable[..., Any]
 IdentityCheck = Literal["compared", "not comparable", "not known"]
 
 
@@ -48,14 +47,15 @@ IdentityCheck = Literal["compared", "not comparable", "not known"]
 class Prints:
     """What is compared of a set's faces, in order; a text is empty where nothing is known.
 
-    `sha256` is that of a photo's file, `hashes` what `perceptual_hashes` returns: uint64 [N, 4], or [N, 4 * 75] with
-    the face moved, which is made use of in a test set.
+    `sha256` is that of a photo's file, `files` where it lies, `hashes` what `perceptual_hashes` returns: uint64 [N, 4],
+    or [N, 4 * 75] with the face moved, which is made use of in a test set.
     """
 
     names: tuple[str, ...]
     sha256: tuple[str, ...]
     identities: tuple[str, ...]
     hashes: np.ndarray
+    files: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -69,11 +69,21 @@ class Leak:
 
 
 @dataclass(frozen=True)
+class Duplicate:
+    """Two faces of one set that are one photo, by name, in the set's order; `distance` as in a `Leak`."""
+
+    kind: Kind
+    first: str
+    again: str
+    distance: int
+
+
+@dataclass(frozen=True)
 class Leaks:
     """What two sets share.
 
     `pairs` are in the order of the test set, the nearest first; `identities` are those in both sets, sorted.
-    `identity_check` says whether they could be compared: not across data sets, and not where a set knows none.
+    `identity_check` says whether they could be compared: not of two lists, and not where a set knows none.
     """
 
     pairs: tuple[Leak, ...]
@@ -96,49 +106,59 @@ def perceptual_hashes(views: Iterable[np.ndarray], moved: bool = False) -> np.nd
 
     With `moved`, for test sets, as uint64 [N, 4 * 75]: the face as it is, then shifted and scaled. A hash holds the
     signs of the 16 x 16 lowest DCT coefficients against their median, those of even horizontal frequency first: they
-    stay, and the others turn, when the picture is mirrored. Raises UserError where ImageHash is not installed.
+    stay, and the others turn, when the picture is mirrored.
     """
-    try:
-        import imagehash
-    except ImportError:
-        raise UserError("perceptual hashes need ImageHash, which is not installed: pip install ImageHash") from None
     moves = MOVES if moved else MOVES[:1]
-    rows = [_hashes_of(view, moves, imagehash.phash) for view in views]
+    rows = [_hashes_of(view, moves) for view in views]
     return np.array(rows, np.uint64).reshape(len(rows), len(moves) * WORDS)
 
 
-def find_leaks(train: Prints, test: Prints, *, same_dataset: bool) -> Leaks:
+def find_leaks(train: Prints, test: Prints, *, same_list: bool) -> Leaks:
     """Find what `test` shares with `train`; a pair that is exact is not listed as near again.
 
-    Each test face is listed with its nearest training faces, `MOST` at most of each kind. Memory does not grow with
-    the product of the sets.
+    Each test face is listed with its nearest training faces, `MOST` at most of each kind; identities are compared where
+    the `same_list` names those of both. Memory does not grow with the product of the sets.
     """
     hits: list[tuple[int, Kind, int, int]] = [(i, "exact", 0, j) for i, j in _exact(train, test)]
     hits += [(i, "near", bits, j) for i, bits, j in _near(train, test).tolist()]
     pairs = [Leak(kind, train.names[j], test.names[i], bits) for i, kind, bits, j in sorted(hits)]
-    check = _identity_check(train, test, same_dataset)
+    check = _identity_check(train, test, same_list)
     shared = set(train.identities) & set(test.identities) - {""} if check == "compared" else set()
     return Leaks(tuple(pairs), tuple(sorted(shared)), check)
 
 
-def _identity_check(train: Prints, test: Prints, same_dataset: bool) -> IdentityCheck:
+def find_duplicates(faces: Prints) -> tuple[Duplicate, ...]:
+    """Return the faces of one set that an earlier face of it is the same as, each with the nearest such face.
+
+    Exact: the same face, counted in order, of two files of the same bytes; several faces of one file are none.
+    """
+    twins: dict[int, tuple[Kind, int, int]] = {j: ("exact", 0, i) for j, i in _copies(faces).items()}
+    for j, bits, i in _near(faces, faces, inside=True).tolist():
+        twins.setdefault(j, ("near", bits, i))
+    names = faces.names
+    return tuple(Duplicate(kind, names[i], names[j], bits) for j, (kind, bits, i) in sorted(twins.items()))
+
+
+def _identity_check(train: Prints, test: Prints, same_list: bool) -> IdentityCheck:
     if not (any(train.identities) and any(test.identities)):
         return "not known"
-    return "compared" if same_dataset else "not comparable"
+    return "compared" if same_list else "not comparable"
 
 
-def _hashes_of(view: np.ndarray, moves: Sequence[tuple[int, int, int]], phash: Hash) -> np.ndarray:
+def _hashes_of(view: np.ndarray, moves: Sequence[tuple[int, int, int]]) -> np.ndarray:
     """Return the hashes of one view under each of `moves` (side, x, y), one after the other."""
-
     grey = Image.fromarray(view).convert("L")
-    sizes = {side: grey.resize((side, side), Image.Resampling.LANCZOS) for side in {side for side, _, _ in moves}}
-    hashes = []
-    for side, x, y in moves:
+    sizes = {
+        side: np.asarray(grey.resize((side, side), Image.Resampling.LANCZOS)) for side in {side for side, _, _ in moves}
+    }
+    windows = np.empty((len(moves), _WINDOW, _WINDOW))
+    for window, (side, x, y) in zip(windows, moves, strict=True):
         left, top = (side - _WINDOW) // 2 + x, (side - _WINDOW) // 2 + y
-        window = sizes[side].crop((left, top, left + _WINDOW, top + _WINDOW))
-        bits = phash(window, hash_size=HASH_SIDE).hash
-        hashes.append(np.packbits(np.concatenate([bits[:, ::2], bits[:, 1::2]])).view(np.uint64))
-    return np.concatenate(hashes)
+        window[:] = sizes[side][top : top + _WINDOW, left : left + _WINDOW]
+    low = np.round(_DCT @ (windows @ _DCT.T), _DECIMALS)
+    bits = low > np.median(low, axis=(1, 2), keepdims=True)
+    halves = [bits[:, :, start::2].reshape(len(moves), -1) for start in (0, 1)]
+    return np.packbits(np.concatenate(halves, axis=1), axis=1).view(np.uint64).ravel()
 
 
 def _exact(train: Prints, test: Prints) -> list[tuple[int, int]]:
@@ -150,8 +170,24 @@ def _exact(train: Prints, test: Prints) -> list[tuple[int, int]]:
     return [(i, j) for i, digest in enumerate(test.sha256) for j in places.get(digest, ())[:MOST]]
 
 
-def _near(train: Prints, test: Prints) -> np.ndarray:
-    """Return int [K, 3]: test face, bits and training face of the near pairs, block by block of both sets."""
+def _copies(faces: Prints) -> dict[int, int]:
+    """Return the place of each face that is the n-th of a file whose bytes an earlier file has -> of the n-th there."""
+    firsts: dict[tuple[str, int], int] = {}
+    count: defaultdict[str, int] = defaultdict(int)
+    copies = {}
+    for index, (digest, file) in enumerate(zip(faces.sha256, faces.files or faces.names, strict=True)):
+        count[file] += 1
+        first = firsts.setdefault((digest, count[file]), index) if digest else index
+        if first != index:
+            copies[index] = first
+    return copies
+
+
+def _near(train: Prints, test: Prints, inside: bool = False) -> np.ndarray:
+    """Return int [K, 3]: test face, bits and training face of the near pairs, block by block of both sets.
+
+    With `inside`, both are one set, and a face is compared with those before it.
+    """
     rows, columns = _BLOCK
     known = np.ascontiguousarray(train.hashes[:, :WORDS].T)
     parts = [np.empty((0, 3), np.int64)]
@@ -159,10 +195,13 @@ def _near(train: Prints, test: Prints) -> np.ndarray:
         hashes = test.hashes[first : first + rows]
         moves = hashes.reshape(len(hashes), -1, WORDS).transpose(1, 2, 0)
         hits = parts[0]
-        for start in range(0, len(train.names), columns):
+        for start in range(0, first + len(hashes) if inside else len(train.names), columns):
             block = _near_in_block(known[:, start : start + columns], moves) + np.array([first, 0, start])
-            new = [hit for hit in block if not _same_file(test.sha256[hit[0]], train.sha256[hit[2]])]
-            if new:
+            if inside:
+                new = block[block[:, 2] < block[:, 0]]
+            else:
+                new = [hit for hit in block if not _same_file(test.sha256[hit[0]], train.sha256[hit[2]])]
+            if len(new):
                 hits = _nearest(np.concatenate([hits, new]))
         parts.append(hits)
     return np.concatenate(parts)

@@ -44,7 +44,7 @@ class PhotoOptions:
 
     `manifest`: files to crop from, with no detector. `split`: that of photos whose layout does not tell. `redetect`:
     the manifests that come with the card stay unused. `drop_leaks`: leave out faces that a test or training set has
-    too. `strict`: fail where a file would be skipped.
+    too, `drop_duplicates` those that their own split has already. `strict`: fail where a file would be skipped.
     """
 
     sources: Sequence[Path]
@@ -58,6 +58,7 @@ class PhotoOptions:
     redetect: bool = False
     drop_leaks: bool = False
     strict: bool = False
+    drop_duplicates: bool = False
     how: ScanOptions = field(default_factory=ScanOptions)
 
 
@@ -76,7 +77,9 @@ def prepare_photos(card_name: str, wanted: PhotoOptions) -> list[FaceStore]:
         points = listing.sidecars.values() if recipe.detector == "landmarks" else ()
         inputs = {split: _inputs(card_name, photos, points, recipe, wanted) for split, photos in splits.items()}
         # What leaks depends on the other sets too, so leaks are looked for among all faces each time.
-        if not wanted.drop_leaks and all(_unchanged(folder / split, inputs[split]) for split in splits):
+        if not (wanted.drop_leaks or wanted.drop_duplicates) and all(
+            _unchanged(folder / split, inputs[split]) for split in splits
+        ):
             return [FaceStore.open(folder / split) for split in sorted(splits)]
         job = _Job(card_name, card, recipe, wanted, listing, skipped)
         photos = [photo for split in sorted(splits) for photo in splits[split]]
@@ -146,6 +149,7 @@ class _Job:
                 "sources": tuple(
                     readable(source.absolute()) for source in self.wanted.sources
                 ),  # links keep their names
+                "identities": _identity_list(self.card_name, self.wanted),
                 "versions": {"pillow": PIL.__version__, "libjpeg-turbo": features.version("libjpeg_turbo")},
             },
             size=self.recipe.size,
@@ -231,6 +235,14 @@ def _place(
     return splits, skipped
 
 
+def _identity_list(card_name: str, wanted: PhotoOptions) -> str:
+    """Return what tells the list that the photos' identities are from: a hash of given files, else the card's name."""
+    given = [wanted.identities] if wanted.identities else wanted.manifest
+    if given:
+        return hashlib.sha256(b"".join(map(read_unpacked, given))).hexdigest()
+    return "" if card_name == ANY_FOLDER else card_name
+
+
 def _face_rows(crops: Sequence[Crop], photos: Mapping[str, Placed]) -> list[FaceRow]:
     """Return the store's rows; a face is called by its photo's name, and by a number where a photo has several."""
     seen: dict[str, int] = {}
@@ -287,6 +299,7 @@ def _inputs(
     card_manifests = () if wanted.redetect else manifest_paths(card_name).values()
     given = wanted.manifest or card_manifests
     asked = [dataclasses.asdict(recipe), wanted.redetect, wanted.drop_leaks, wanted.strict]
+    asked += ["drop duplicates"] if wanted.drop_duplicates else []
     digest = hashlib.sha256(canonical_json(asked).encode() + reading().encode())
     for path in [*given, *([wanted.identities] if wanted.identities else [])]:
         digest.update(read_unpacked(path) if path.exists() else b"")

@@ -21,11 +21,11 @@ from typing import Any
 import numpy as np
 
 from bench.core import paths
-from bench.core.errors import UserError, check_known, suggest
+from bench.core.errors import UserError, check_known, reason, suggest
 from bench.core.files import read_csv, read_json, write_csv, write_json
 from bench.core.locks import lock
 from bench.core.names import listed
-from bench.core.schema import from_dict
+from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import card_names, is_generated
 
 LAYOUT = 2
@@ -60,7 +60,9 @@ class StoreCard:
     """card.json: what a store holds and how it was made.
 
     `card` names the data card ("" for generated faces: the data set's), `recipe` decides the faces' bytes, `counts`
-    says what became of the photos. `sources` are the archives and folders that were read.
+    says what became of the photos. `sources` are the archives and folders that were read, `identities` tells the list
+    that names whom the photos show: the hash of a file that was given, else the data card's name. `digest` is that of
+    the rest of the card and of faces.csv ("" in older stores).
     """
 
     layout: int
@@ -75,6 +77,8 @@ class StoreCard:
     counts: Mapping[str, Any] = field(default_factory=dict)
     sources: tuple[str, ...] = ()
     versions: Mapping[str, Any] = field(default_factory=dict)
+    identities: str = ""
+    digest: str = ""
 
 
 @dataclass(frozen=True)
@@ -124,7 +128,7 @@ class FaceStore:
 
     @classmethod
     def open(cls, path: Path) -> FaceStore:
-        """Open the store in `path` without reading its pixels.
+        """Open the store in `path` without reading its pixels; it is called as its folders are.
 
         Raises UserError when it is missing, damaged or of another layout.
         """
@@ -136,21 +140,29 @@ class FaceStore:
             raise _damaged(path, f"not a face store of layout {LAYOUT}")
         card = from_dict(StoreCard, given, str(path / "card.json"))
         try:
+            if card.digest and card.digest != _digest(given, (path / "faces.csv").read_bytes()):
+                raise _damaged(path, "card.json or faces.csv has changed since it was written")
             faces = np.load(path / "faces.npy", mmap_mode="r", allow_pickle=False)
             rows = [FaceRow(**row) for row in read_csv(path / "faces.csv", COLUMNS)]
-        except (OSError, ValueError) as error:
-            raise _damaged(path, f"damaged ({error})") from None
+        except UserError:
+            raise
+        except Exception as error:  # NumPy raises anything on a damaged header: ValueError, SyntaxError, TokenError ...
+            raise _damaged(path, f"damaged ({reason(error)})") from None
         if faces.shape != (len(rows), card.size, card.size, 3) or faces.dtype != np.uint8:
             held = f"{faces.dtype} {list(faces.shape)}"
             raise _damaged(path, f"faces.npy holds {held}, faces.csv {len(rows)} rows")
-        return cls(path, faces, rows, card)
+        return cls(path, faces, rows, dataclasses.replace(card, dataset=dataset, split=split))
 
     def verify(self) -> None:
         """Hash every face again; raise UserError when the faces are no longer those of the card."""
-        digest = fingerprint_of(self.names, read_faces(self.path / "faces.npy"))
+        digest = fingerprint_of(self.names, self.read())
         if digest != self.fingerprint:
             fingerprints = f"fingerprint {digest[:12]}, expected {self.fingerprint[:12]}"
             raise _damaged(self.path, f"the faces have changed: {fingerprints}")
+
+    def read(self) -> Iterator[np.ndarray]:
+        """Yield the faces one by one, uint8 [size, size, 3] each, read and not mapped."""
+        return read_faces(self.path / "faces.npy")
 
     def fingerprint_of(self, count: int) -> str:
         """Return the fingerprint of the first `count` faces, the same in a store that has grown since."""
@@ -170,8 +182,14 @@ def open_split(dataset: str, split: str) -> FaceStore:
 
 def prepared_datasets() -> list[str]:
     """Return the names of the data sets of which at least one split is prepared."""
+    return sorted({path.parent.name for path in prepared_splits()})
+
+
+def prepared_splits(dataset: str | None = None) -> list[Path]:
+    """Return the folders of the prepared splits of a data set, or of all: train, val, test of each."""
     folders = [card.parent for card in listed(paths.prepared(), "*/*/card.json")]
-    return sorted({path.parent.name for path in folders if path.name in SPLITS})
+    own = [path for path in folders if path.name in SPLITS and dataset in (None, path.parent.name)]
+    return sorted(own, key=lambda path: (path.parent.name, SPLITS.index(path.name)))
 
 
 def write_store(
@@ -199,7 +217,8 @@ def write_store(
         digest = fingerprint_of((row.name for row in rows), read_faces(new / "faces.npy"))
         write_csv(new / "faces.csv", COLUMNS, (dataclasses.asdict(row) for row in rows))
         made = StoreCard(LAYOUT, path.parent.name, path.name, len(rows), size, digest, **card)
-        write_json(new / "card.json", dataclasses.asdict(made))
+        sealed = dataclasses.replace(made, digest=_digest(dataclasses.asdict(made), (new / "faces.csv").read_bytes()))
+        write_json(new / "card.json", dataclasses.asdict(sealed))
         for name, write in (extra or {}).items():
             write(new / name)
         shutil.rmtree(path, ignore_errors=True)
@@ -274,9 +293,16 @@ def _write_faces(path: Path, count: int, faces: Iterable[tuple[int, np.ndarray]]
         os.fsync(file.fileno())
 
 
+def _digest(card: Mapping[str, Any], faces_csv: bytes) -> str:
+    """Return SHA-256 of a card, but for its own digest, and of faces.csv."""
+    return hashlib.sha256(canonical_json({**card, "digest": ""}).encode() + faces_csv).hexdigest()
+
+
 def _damaged(path: Path, why: str) -> UserError:
     return UserError(f"{path}: {why}; delete the folder and {_how(path.parent.name)}")
 
 
 def _how(dataset: str) -> str:
-    return f"run `fsr prepare {dataset}" + ("`" if is_generated(dataset) else " --source TAR|DIR`")
+    if is_generated(dataset):
+        return f"run `fsr prepare {dataset}`"
+    return f"run `fsr prepare {dataset if dataset in card_names() else f'folder --name {dataset}'} --source TAR|DIR`"

@@ -12,14 +12,14 @@ from bench.core.errors import UserError, suggest
 from bench.core.files import read_json, write_bytes
 from bench.core.text_table import text_table
 from bench.data.cards import default_dataset, published_audit
-from bench.data.store import FaceStore, prepared_datasets
+from bench.data.store import FaceStore, prepared_datasets, prepared_splits
 from bench.report.contact import draw_contact
 from bench.report.faces import picture_bytes
-from bench.runs.audit import open_splits
+from bench.report.table import DASH
 
 
-def stores_of(name: str | None) -> list[FaceStore]:
-    """Return the stores of a data set, or of all; raise UserError when there is none."""
+def splits_of(name: str | None) -> list[Path]:
+    """Return the folders of the splits of a data set, or of all; raise UserError when there is none."""
     known = prepared_datasets()
     if name is not None and name not in known:
         raise UserError(f"no data set '{name}' in {paths.prepared()}: {suggest(name, known)}")
@@ -27,26 +27,30 @@ def stores_of(name: str | None) -> list[FaceStore]:
         raise UserError(
             f"nothing is prepared in {paths.prepared()}: `fsr prepare {default_dataset()}` makes the default faces"
         )
-    return [store for dataset in known if name in (None, dataset) for store in open_splits(dataset)]
+    return prepared_splits(name)
+
+
+def stores_of(name: str | None) -> list[FaceStore]:
+    """Return the stores of a data set, or of all; raise UserError when there is none."""
+    return [FaceStore.open(path) for path in splits_of(name)]
 
 
 def describe(name: str | None) -> list[dict[str, Any]]:
-    """Return name, split, faces, size, fingerprint, when and from what of prepared sets."""
+    """Return name, split, faces, size, fingerprint, when and from what of prepared sets; None of a damaged one."""
     if name is None and not prepared_datasets():
         return []
-    return [
-        {
-            "dataset": store.dataset,
-            "split": store.split,
-            "faces": len(store),
-            "size": store.size,
-            "fingerprint": store.fingerprint,
-            "prepared": _when(store.path / "card.json"),
-            "from": _from(store),
-            "path": str(store.path),
-        }
-        for store in stores_of(name)
-    ]
+    return [_described(path) for path in splits_of(name)]
+
+
+def _described(path: Path) -> dict[str, Any]:
+    dataset, split = path.parts[-2:]
+    row: dict[str, Any] = {"dataset": dataset, "split": split, "faces": None, "size": None, "fingerprint": None}
+    row |= {"prepared": _when(path / "card.json"), "from": None, "path": str(path)}
+    try:
+        store = FaceStore.open(path)
+    except UserError:
+        return row
+    return row | {"faces": len(store), "size": store.size, "fingerprint": store.fingerprint, "from": _from(store)}
 
 
 def to_text(rows: Sequence[dict[str, Any]]) -> str:
@@ -58,11 +62,17 @@ def to_text(rows: Sequence[dict[str, Any]]) -> str:
         [
             row["dataset"],
             row["split"],
-            f"{row['faces']:,}",
-            f"{row['size']}x{row['size']}",
-            row["fingerprint"][:12],
-            row["prepared"],
-            row["from"],
+            *(
+                (DASH, DASH, DASH, row["prepared"], f"damaged: `fsr data verify {row['dataset']}` tells how")
+                if row["faces"] is None
+                else (
+                    f"{row['faces']:,}",
+                    f"{row['size']}x{row['size']}",
+                    row["fingerprint"][:12],
+                    row["prepared"],
+                    row["from"],
+                )
+            ),
         ]
         for row in rows
     ]
@@ -94,6 +104,17 @@ def verify(store: FaceStore) -> dict[str, Any]:
         "path": str(store.path),
         "verdict": verdict,
     }
+
+
+def verify_all(name: str | None) -> tuple[list[dict[str, Any]], dict[str, str]]:
+    """Verify the splits of a data set, or of all; return what is said of the whole ones, and what of damaged sets."""
+    verdicts, damaged = [], {}
+    for path in splits_of(name):
+        try:
+            verdicts.append(verify(FaceStore.open(path)))
+        except UserError as error:
+            damaged[path.parent.name] = str(error)
+    return verdicts, damaged
 
 
 def write_contact(store: FaceStore, faces: int) -> Path:

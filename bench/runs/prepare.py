@@ -14,7 +14,7 @@ from bench.core.files import read_json, write_bytes, write_json
 from bench.data.cards import ANY_FOLDER, card_names, is_generated
 from bench.data.generated import prepare_generated
 from bench.data.photoset import PhotoOptions, prepare_photos
-from bench.data.store import FaceStore, alone, read_faces, write_store
+from bench.data.store import FaceStore, alone, write_store
 from bench.runs import audit
 
 log = logging.getLogger("fsr")
@@ -47,9 +47,9 @@ def prepare(
         if wanted is None or not wanted.sources:
             raise UserError(f"no source given: fsr prepare {dataset} --source FILE.tar or --source DIR")
         stores = prepare_photos(dataset, wanted)
-        if wanted.drop_leaks:
+        if wanted.drop_leaks or wanted.drop_duplicates:
             with alone(stores[0].path.parent):
-                stores = [_without_leaks(store) for store in stores]
+                stores = [_without(_unwanted(store, wanted), store) for store in stores]
     write_audit(stores[0].dataset)
     return stores
 
@@ -76,26 +76,38 @@ def write_audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
     return made
 
 
-def _without_leaks(store: FaceStore) -> FaceStore:
-    """Write a store again without the faces that leak; its card says which and why."""
-    leaked = audit.leaked_names(store)
-    if not leaked:
+def _unwanted(store: FaceStore, wanted: PhotoOptions) -> dict[str, str]:
+    """Return the faces of a store that are to be left out -> why."""
+    names: dict[str, str] = {}
+    if wanted.drop_duplicates:
+        names |= dict.fromkeys(audit.duplicate_names(store), "a duplicate: the same as an earlier face")
+    if wanted.drop_leaks:
+        leaked = audit.leaked_names(store)
+        names |= {name: f"a leak: the same as {other.rpartition('/')[0]}" for name, other in leaked.items()}
+    return names
+
+
+def _without(unwanted: Mapping[str, str], store: FaceStore) -> FaceStore:
+    """Write a store again without the faces that are unwanted (name -> why), which its card says."""
+    if not unwanted:
         return store
-    log.info("%s: %d of %d faces are in another set too and left out", store.path, len(leaked), len(store))
-    kept = [index for index, row in enumerate(store.rows) if row.name not in leaked]
+    log.info(
+        "%s: %d of %d faces are there twice or in another set, and left out", store.path, len(unwanted), len(store)
+    )
+    kept = [index for index, row in enumerate(store.rows) if row.name not in unwanted]
     places = {index: place for place, index in enumerate(kept)}
     names: dict[str, list[str]] = {}
-    for name, other in leaked.items():
-        names.setdefault(f"a leak: the same as {other.rpartition('/')[0]}", []).append(name)
+    for row in store.rows:
+        if row.name in unwanted:
+            names.setdefault(unwanted[row.name], []).append(row.name)
     left_out = {why: {"count": len(files), "files": files} for why, files in names.items()}
     counts = {**store.card.counts, "faces": len(kept), "left out": {**store.card.counts["left out"], **left_out}}
-    faces = enumerate(read_faces(store.path / "faces.npy"))
     files = {name: (store.path / name).read_bytes() for name in ("manifest.csv", "inputs.json")}
-    same = {name: getattr(store.card, name) for name in ("card", "kind", "recipe", "sources", "versions")}
+    same = {name: getattr(store.card, name) for name in ("card", "kind", "recipe", "sources", "versions", "identities")}
     return write_store(
         store.path,
         [store.rows[index] for index in kept],
-        ((places[index], face) for index, face in faces if index in places),
+        ((places[index], face) for index, face in enumerate(store.read()) if index in places),
         same | {"counts": counts},
         size=store.size,
         extra={name: partial(write_bytes, content=content) for name, content in files.items()},

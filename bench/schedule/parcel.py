@@ -90,7 +90,7 @@ def send_faces(faces: Faces, ray: Any) -> Faces:
     for store in (faces.train, faces.val, *(test.store for test in faces.tests)):
         if id(store) not in sent:
             pixels = ray.put(np.ascontiguousarray(store.faces)) if several else None
-            sent[id(store)] = _SentStore(store.path.resolve(), store.faces, store.rows, store.card, pixels)
+            sent[id(store)] = _SentStore(store.path.absolute(), store.faces, store.rows, store.card, pixels)
     return dataclasses.replace(
         faces,
         train=sent[id(faces.train)],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import io
 from collections.abc import Sequence
@@ -11,7 +12,18 @@ import pytest
 from PIL import Image, ImageEnhance, ImageOps
 
 from bench.data import leaks
-from bench.data.leaks import HASH_SIDE, MOVES, NEAR, WORDS, Leak, Prints, find_leaks, perceptual_hashes
+from bench.data.leaks import (
+    HASH_SIDE,
+    MOVES,
+    NEAR,
+    WORDS,
+    Duplicate,
+    Leak,
+    Prints,
+    find_duplicates,
+    find_leaks,
+    perceptual_hashes,
+)
 from tests.bench.data.pictures import textured
 
 SIZE, COUNT = 110, 6
@@ -60,7 +72,6 @@ def brute_force(train: np.ndarray, test: np.ndarray, threshold: int) -> list[tup
 
 @pytest.fixture(scope="module")
 def faces() -> np.ndarray:
-    pytest.importorskip("imagehash")
     return photos(1)
 
 
@@ -73,7 +84,7 @@ def copies_found(faces: np.ndarray, copies: Sequence[np.ndarray], moved: bool = 
     """Return places (train, test) of the near pairs of faces in training and copies in test."""
     train = prints(perceptual_hashes(map(view, faces)), "a")
     test = prints(perceptual_hashes(copies, moved=moved), "b")
-    found = find_leaks(train, test, same_dataset=False).pairs
+    found = find_leaks(train, test, same_list=False).pairs
     return [(int(leak.train[1:]), int(leak.test[1:])) for leak in found]
 
 
@@ -111,10 +122,61 @@ def test_moving_finds_what_the_first_hash_alone_does_not(faces: np.ndarray) -> N
     assert len(copies_found(faces, copies, moved=False)) < len(copies_found(faces, copies)) == len(faces)
 
 
+def test_hashes_are_those_of_imagehash(faces: np.ndarray) -> None:
+    imagehash = pytest.importorskip("imagehash")
+    for face in faces[:5]:
+        hashes = perceptual_hashes([view(face)], moved=True).reshape(len(MOVES), WORDS)
+        for (side, x, y), own in zip(MOVES, hashes, strict=True):
+            left, top = (side - 64) // 2 + x, (side - 64) // 2 + y
+            grey = Image.fromarray(view(face)).convert("L").resize((side, side), Image.Resampling.LANCZOS)
+            bits = imagehash.phash(grey.crop((left, top, left + 64, top + 64)), hash_size=HASH_SIDE).hash
+            halves = np.unpackbits(own.view(np.uint8)).reshape(2, HASH_SIDE, HASH_SIDE // 2).astype(bool)
+            assert np.array_equal(halves[0], bits[:, ::2]) and np.array_equal(halves[1], bits[:, 1::2])
+
+
+def test_a_face_of_one_colour_has_a_hash_without_noise() -> None:
+    hashes = perceptual_hashes([np.full((90, 90, 3), level, np.uint8) for level in (9, 77, 200)], moved=True)
+    assert set(hashes.ravel().tolist()) == {0, 128}, "one bit, that of the mean"
+
+
+def test_faces_that_a_set_holds_twice() -> None:
+    hashes = random_hashes(9, 1)
+    hashes[3] = flip(hashes[1], range(30))
+    hashes[5] = flip(hashes[3], range(30, 60))  # near 3 and, 60 bits away, not near 1
+    hashes[6] = flip(hashes[1], range(20))
+    hashes[8] = hashes[7]
+    sha256 = ["x", "", "x", "", "y", "", "", "y", "y"]
+    files = ["a", "b", "c", "d", "e", "f", "g", "h", "h"]  # the last two are faces of one photo, which is e's too
+    given = dataclasses.replace(prints(hashes, "a", sha256), files=tuple(files))
+    assert find_duplicates(given) == (
+        Duplicate("exact", "a0", "a2", 0),
+        Duplicate("near", "a1", "a3", 30),
+        Duplicate("near", "a3", "a5", 30),
+        Duplicate("near", "a3", "a6", 10),
+        Duplicate("exact", "a4", "a7", 0),
+        Duplicate("near", "a7", "a8", 0),
+    )
+
+
+def test_duplicates_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
+    draw, hashes = np.random.default_rng(3), random_hashes(60, 4, len(MOVES))
+    for index in range(1, 60, 2):
+        place = WORDS * draw.integers(len(MOVES))
+        earlier = hashes[draw.integers(index), :WORDS]
+        hashes[index, :WORDS] = flip(earlier, draw.choice(256, 70, replace=False))
+        hashes[index, place : place + WORDS] = flip(earlier, draw.choice(256, index, replace=False))
+    pairs = [(i, bits, j) for i, bits, j in brute_force(hashes[:, :WORDS], hashes, NEAR) if j < i]
+    expected = {i: (bits, j) for i, bits, j in reversed(pairs)}  # of the pairs of a face the nearest
+    monkeypatch.setattr(leaks, "_BLOCK", (7, 9))
+    twins = find_duplicates(prints(hashes, "a"))
+    assert {int(one.again[1:]): (one.distance, int(one.first[1:])) for one in twins} == expected
+    assert len(expected) > 10
+
+
 def test_exact_pairs_are_listed_once_and_unknown_files_are_no_pair() -> None:
     train = prints(random_hashes(4, 1), "a", ["x", "", "y", "x"])
     test = prints(train.hashes[[1, 0, 2]], "b", ["", "x", "z"])
-    found = find_leaks(train, test, same_dataset=True)
+    found = find_leaks(train, test, same_list=True)
     assert found.pairs == (
         Leak("near", "a1", "b0", 0),
         Leak("exact", "a0", "b1", 0),
@@ -146,7 +208,7 @@ def test_blocks_give_what_brute_force_gives(monkeypatch: pytest.MonkeyPatch, blo
     assert len({bits for _, bits, _ in expected}) > 8
     monkeypatch.setattr(leaks, "_BLOCK", block)
     monkeypatch.setattr(leaks, "_ones", getattr(leaks, ones))
-    found = find_leaks(prints(train, "a"), prints(test, "b"), same_dataset=False)
+    found = find_leaks(prints(train, "a"), prints(test, "b"), same_list=False)
     listed = [(int(leak.test[1:]), leak.distance, int(leak.train[1:])) for leak in found.pairs]
     assert listed == expected
 
@@ -156,22 +218,22 @@ def test_only_the_nearest_are_listed(monkeypatch: pytest.MonkeyPatch) -> None:
     train = np.stack([flip(own, range(count)) for count in reversed(range(25))])
     monkeypatch.setattr(leaks, "_BLOCK", (2, 4))
     monkeypatch.setattr(leaks, "MOST", 10)
-    found = find_leaks(prints(train, "a"), prints(own[None], "b"), same_dataset=False)
+    found = find_leaks(prints(train, "a"), prints(own[None], "b"), same_list=False)
     assert [leak.distance for leak in found.pairs] == list(range(10))
-    same = find_leaks(prints(train, "a", ["x"] * 25), prints(own[None], "b", ["x"]), same_dataset=False)
+    same = find_leaks(prints(train, "a", ["x"] * 25), prints(own[None], "b", ["x"]), same_list=False)
     assert [leak.train for leak in same.pairs] == [f"a{index}" for index in range(10)]
 
 
-def test_identities_are_compared_within_a_data_set_only() -> None:
+def test_identities_are_compared_where_one_list_names_both() -> None:
     train = prints(random_hashes(4, 1), "a", identities=["7", "3", "", "9"])
     test = prints(random_hashes(5, 2), "b", identities=["9", "", "3", "9", "4"])
-    found = find_leaks(train, test, same_dataset=True)
+    found = find_leaks(train, test, same_list=True)
     assert (found.identities, found.identity_check) == (("3", "9"), "compared")
-    other = find_leaks(train, test, same_dataset=False)
+    other = find_leaks(train, test, same_list=False)
     assert (other.identities, other.identity_check) == ((), "not comparable")
 
 
 def test_identities_that_one_set_lacks_are_not_known() -> None:
     train, test = prints(random_hashes(2, 1), "a", identities=["7", ""]), prints(random_hashes(2, 2), "b")
-    assert find_leaks(train, test, same_dataset=True).identity_check == "not known"
-    assert find_leaks(test, train, same_dataset=True).identity_check == "not known"
+    assert find_leaks(train, test, same_list=True).identity_check == "not known"
+    assert find_leaks(test, train, same_list=True).identity_check == "not known"

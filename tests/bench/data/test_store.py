@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import contextlib
 import pickle
 import re
 from collections.abc import Iterator
@@ -81,6 +82,42 @@ def test_a_cut_off_file_is_named(root: Path, file: str) -> None:
         FaceStore.open(store.path).verify()
 
 
+def test_any_changed_byte_of_the_small_files_is_noticed_on_opening(root: Path) -> None:
+    store = write(root / "mine" / "train", faces(2), {"recipe": {"margin": 1.5}})
+    for file in ("card.json", "faces.csv", "faces.npy"):
+        path = store.path / file
+        content = path.read_bytes()
+        for place in range(min(len(content), 128 + 2000)):
+            if file == "faces.npy" and place >= 128:  # pixels are what verify() is for
+                break
+            path.write_bytes(content[:place] + bytes([content[place] ^ 1 << place % 8]) + content[place + 1 :])
+            with contextlib.suppress(UserError):
+                changed = FaceStore.open(store.path)
+                assert file != "faces.csv", place
+                assert (changed.rows, changed.card) == (store.rows, store.card), place  # layout of JSON alone
+                assert np.array_equal(changed.faces, store.faces), place  # the header's spaces
+        path.write_bytes(content)
+    FaceStore.open(store.path).verify()
+
+
+@pytest.mark.parametrize("file", ["faces.npy", "faces.csv", "card.json"])
+@pytest.mark.parametrize("content", [b"", b"\0" * 3000, b"\xff\xfe{"])
+def test_files_of_something_else_are_told(root: Path, file: str, content: bytes) -> None:
+    store = write(root / "mine" / "train", faces(1), {})
+    (store.path / file).write_bytes(content)
+    with pytest.raises(UserError, match=re.escape(str(store.path))):
+        FaceStore.open(store.path)
+
+
+def test_a_set_is_called_as_its_folder_is(root: Path) -> None:
+    store = write(root / "mine" / "train", faces(2), {})
+    (root / "mine").rename(root / "yours")
+    (root / "yours" / "train").rename(root / "yours" / "val")
+    moved = open_split("yours", "val")
+    assert (moved.dataset, moved.split, moved.fingerprint) == ("yours", "val", store.fingerprint)
+    moved.verify()
+
+
 def test_another_layout_is_refused(root: Path) -> None:
     store = write(root / "mine" / "train", faces(2), {})
     card = store.path / "card.json"
@@ -138,6 +175,8 @@ def test_what_is_missing_is_told_with_the_way_out(root: Path) -> None:
     with pytest.raises(UserError, match="run `fsr prepare celeba --source"):
         open_split("celeba", "test")
     write(root / "mine" / "train", faces(1), {})
+    with pytest.raises(UserError, match="run `fsr prepare folder --name mine --source"):
+        open_split("mine", "test")
     with pytest.raises(UserError, match="did you mean 'mine'"):
         open_split("mone", "test")
     with pytest.raises(UserError, match="did you mean 'test'"):

@@ -108,7 +108,46 @@ def test_every_number_is_shown() -> None:
         ["mine/train", "mine/test", "1,501", "1,502", "1,503"],
         ["mine/train", "web/test", "0", "not looked for: too small", "not comparable"],
     ]
-    assert text.endswith("\n\n- near: mine/train/t1 = mine/test/t2 (37 of 256 bits differ)\n")
+    assert "\n\n- near: mine/train/t1 = mine/test/t2 (37 of 256 bits differ)\n\nNear-duplicates are " in text
+
+
+def test_recipes_claim_of_a_detector_what_it_has() -> None:
+    expected = {
+        ("mtcnn", ()): "detector mtcnn (faces of at least 41 px, probability at least 0.95), face chosen: centre",
+        ("center", ()): "detector center",
+        ("landmarks", ()): "detector landmarks",
+        ("mtcnn", ("_by hand_", "")): "boxes of a manifest (detector \\_by hand\\_, not named)",
+    }
+    for (detector, boxes), words in expected.items():
+        found = audited()
+        for one in found["splits"].values():
+            one |= {"recipe": {**RECIPE, "detector": detector}, "boxes": list(boxes)}
+        assert f"\n\nRecipe: {words}, margin 1.39, " in audit_page(found)
+
+
+def test_a_sample_says_that_it_is_one_and_how_far_it_may_be_off() -> None:
+    found = audited()
+    found["splits"]["test"]["bicubic"] |= {"of": 60000, "half": {"psnr": 0.0812, "ssim": None}}
+    text = audit_page(found)
+    assert cells(text, "test")[1] == ["test", "3,012 of 60,000", "30.123 ± 0.081", "0.6123"]
+    assert cells(text, "test less the paper")[0][1:] == ["", "+6.623 ± 0.081", "+0.0123"]
+    assert "drawn at random, ± is the 95% interval" in text and "drawn" not in audit_page(audited())
+
+
+def test_duplicates_inside_a_split_are_counted_and_named() -> None:
+    found = audited()
+    pairs = [{"kind": "near", "first": "_1_", "again": f"d{place}", "bits": place} for place in range(12)]
+    found["splits"]["train"]["duplicates"] = {"exact": 1001, "near": 12, "pairs": pairs}
+    found["splits"]["val"]["duplicates"] = {"exact": 0, "near": None, "pairs": []}
+    text = audit_page(found)
+    assert cells(text, "train")[2:] == [["train", "1,001", "12"]]
+    assert cells(text, "val")[2:] == [["val", "0", "not looked for: too small"]]
+    assert "`fsr prepare --drop-duplicates` leaves them out" in text
+    assert "\n- near: train/d9 = train/\\_1\\_ (9 of 256 bits differ)\n" in text and "train/d10" not in text
+    found["splits"]["train"]["duplicates"] = {"exact": 0, "near": 0, "pairs": []}
+    assert "\n\nNo split holds a photo twice, or near-duplicates.\n\n" in audit_page(found)
+    del found["splits"]["train"]["duplicates"]  # as in older audits
+    assert "\n\nNo split holds a photo twice.\n\n" in audit_page(found)
 
 
 def test_names_cannot_break_the_page() -> None:

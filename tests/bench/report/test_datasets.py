@@ -119,9 +119,30 @@ def test_a_changed_pixel_is_found(two: dict[str, FaceStore], capsys: pytest.Capt
     content = bytearray(path.read_bytes())
     content[-1] ^= 1
     path.write_bytes(content)
-    message = refused(capsys, "verify")
-    assert str(two["test"].path) in message and "the faces have changed: fingerprint" in message
+    for what in ("verify", "audit"):
+        capsys.readouterr()
+        assert main(["data", what]) == 2
+        out, message = capsys.readouterr()
+        assert str(two["test"].path) in message and "the faces have changed: fingerprint" in message
+        assert f"{two['train'].path}: 2 faces" in out if what == "verify" else "# Audit of Default faces" in out
+        assert "CelebA" not in out, "no audit of changed faces"
     assert "whole" in run(capsys, "verify", "synthfaces")
+
+
+def test_a_damaged_set_is_listed_and_stops_no_other(
+    two: dict[str, FaceStore], root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = two["test"].path / "faces.csv"
+    path.write_text(path.read_text().replace(two["test"].rows[0].sha256, "0" * 64))
+    assert [row["faces"] for row in json.loads(run(capsys, "--json"))] == [2, None, 2]
+    (line,) = [line for line in run(capsys).splitlines() if " test " in line and "celeba" in line]
+    assert line.endswith("damaged: `fsr data verify celeba` tells how")
+    photos = pack(root / "other.tar", {"a.png": picture(7, size=(90, 90))})
+    given = PhotoOptions([photos], name="mine", split="train", detector="center", how=ScanOptions(quiet=True))
+    (other,) = prepare("folder", given)
+    assert f"not audited: {two['test'].path}" in capsys.readouterr().err
+    assert read_json(other.path.parent / "audit.json")["leakage"] == []
+    assert "card.json or faces.csv has changed since it was written" in refused(capsys, "show", "celeba")
 
 
 def test_audits_are_made_anew(two: dict[str, FaceStore], capsys: pytest.CaptureFixture[str]) -> None:

@@ -108,7 +108,15 @@ def test_bicubic_is_that_of_the_faces_computed_otherwise() -> None:
     assert (row["faces"], row["scale"], row["protocol"]) == (count, 8, "sparnet")
     assert row["psnr"] == pytest.approx(np.mean(psnrs), abs=1e-4)
     assert row["ssim"] == pytest.approx(np.mean(ssims), abs=1e-4)
-    assert bicubic_row(store, 52)["psnr"] == pytest.approx(np.mean(psnrs[:52]), abs=1e-4)
+    assert "of" not in row and "half" not in row, "all of them are measured"
+    # Of more faces some are drawn, the same ones each time; the interval is that of a draw without replacement.
+    drawn = np.random.default_rng(0).choice(count, 40, replace=False)
+    sample = bicubic_row(store, 40)
+    assert (sample["faces"], sample["of"]) == (40, count) and sample == bicubic_row(store, 40)
+    assert sample["psnr"] == pytest.approx(np.mean(np.array(psnrs)[drawn]), abs=1e-4)
+    error = np.std(np.array(psnrs)[drawn], ddof=1) * np.sqrt(1 / 40 - 1 / count)
+    assert sample["half"]["psnr"] == pytest.approx(1.96 * error, abs=1e-4)
+    assert abs(sample["psnr"] - row["psnr"]) < sample["half"]["psnr"]
 
 
 def test_a_face_that_bicubic_gives_back_whole_is_no_crash(root: Path) -> None:
@@ -220,7 +228,105 @@ def test_the_card_of_a_set_of_ones_own(root: Path) -> None:
     (own,) = made("folder", root / "a.tar", {"a.jpg": photograph(1)}, name="mine")
     (named,) = made("celeba", root / "b.tar", {"000001.jpg": photograph(1)}, name="mine2")
     assert [card_of(store).title for store in (own, named)] == ["A folder of photos", "CelebA"]
+    assert [audit(store.dataset)["title"] for store in (own, named)] == ["mine (A folder of photos)", "mine2 (CelebA)"]
     assert audit("mine2")["paper"] and not audit("mine")["paper"]
+
+
+def test_a_set_under_another_name_is_called_so(root: Path) -> None:
+    made("webface", root / "a.tar", {"a.jpg": photograph(1)}, name="web2")
+    found = audit("web2")
+    assert (found["title"], found["stands_for"]) == ("web2 (WebFace)", ""), "the card's words are of other photos"
+    page = (paths.prepared() / "web2" / "audit.md").read_text("utf-8")
+    assert page.startswith("# Audit of web2 (WebFace)\n\n| Split") and "Recipe: detector center, margin" in page
+
+
+def test_identities_of_one_list_are_compared_under_any_names(root: Path) -> None:
+    for name, lines in {"list": "a.jpg 7\nb.jpg 7\n", "other": "a.jpg 7\nb.jpg 7\nc.jpg 9\n"}.items():
+        (root / f"{name}.txt").write_text(lines)
+    made("folder", root / "a.tar", {"a.jpg": photograph(1)}, name="one", split="train", identities=root / "list.txt")
+    for name, given in {"two": {"identities": root / "list.txt"}, "three": {"identities": root / "other.txt"}}.items():
+        made("folder", root / f"{name}.tar", {"b.jpg": photograph(2)}, name=name, **given)
+    made("lfw", root / "lfw.tar", {"A_B_0001.jpg": photograph(3)}, name="names", split="train")
+    made("lfw", root / "lfw2.tar", {"A_B_0002.jpg": photograph(4)})
+    pairs = {(pair["train"], pair["test"]): pair for name in ("one", "names") for pair in audit(name)["leakage"]}
+    checks = {key: (pair["identities"], pair["identity_check"]) for key, pair in pairs.items()}
+    assert checks[("one/train", "two/test")] == (1, "compared")
+    assert checks[("one/train", "three/test")] == (None, "not comparable")
+    assert checks[("names/train", "lfw/test")] == (1, "compared"), "both are named by their photos, as the card says"
+    assert checks[("one/train", "lfw/test")] == (None, "not comparable")
+
+
+def test_faces_that_a_split_has_twice_are_counted_and_named(root: Path) -> None:
+    files = {"a.jpg": photograph(1), "b.jpg": photograph(2), "c.jpg": photograph(1), "d.jpg": photograph(2, quality=40)}
+    for split in ("train", "test"):
+        made("folder", root / f"{split}.tar", files, name=f"my-{split}", split=split)
+        assert audit(f"my-{split}")["splits"][split]["duplicates"] == {
+            "exact": 1,
+            "near": 1,
+            "pairs": [
+                {"kind": "exact", "first": "a", "again": "c", "bits": 0},
+                {"kind": "near", "first": "b", "again": "d", "bits": pytest.approx(10, abs=12)},
+            ],
+        }
+    made("folder", root / "one.tar", {"a.jpg": photograph(1)}, name="one")
+    assert audit("one")["splits"]["test"]["duplicates"] == {"exact": 0, "near": 0, "pairs": []}
+
+
+def test_the_boxes_of_somebody_elses_manifest_are_told(root: Path) -> None:
+    files = {"000001.jpg": photograph(1)}
+    (store,) = made("celeba", root / "a.tar", files)
+    manifest = root / "theirs.csv"
+    manifest.write_text((store.path / "manifest.csv").read_text().replace(",center,", ",by hand,"))
+    prepare("celeba", PhotoOptions([root / "a.tar"], manifest=[manifest], how=QUIET))
+    assert audit("celeba")["splits"]["train"]["boxes"] == ["by hand"]
+    page = (paths.prepared() / "celeba" / "audit.md").read_text("utf-8")
+    assert "Recipe: boxes of a manifest (detector by hand), margin 1.39" in page and "probability" not in page
+
+
+def test_a_face_is_hashed_once_whatever_is_prepared_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    hashed: list[int] = []
+    real = audits.perceptual_hashes
+
+    def counted(views: Any, moved: bool = False) -> np.ndarray:
+        hashed.append(len(views))
+        return real(views, moved)
+
+    monkeypatch.setattr(audits, "perceptual_hashes", counted)
+    files = {f"{name}.jpg": photograph(seed) for seed, name in enumerate("abcdefg")}
+    source = pack(root / "a", files)
+    (store,) = made("folder", source, {}, name="mine")
+    first = audits.prints_of(store)
+    assert sum(hashed) == 7 and first.hashes.shape == (7, 300)
+    for change in ({"drop_leaks": True}, {"drop_leaks": True, "drop_duplicates": True}, {"identities": root / "ids"}):
+        (root / "ids").write_text("a.jpg 7\n")
+        (store,) = made("folder", source, {}, name="mine", **change)
+        assert np.array_equal(audits.prints_of(store).hashes, first.hashes)
+    assert sum(hashed) == 7
+    (source / "c.jpg").unlink()
+    (store,) = made("folder", source, {"h.jpg": photograph(9)}, name="mine")
+    assert store.names == list("abdefgh") and sum(hashed) == 8, "one new face"
+    assert np.array_equal(audits.prints_of(store).hashes[:6], np.delete(first.hashes, 2, axis=0))
+    (path,) = store.path.parent.glob("test-phash*.npy")
+    for damage in (b"", path.read_bytes()[:-100], path.read_bytes()[:50], b"junk"):
+        path.write_bytes(damage)
+        assert np.array_equal(audits.prints_of(store).hashes[:6], np.delete(first.hashes, 2, axis=0))
+    assert sum(hashed) == 8 + 4 * 7
+
+    def refuse(*_: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    path.unlink()
+    monkeypatch.setattr(audits, "write_bytes", refuse)
+    assert len(audits.prints_of(store).hashes) == 7, "a folder that may only be read"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"splits": {}, "sets": 3}', '{"splits": {"test": {}}}'])
+def test_a_damaged_audit_is_made_anew(root: Path, text: str) -> None:
+    made("folder", root / "a.tar", {"a.jpg": photograph(1)}, name="mine")
+    path = paths.prepared() / "mine" / "audit.json"
+    whole = path.read_text()
+    path.write_text(text)
+    assert write_audit("mine") == json.loads(whole) and path.read_text() == whole
 
 
 def test_the_audit_is_plain_and_the_same_elsewhere(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -109,6 +109,22 @@ def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
     }
 
 
+def test_drop_duplicates_keeps_the_first_of_each(root: Path) -> None:
+    photos = {
+        "a.jpg": photograph(1),
+        "b.jpg": photograph(2),
+        "c.jpg": photograph(1),
+        "d.jpg": photograph(2, quality=40),
+    }
+    given = wanted(pack(root / "a.tar", photos), name="mine", split="train")
+    (whole,) = prepare("folder", given)
+    (store,) = prepare("folder", dataclasses.replace(given, drop_duplicates=True))
+    assert store.names == ["a", "b"] and whole.names == ["a", "b", "c", "d"]
+    assert left_out(store) == {"a duplicate: the same as an earlier face": {"count": 2, "files": ["c", "d"]}}
+    assert audit("mine")["splits"]["train"]["duplicates"] == {"exact": 0, "near": 0, "pairs": []}
+    assert prepare("folder", given)[0].names == whole.names, "without the flag all are back"
+
+
 class Middle:
     """A detector that sees the middle of each photo, and counts how often it is asked."""
 

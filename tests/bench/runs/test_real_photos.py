@@ -10,6 +10,7 @@ import tarfile
 from pathlib import Path
 
 import pytest
+from PIL import Image, ImageEnhance, ImageOps
 
 from bench.cli.faces import prepare
 from bench.cli.main import main
@@ -144,3 +145,46 @@ def test_a_leak_in_celebas_own_partition_is_found(tmp_path: Path, monkeypatch: p
     assert [(leak["train"], leak["test"]) for leak in pair["pairs"]] == [("009014", "188291")]
     stores = {store.split: store for store in prepare("celeba", dataclasses.replace(given, drop_leaks=True))}
     assert "009014" not in stores["train"].names and "188291" in stores["test"].names
+
+
+CHANGES = {  # -> the share that datasets/README.md says is found
+    "JPEG": (lambda photo: _saved(photo, quality=30), 0.96),
+    "smaller": (
+        lambda photo: photo.resize((photo.width * 3 // 5, photo.height * 3 // 5), Image.Resampling.BICUBIC),
+        0.93,
+    ),
+    "darker": (lambda photo: ImageEnhance.Brightness(photo).enhance(0.7), 0.95),
+    "mirrored": (ImageOps.mirror, 0.88),
+    "cropped": (lambda photo: ImageOps.crop(photo, round(0.08 * min(photo.size))), 0.92),
+    "turned by 2": (lambda photo: photo.rotate(2, Image.Resampling.BICUBIC), 0.91),
+    "turned by 3": (lambda photo: photo.rotate(3, Image.Resampling.BICUBIC), 0.50),
+    "turned by 8": (lambda photo: photo.rotate(8, Image.Resampling.BICUBIC), 0.0),
+}
+
+
+def _saved(photo: Image.Image, quality: int) -> Image.Image:
+    out = io.BytesIO()
+    photo.save(out, "JPEG", quality=quality)
+    return Image.open(out)
+
+
+@needs_photos
+@pytest.mark.slow
+def test_of_changed_copies_as_many_are_found_as_the_data_page_says(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    with tarfile.open(REAL / "lfw_test.tar") as source:
+        members = [member for member in source if member.isfile()][:60]
+        photos = [Image.open(source.extractfile(member)).convert("RGB") for member in members]  # type: ignore[arg-type]
+    for name, change in {"originals": lambda photo: photo, **{name: how for name, (how, _) in CHANGES.items()}}.items():
+        folder = tmp_path / name
+        folder.mkdir()
+        for place, photo in enumerate(photos):
+            change(photo).save(folder / f"{place:02d}.png")
+        split = "train" if name == "originals" else "test"
+        prepare("folder", options(name, folder=tmp_path, name=name.replace(" ", "-"), split=split, margin=1.11))
+    for pair in audit("originals")["leakage"]:
+        change = next(name for name in CHANGES if pair["test"] == f"{name.replace(' ', '-')}/test")
+        assert all(leak["train"] == leak["test"] for leak in pair["pairs"])
+        assert pair["near"] / len(photos) == pytest.approx(CHANGES[change][1], abs=0.13), change
