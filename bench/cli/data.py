@@ -80,9 +80,7 @@ def prepare(
 def data(
     what: Annotated[
         Literal["list", "show", "verify", "audit"],
-        argument(
-            "WHAT", "list; show: write contact sheets; verify: hash the faces again; audit: so, and make audits anew"
-        ),
+        argument("WHAT", "list; show: write contact sheets; verify: hash the faces again; audit: verify, audit anew"),
     ] = "list",
     name: Annotated[str | None, argument("NAME", "a data set (default: all)", complete.data_sets)] = None,
     *,

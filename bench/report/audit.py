@@ -23,7 +23,9 @@ _FOUND = (
 
 def audit_page(audit: Mapping[str, Any]) -> str:
     """Return audit.md of one data set."""
-    return f"# Audit of {escape(audit['title'])}\n\n" + audit_section(audit) + "\n"
+    looked = any(pair["near"] is not None for pair in [*audit["leakage"], *_twins(audit).values()])
+    parts = [f"# Audit of {escape(audit['title'])}", audit_section(audit), *([_FOUND] if looked else [])]
+    return "\n\n".join(parts) + "\n"
 
 
 def write_page(dataset: str) -> Path:
@@ -44,8 +46,6 @@ def audit_section(audit: Mapping[str, Any]) -> str:
     else:
         parts.append("There is no ground truth: only no-reference metrics apply.")
     parts += [_left_out(audit), _duplicates(audit), _leakage(audit["leakage"])]
-    if any(pair["near"] is not None for pair in [*audit["leakage"], *_twins(audit).values()]):
-        parts.append(_FOUND)
     return "\n\n".join(part for part in parts if part)
 
 

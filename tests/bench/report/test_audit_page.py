@@ -142,7 +142,7 @@ def test_duplicates_inside_a_split_are_counted_and_named() -> None:
     text = audit_page(found)
     assert cells(text, "train")[2:] == [["train", "1,001", "12"]]
     assert cells(text, "val")[2:] == [["val", "0", "not looked for: too small"]]
-    assert "`fsr prepare --drop-duplicates` leaves them out" in text
+    assert "which `fsr prepare --drop-duplicates` leaves out" in text
     assert "\n- near: train/d9 = train/\\_1\\_ (9 of 256 bits differ)\n" in text and "train/d10" not in text
     found["splits"]["train"]["duplicates"] = {"exact": 0, "near": 0, "pairs": []}
     assert "\n\nNo split holds a photo twice, or near-duplicates.\n\n" in audit_page(found)
