@@ -19,6 +19,9 @@ from methods.layers.feature_enhancement import FEM, FemAlign, FemMerge
 from methods.layers.pyramid_attention import SCALES, PaScope, PyramidAttention
 from methods.layers.scaffold import Attention, Fuse, Scaffold, draw_weights
 
+# Nothing is fused without ESEM; "add", once the default, keeps the names of runs that did not change with it.
+NO_ESEM = {"esem": False, "msrb_fuse": "add"}
+
 
 @register(
     "msfnet",
@@ -30,13 +33,13 @@ from methods.layers.scaffold import Attention, Fuse, Scaffold, draw_weights
     tags=["cnn", "attention", "multi-scale"],
     scales=[2, 4, 8, 16],
     variants={
-        "msfnet-1": {"title": "Model 1", "options": {"esem": False, "pa": False, "fem": False}},
-        "msfnet-2": {"title": "Model 2", "options": {"esem": False, "pa": False, "fem": True}},
-        "msfnet-3": {"title": "Model 3", "options": {"esem": False, "pa": True, "fem": False}},
+        "msfnet-1": {"title": "Model 1", "options": {**NO_ESEM, "pa": False, "fem": False}},
+        "msfnet-2": {"title": "Model 2", "options": {**NO_ESEM, "pa": False, "fem": True}},
+        "msfnet-3": {"title": "Model 3", "options": {**NO_ESEM, "pa": True, "fem": False}},
         "msfnet-4": {"title": "Model 4", "options": {"esem": True, "pa": False, "fem": False}},
         "msfnet-5": {"title": "Model 5", "options": {"esem": True, "pa": True, "fem": False}},
         "msfnet-6": {"title": "Model 6", "options": {"esem": True, "pa": False, "fem": True}},
-        "msfnet-7": {"title": "Model 7", "options": {"esem": False, "pa": True, "fem": True}},
+        "msfnet-7": {"title": "Model 7", "options": {**NO_ESEM, "pa": True, "fem": True}},
         "msfnet-8": {"title": "Model 8", "options": {"esem": True, "pa": True, "fem": True}},
     },
 )
@@ -51,7 +54,9 @@ class MSFNet(Scaffold):
     - `pa_position`: "post" (section 3.1's order of the two), "mid" of the blocks (PANet's choice) or "pre". One module,
       at LR size: that size fits "F_1 shares the dimensions of I_LR" and the authors' 8 GB of GPU memory.
     - `pa_scales`, `pa_scope`: PANet's levels and one softmax over all of them (equation 9).
-    - `msrb_fuse`: how hourglass and ESEM make F_scale (section 3.2 does not say); see AttentionBlock.
+    - `msrb_fuse`: how hourglass and ESEM make F_scale (section 3.2 does not say): "sigmoid-sum", which has a bound, or
+      another of AttentionBlock's. "add", the default of runs before November 2026, squares features from block to
+      block; before saturated colours the output of some of those runs left all range.
     - `attention`: one map a block as in SPARNet, or one a channel.
     - `ccb_kernel`: m of the three cross convolution blocks, 3 as in Cross-SRN; `ccb_convs`: cross convolutions in each;
       `ccb_depthwise`: Cross-SRN's depthwise term, which the paper's text lacks (section 3.3).
@@ -73,7 +78,7 @@ class MSFNet(Scaffold):
         fem: bool = True,
         deep_blocks: int = 10,
         attention: Attention = "2d",
-        msrb_fuse: Fuse = "add",
+        msrb_fuse: Fuse = "sigmoid-sum",
         pa_position: Literal["post", "mid", "pre"] = "post",
         pa_scales: tuple[float, ...] = SCALES,
         pa_scope: PaScope = "joint",

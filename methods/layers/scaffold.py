@@ -29,9 +29,10 @@ class AttentionBlock(nn.Module):
 
     SPARNet's facial attention unit: F = convolutions of the pre-activated input; output = shortcut + F * sigmoid(A), A
     from an hourglass of F. The proposed multi-scale residual block (paper, section 3.2) adds a second branch E on F,
-    `structure`, and multiplies F by "F_scale", which is not defined further. `fuse` is how A and E make it: "add"
-    sigmoid(A) + E (which contains SPARNet's block as E = 0), "mul" sigmoid(A) * E, "concat" a 1x1 convolution of both,
-    "sigmoid-sum" sigmoid(A + E).
+    `structure`, and multiplies F by "F_scale", which is not defined further. `fuse` is how A and E make it:
+    "sigmoid-sum" sigmoid(A + E), "add" sigmoid(A) + E, "mul" sigmoid(A) * E, "concat" a 1x1 convolution of both. Only
+    the first has a bound: as E grows with F, the others square features that are larger than those in training, and
+    the next block squares them again. "sigmoid-sum" and "add" contain SPARNet's block as E = 0.
     """
 
     def __init__(
@@ -44,7 +45,7 @@ class AttentionBlock(nn.Module):
         mid: int,
         attention: Attention,
         structure: MakeStructure | None = None,
-        fuse: Fuse = "add",
+        fuse: Fuse = "sigmoid-sum",
     ) -> None:
         super().__init__()
         changed = scale != "same" or in_channels != out_channels
@@ -95,7 +96,7 @@ class Scaffold(nn.Module):
         deep_blocks: int,
         attention: Attention,
         structure: MakeStructure | None = None,
-        fuse: Fuse = "add",
+        fuse: Fuse = "sigmoid-sum",
     ) -> None:
         super().__init__()
         if deep_blocks < 1:

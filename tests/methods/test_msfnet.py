@@ -16,7 +16,22 @@ def test_the_eight_models_are_the_paper_s_table_1() -> None:
     modules = ["", "F", "P", "E", "EP", "EF", "PF", "EPF"]
     for number, present in enumerate(modules, 1):
         options = registry.get(f"msfnet-{number}").options
-        assert options == {"esem": "E" in present, "pa": "P" in present, "fem": "F" in present}
+        modules_of = {name: options[name] for name in ("esem", "pa", "fem")}
+        assert modules_of == {"esem": "E" in present, "pa": "P" in present, "fem": "F" in present}
+        assert options.keys() - modules_of == (set() if "E" in present else {"msrb_fuse"}), "nothing to fuse there"
+
+
+def test_a_block_s_gate_has_a_bound_unless_asked_otherwise() -> None:
+    """Features 1,000 times too large leave the default block about as much too large, the unbounded one squared."""
+
+    def growth(**options: Any) -> float:
+        torch.manual_seed(0)
+        block = registry.build("msfnet-8", {**SMALL, **options}).body[0].eval()
+        x = torch.rand(1, block.before[0].num_features, 16, 16)
+        with torch.no_grad():
+            return float(block(1000 * x).abs().max() / block(x).abs().max())
+
+    assert growth() < 2_000 < 100_000 < growth(msrb_fuse="add")
 
 
 @pytest.mark.parametrize("training", [True, False])
@@ -32,7 +47,7 @@ def test_model_1_is_sparnet(training: bool) -> None:
     [
         {"msrb_fuse": "mul"},
         {"msrb_fuse": "concat"},
-        {"msrb_fuse": "sigmoid-sum"},
+        {"msrb_fuse": "add"},
         {"attention": "3d"},
         {"attention": "3d", "msrb_fuse": "concat"},
         {"pa_position": "pre"},
