@@ -98,13 +98,13 @@ def data(
         if what == "verify":
             show(json, verdicts, lambda: "\n".join(f"{verdict['path']}: {verdict['verdict']}" for verdict in verdicts))
         else:
-            from bench.report.audit import audit_page, write_page
+            from bench.report.audit import audit_page, keep_page
             from bench.runs.prepare import write_audit
 
             whole = dict.fromkeys(one["dataset"] for one in verdicts if one["dataset"] not in damaged)
             audits = [write_audit(dataset, fresh=True) for dataset in whole]
-            for dataset in whole:
-                write_page(dataset)
+            for audit in audits:
+                keep_page(audit)
             show(json, audits, lambda: "\n".join(map(audit_page, audits)))
         if damaged:
             raise UserError("; ".join(damaged.values()))

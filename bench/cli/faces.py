@@ -10,9 +10,10 @@ if TYPE_CHECKING:
 
 def prepare(dataset: str, *given: Any, **more: Any) -> list[FaceStore]:
     """Prepare a data set as `bench.runs.prepare.prepare` does, and write audit.md."""
-    from bench.report.audit import write_page
+    from bench.report.audit import keep_page
     from bench.runs import prepare as preparing
+    from bench.runs.audit import audit
 
     stores = preparing.prepare(dataset, *given, **more)
-    write_page(stores[0].dataset)
+    keep_page(audit(stores[0].dataset))
     return stores

@@ -78,6 +78,7 @@ def migrate(
 def report(
     experiment: Names,
     *,
+    out: Annotated[Path | None, option("DIR", "write below this folder (default: reports)")] = None,
     reference: Annotated[
         bool, typer.Option("--reference", help="redraw all of results/reference/ and the findings page instead")
     ] = False,
@@ -92,13 +93,15 @@ def report(
     if reference:
         from bench.report.findings import report_reference
 
-        for given in [*experiment, *(["--failures"] if failures else [])]:
+        for given in [*experiment, *(["--failures"] if failures else []), *(["--out"] if out else [])]:
             raise UserError(f"{given}: not together with --reference, which redraws all of them as they are kept")
         files = report_reference()
         text = f"written: {files[0]} and what it leads to"
     else:
         folders = _folders(experiment).items()
-        files = [file for name, folder in folders for file in build_report(folder, paths.reports() / name, failures)]
+        files = [
+            file for name, folder in folders for file in build_report(folder, (out or paths.reports()) / name, failures)
+        ]
         text = report_text(files)
     show(json, {"report": [str(file) for file in files]}, lambda: text)
     return 0

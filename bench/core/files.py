@@ -6,17 +6,19 @@ import contextlib
 import csv
 import io
 import json
+import logging
 import lzma
 import os
-import tempfile
+import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from bench.core.errors import UserError
-from bench.core.locks import lock, shared_mode
-from bench.core.names import fit
+from bench.core.locks import lock
+from bench.core.modes import make_folder, open_new
 
+log = logging.getLogger("fsr")
 LOCK = ".lock"  # locked while the files of its folder are replaced
 _WAY_OUT = "delete it or restore it from a copy"
 
@@ -26,24 +28,35 @@ def write_bytes(path: Path, content: bytes) -> None:
 
     Raises OSError (disk full, read-only folder); the old file is then still whole and no temporary file is left.
     """
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{fit(path.name)}.", suffix=".tmp")
+    make_folder(path.parent)
+    new = path.with_name(f".{secrets.token_hex(8)}.tmp")  # of a length that fits, however long the name
     try:
-        with os.fdopen(handle, "wb") as file:
+        with os.fdopen(open_new(new), "wb") as file:
             file.write(content)
             file.flush()
             os.fsync(file.fileno())
-        Path(name).chmod(shared_mode(path.parent))
-        Path(name).replace(path)
-    except BaseException:
-        Path(name).unlink(missing_ok=True)
+        new.replace(path)
+    except BaseException as error:
+        new.unlink(missing_ok=True)
+        if isinstance(error, OSError):
+            error.filename = str(path)
         raise
+
+
+def keep(path: Path, content: bytes) -> None:
+    """Replace `path` where its content differs; where that cannot be, log one line: it can be made again."""
+    try:
+        if not path.exists() or path.read_bytes() != content:
+            write_bytes(path, content)
+    except OSError as error:
+        log.warning("%s: not kept (%s)", path, error.strerror)
 
 
 def sweep(folder: Path) -> None:
     """Remove what a process killed in the middle of a write has left in `folder`."""
     for path in folder.glob(".*.tmp"):
-        path.unlink(missing_ok=True)
+        with contextlib.suppress(PermissionError):
+            path.unlink(missing_ok=True)
 
 
 @contextlib.contextmanager
@@ -64,7 +77,12 @@ def write_text(path: Path, text: str) -> None:
 
 def write_json(path: Path, value: object) -> None:
     """Replace `path` by `value` as indented JSON in one step; NaN and infinity are refused."""
-    write_text(path, json.dumps(value, indent=2, allow_nan=False) + "\n")
+    write_bytes(path, json_bytes(value))
+
+
+def json_bytes(value: object) -> bytes:
+    """Return `value` as indented JSON; NaN and infinity are refused."""
+    return json.dumps(value, indent=2, allow_nan=False).encode() + b"\n"
 
 
 def read_json(path: Path) -> Any:

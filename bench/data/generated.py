@@ -5,8 +5,10 @@ Face i of a split depends on its seed alone, so a set can grow, and a run that w
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib.util
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +18,7 @@ from PIL import Image
 
 from bench.core import paths
 from bench.core.errors import UserError
+from bench.core.modes import make_folder, open_new
 from bench.core.progress import Bar
 from bench.data.cards import read_card
 from bench.data.store import SIZE, FaceRow, FaceStore, alone, write_store
@@ -107,8 +110,9 @@ def _grow(path: Path, size: int, old: FaceStore | None, recipe: dict[str, Any], 
 
 def _make_missing(partial: Path, count: int, first: int, make: Make, quiet: bool) -> None:
     """Append faces to `partial` until it holds `count`; what a killed run left in it is kept, whole faces only."""
-    partial.parent.mkdir(parents=True, exist_ok=True)
-    partial.touch()
+    make_folder(partial.parent)
+    with contextlib.suppress(FileExistsError):
+        os.close(open_new(partial))
     done = min(partial.stat().st_size // _FACE_BYTES, count)
     with partial.open("r+b") as file, Bar(f"generate {partial.stem}", count, start=done, quiet=quiet) as bar:
         file.truncate(done * _FACE_BYTES)

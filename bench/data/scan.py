@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError
+from bench.core.files import write_bytes, write_text
 from bench.core.names import fold
 from bench.core.parallel import ordered_map
 from bench.core.progress import Bar
@@ -228,9 +229,8 @@ def _read_partial(path: Path, key: str) -> list[list[dict[str, Any]]]:
     """Return the groups that an earlier scan has done, leaving `path` whole: a torn last line is cut off."""
     lines = path.read_bytes().split(b"\n") if path.exists() else [b""]
     if lines[0].decode(errors="replace") != key:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(key + "\n")
+        write_text(path, key + "\n")
         return []
     whole = lines[1:-1]  # what follows the last line feed was not finished
-    path.write_bytes(b"\n".join([lines[0], *whole, b""]))
+    write_bytes(path, b"\n".join([lines[0], *whole, b""]))
     return [json.loads(line) for line in whole]

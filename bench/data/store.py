@@ -24,6 +24,7 @@ from bench.core import paths
 from bench.core.errors import UserError, check_known, reason, suggest
 from bench.core.files import read_csv, read_json, write_csv, write_json
 from bench.core.locks import lock
+from bench.core.modes import make_folder, open_new
 from bench.core.names import listed
 from bench.core.schema import canonical_json, from_dict
 from bench.data.cards import card_names, is_generated
@@ -211,7 +212,7 @@ def write_store(
         raise UserError(f"no face left to write to {path}")
     new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(new, ignore_errors=True)
-    new.mkdir(parents=True)
+    make_folder(new)
     try:
         _write_faces(new / "faces.npy", len(rows), faces, size)
         digest = fingerprint_of((row.name for row in rows), read_faces(new / "faces.npy"))
@@ -231,7 +232,7 @@ def write_store(
 @contextlib.contextmanager
 def alone(folder: Path) -> Iterator[None]:
     """Hold the data set `folder` against other processes, and clear what a killed one left half-written in it."""
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     busy = f"{folder.name} is being prepared by another process; waiting for it"
     with lock(folder.with_name(f".{folder.name}.lock"), notice=busy):
         for left in folder.glob(".*.tmp"):
@@ -276,7 +277,7 @@ def check_disjoint(train: FaceStore, other: FaceStore) -> None:
 def _write_faces(path: Path, count: int, faces: Iterable[tuple[int, np.ndarray]], size: int) -> None:
     """Write faces.npy, each face at its place as it comes."""
     missing = set(range(count))
-    with path.open("wb") as file:
+    with os.fdopen(open_new(path), "wb") as file:
         np.lib.format.write_array_header_1_0(
             file, {"descr": "|u1", "fortran_order": False, "shape": (count, size, size, 3)}
         )

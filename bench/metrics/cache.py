@@ -6,9 +6,11 @@ a value that would come out otherwise is never found. One SQLite file; processes
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import hashlib
 import logging
+import os
 import sqlite3
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -16,6 +18,7 @@ from pathlib import Path
 import numpy as np
 
 from bench.core.errors import reason
+from bench.core.modes import make_folder, open_new
 from bench.core.names import listed
 from bench.core.schema import canonical_json
 
@@ -30,7 +33,9 @@ class ScoreCache:
         if path is None:
             return
         try:
-            path.parent.mkdir(parents=True, exist_ok=True)
+            make_folder(path.parent)
+            with contextlib.suppress(FileExistsError):
+                os.close(open_new(path))
             self._file = sqlite3.connect(path, timeout=60, isolation_level=None)
             self._file.execute(
                 "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core import paths
 from bench.core.errors import UserError, reason
+from bench.core.files import write_bytes
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
 
 if TYPE_CHECKING:
@@ -115,8 +116,7 @@ def _network(name: str, device: str) -> Any:
         raise UnavailableError(f"pyiqa's {name} {what} ({reason(error)})") from None
     if name not in _OFFLINE:
         with contextlib.suppress(OSError):
-            _mark(name).parent.mkdir(parents=True, exist_ok=True)
-            _mark(name).touch()
+            write_bytes(_mark(name), b"")
     return network
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 from tabulate import tabulate
 
 from bench.core import paths
-from bench.core.files import read_json, write_text
+from bench.core.files import keep
 from bench.report.markdown import escape
 from bench.report.table import DASH
 
@@ -28,13 +27,9 @@ def audit_page(audit: Mapping[str, Any]) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def write_page(dataset: str) -> Path:
-    """Write audit.md beside the audit.json of a prepared data set, and return its path."""
-    folder = paths.prepared() / dataset
-    text = audit_page(read_json(folder / "audit.json"))
-    if not (folder / "audit.md").exists() or (folder / "audit.md").read_text(encoding="utf-8") != text:
-        write_text(folder / "audit.md", text)
-    return folder / "audit.md"
+def keep_page(audit: Mapping[str, Any]) -> None:
+    """Keep audit.md beside the faces of the data set that was audited."""
+    keep(paths.prepared() / audit["dataset"] / "audit.md", audit_page(audit).encode())
 
 
 def audit_section(audit: Mapping[str, Any]) -> str:

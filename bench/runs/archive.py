@@ -21,6 +21,7 @@ import torch
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, write_bytes, write_text
+from bench.core.modes import make_folder
 from bench.core.names import listed
 from bench.core.paths import check_name
 from bench.data.cards import default_dataset
@@ -132,7 +133,7 @@ def _holds(other: Path, folder: Path) -> bool:
 def _keep(source: Path, target: Path, test: FaceStore, *, first: bool, with_weights: bool) -> Path:
     """Copy one run, and score it on the default faces with the weights that are kept."""
     folder = target / source.name
-    folder.mkdir(parents=True, exist_ok=True)
+    make_folder(folder)
     if (source / "curve.csv").exists():
         write_bytes(folder / "curve.csv", (source / "curve.csv").read_bytes())
     if with_weights and not weights.find(folder):  # kept ones are of the same training, and no smaller

@@ -10,7 +10,7 @@ from typing import Any
 
 from bench.core import paths
 from bench.core.errors import UserError, suggest
-from bench.core.files import read_json, write_bytes, write_json
+from bench.core.files import json_bytes, keep, write_bytes
 from bench.data.cards import ANY_FOLDER, card_names, is_generated
 from bench.data.generated import prepare_generated
 from bench.data.photoset import PhotoOptions, prepare_photos
@@ -65,14 +65,9 @@ def _check_unused(dataset: str, wanted: PhotoOptions) -> None:
 
 
 def write_audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
-    """Audit a data set (see bench.runs.audit), write audit.json beside its faces, and return the audit."""
-    path = paths.prepared() / dataset / "audit.json"
+    """Audit a data set (see bench.runs.audit), keep audit.json beside its faces, and return the audit."""
     made = audit.audit(dataset, fresh=fresh)
-    try:
-        write_json(path, made)
-    except OSError:  # faces that somebody else has prepared, and that may only be read
-        if not path.exists() or read_json(path) != made:
-            raise
+    keep(paths.prepared() / dataset / "audit.json", json_bytes(made))
     return made
 
 

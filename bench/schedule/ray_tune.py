@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.files import write_bytes
 from bench.core.stop import Stop
 from bench.runs.complete import Outcome, is_complete
 from bench.runs.records import RunState
@@ -113,8 +114,7 @@ def _outcome(row_run: RowRun, faces: Faces, before: bool, report: Mapping[str, A
 def _token(experiment: Path) -> Iterator[Path]:
     """Lay a file into the results folder by which a worker sees that it shares that folder with us."""
     path = (experiment / ".locks" / f"ray-{os.getpid()}").resolve()
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.touch()
+    write_bytes(path, b"")
     try:
         yield path
     finally:

@@ -12,7 +12,7 @@ import pytest
 
 from bench.cli.faces import prepare
 from bench.cli.main import main
-from bench.core import paths
+from bench.core import files, paths
 from bench.core.errors import UserError
 from bench.data import generated, scan
 from bench.data import store as stores
@@ -20,7 +20,6 @@ from bench.data.detect import Face
 from bench.data.photoset import PhotoOptions
 from bench.data.scan import ScanOptions
 from bench.data.store import FaceStore, check_disjoint, open_split
-from bench.runs import prepare as preparing
 from bench.runs.audit import audit
 from tests.bench.cli.test_cli import run_json
 from tests.bench.data.pictures import pack, photograph, picture
@@ -222,7 +221,9 @@ def test_arguments_that_do_not_fit(
     assert not paths.prepared().exists()
 
 
-def test_the_default_faces_take_sizes_and_are_audited(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_default_faces_take_sizes_and_are_audited(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     class Made:
         def __init__(self, recipe: object, install: str) -> None: ...
 
@@ -238,8 +239,12 @@ def test_the_default_faces_take_sizes_and_are_audited(monkeypatch: pytest.Monkey
     def refuse(path: Path, value: object) -> None:
         raise PermissionError(13, "Permission denied", str(path))
 
-    monkeypatch.setattr(preparing, "write_json", refuse)  # a folder that may only be read, for another user than root
-    assert len(prepare("synthfaces", sizes={"train": 2}, quiet=True)[0]) == 3
+    monkeypatch.setattr(files, "write_bytes", refuse)  # a folder that may only be read, for another user than root
+    (paths.prepared() / "synthfaces" / "audit.json").unlink()
+    assert main(["data", "audit", "synthfaces"]) == 0
+    shown = capsys.readouterr()
+    assert shown.out.startswith("# Audit of Default faces from a generator\n")
+    assert "audit.json: not kept (Permission denied)" in shown.err and "audit.md" not in shown.err
 
 
 def test_prepare_drops_leaks_and_says_where_the_audit_is(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
