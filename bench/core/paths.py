@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from pathlib import Path
 
@@ -31,10 +32,14 @@ def reports() -> Path:
 def cache() -> Path:
     """Return the folder of what can be had again: scores by content, converted weights.
 
-    `$FSR_CACHE`, else `fsr-bench` in the user's cache folder; it may be deleted at any time.
+    `$FSR_CACHE`, else `fsr-bench` in the user's cache folder; it may be deleted at any time. A user without a home has
+    the root for one, as containers do it: where nothing can be written, nothing is kept.
     """
-    home = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(os.environ.get("FSR_CACHE") or Path(home) / "fsr-bench")
+    if given := os.environ.get("FSR_CACHE"):
+        return Path(given)
+    with contextlib.suppress(RuntimeError):  # no HOME, and no such user
+        return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "fsr-bench"
+    return Path("/.cache/fsr-bench")
 
 
 def check_name(what: str, name: str) -> str:

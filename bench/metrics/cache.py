@@ -23,57 +23,90 @@ from bench.core.names import listed
 from bench.core.schema import canonical_json
 
 log = logging.getLogger("fsr")
+_PATIENCE = 10  # seconds that another process may hold the file
+_AT_ONCE = 500  # keys of a query
+_SUM = 8  # bytes of a checksum, at the end of a value
+_unreadable, _unwritable, _renewed = set[Path](), set[Path](), set[Path]()  # in this process, so each is told once
 
 
 class ScoreCache:
-    """Float64 vectors by key in the file `path`; with None, or a file that is of no use, it keeps nothing."""
+    """Float64 vectors by key in the file `path`; with None, or a file that is of no use, it keeps nothing.
+
+    It saves time and no result depends on it: a value whose checksum is not that of key and value is not found, and
+    what cannot be read or written is told in one line, once in a process, and gone on without.
+    """
 
     def __init__(self, path: Path | None) -> None:
+        self._path = path
         self._file: sqlite3.Connection | None = None
-        if path is None:
+        if path is not None and path not in _unreadable:
+            self._open(path)
+
+    def find(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
+        """Return the vectors of those keys that are known."""
+        known: dict[bytes, np.ndarray] = {}
+        if self._file is None or self._path is None:
+            return known
+        try:
+            for start in range(0, len(keys), _AT_ONCE):
+                part = keys[start : start + _AT_ONCE]
+                query = f"SELECT key, value FROM scores WHERE key IN ({','.join('?' * len(part))})"
+                for key, kept in self._file.execute(query, part):
+                    if isinstance(kept, bytes) and kept[-_SUM:] == _checksum(key, kept[:-_SUM]):
+                        known[key] = np.frombuffer(kept[:-_SUM], np.float64)
+        except sqlite3.Error as error:
+            self._give_up(self._path, error)
+        return known
+
+    def add(self, values: Mapping[bytes, np.ndarray]) -> None:
+        """Keep vectors; those of known keys are replaced."""
+        if self._file is None or self._path is None or self._path in _unwritable:
             return
+        texts = {key: np.ascontiguousarray(value, np.float64).tobytes() for key, value in values.items()}
+        rows = [(key, text + _checksum(key, text)) for key, text in texts.items()]
+        try:
+            self._file.execute("BEGIN IMMEDIATE")
+            self._file.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", rows)
+            self._file.execute("COMMIT")
+        except sqlite3.Error as error:
+            self._give_up(self._path, error, writing=True)
+
+    def _open(self, path: Path) -> None:
         try:
             make_folder(path.parent)
             with contextlib.suppress(FileExistsError):
                 os.close(open_new(path))
-            self._file = sqlite3.connect(path, timeout=60, isolation_level=None)
+            self._file = sqlite3.connect(path, timeout=_PATIENCE, isolation_level=None)
+            self._file.execute("PRAGMA synchronous = OFF")  # what a power cut damages is computed anew
             self._file.execute(
                 "CREATE TABLE IF NOT EXISTS scores (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID"
             )
         except (OSError, sqlite3.Error) as error:
             self._give_up(path, error)
 
-    def find(self, keys: Sequence[bytes]) -> dict[bytes, np.ndarray]:
-        """Return the vectors of those keys that are known."""
-        known: dict[bytes, np.ndarray] = {}
-        if self._file is None:
-            return known
-        try:
-            for key in keys:
-                for (value,) in self._file.execute("SELECT value FROM scores WHERE key = ?", [key]):
-                    known[key] = np.frombuffer(value, np.float64)
-        except sqlite3.Error as error:
-            self._give_up(None, error)
-        return known
-
-    def add(self, values: Mapping[bytes, np.ndarray]) -> None:
-        """Keep vectors; those of known keys are replaced."""
-        if self._file is None or not values:
-            return
-        rows = [(key, np.ascontiguousarray(value, np.float64).tobytes()) for key, value in values.items()]
-        try:
-            self._file.execute("BEGIN IMMEDIATE")
-            self._file.executemany("INSERT OR REPLACE INTO scores VALUES (?, ?)", rows)
-            self._file.execute("COMMIT")
-        except sqlite3.Error as error:
-            self._give_up(None, error)
-
-    def _give_up(self, path: Path | None, error: Exception) -> None:
-        """Go on without a cache: it saves time, no result depends on it."""
-        log.warning("scores are not kept: %s%s", f"{path}: " if path else "", reason(error))
+    def _give_up(self, path: Path, error: Exception, *, writing: bool = False) -> None:
+        """Go on with a new file in place of a damaged one, else without the cache or, `writing`, with reading alone."""
+        damaged = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)
         if self._file is not None:
-            self._file.close()
-        self._file = None
+            with contextlib.suppress(sqlite3.Error):
+                self._file.rollback()
+            if damaged or not writing:
+                self._file.close()
+                self._file = None
+        if damaged and path not in _renewed:
+            _renewed.add(path)
+            log.warning("%s: damaged (%s): begun anew", path, reason(error))
+            with contextlib.suppress(OSError):
+                for name in (path.name, f"{path.name}-journal"):
+                    path.with_name(name).unlink(missing_ok=True)
+            self._open(path)
+        elif path not in _unreadable | _unwritable:
+            log.warning("scores are not kept: %s: %s (FSR_CACHE names another folder)", path, reason(error))
+            (_unwritable if writing else _unreadable).add(path)
+
+
+def _checksum(key: bytes, value: bytes) -> bytes:
+    return hashlib.blake2b(value, key=key, digest_size=_SUM).digest()
 
 
 def key_of(what: Mapping[str, object], pictures: Iterable[bytes]) -> bytes:

@@ -78,7 +78,8 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
         message = str(error) if bad_input else reason(error)
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
-        run.write(status=RunState.FAILED, error=message)
+        elsewhere = bad_input or no_memory or isinstance(error, ImportError | torch.AcceleratorError)
+        run.write(status=RunState.FAILED, error=message, retry=elsewhere)
         return Outcome(run.config.name, RunState.FAILED, message, bad_input, no_memory)
     return Outcome(run.config.name, RunState.FINISHED)
 
@@ -140,7 +141,9 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
         about["broken"] = {**run.record().broken, **broken}
     if run.config.training is None:
         about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
-    run.write(status=RunState.FINISHED, error=None, scored=now(), scored_on=describe_device(device), **about)
+    run.write(
+        status=RunState.FINISHED, error=None, retry=False, scored=now(), scored_on=describe_device(device), **about
+    )
     run.add_scores([result.scores for _, result in results])  # last: they make the run complete
 
 

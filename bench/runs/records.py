@@ -69,7 +69,8 @@ class RunRecord:
 
     Times are ISO 8601 in UTC, None for what has not happened. `unavailable` says, by the fingerprint of a test set, why
     metrics have no score, and `broken` names the faces whose picture held NaN or infinity. `code` is a hash of the
-    network's code, `chance` what draws at random do to its scores, `stopped_at` where a search ended the run.
+    network's code, `chance` what draws at random do to its scores, `stopped_at` where a search ended the run. With
+    `retry` it failed for what was missing around it, and is tried again.
     """
 
     layout: int
@@ -78,6 +79,7 @@ class RunRecord:
     config: RunConfig
     status: RunState = RunState.NOT_RUN
     error: str | None = None
+    retry: bool = False
     started: str | None = None
     device: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)

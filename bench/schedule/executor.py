@@ -59,8 +59,9 @@ def execute(
 ) -> list[Outcome]:
     """Bring every run to its end by `complete`, each once; one that fails does not stop the others.
 
-    A run that failed before would fail again, for runs repeat to the byte: it is left alone unless `options` say to
-    retry. Raises Interrupted when asked to stop: the runs at work are saved, and calling again goes on from there.
+    A run that failed before by itself would fail again, for runs repeat to the byte: it is left alone unless `options`
+    say to retry. One that failed for what was missing around it is tried again. Raises Interrupted when asked to stop:
+    the runs at work are saved, and calling again goes on from there.
     """
     failed = [failed_before(row_run, options) for row_run in row_runs]
     chosen = [row_run for row_run, outcome in zip(row_runs, failed, strict=True) if outcome is None]
@@ -94,6 +95,6 @@ def _gpus_per_run(row_runs: Sequence[RowRun], faces: Faces, device: torch.device
 def failed_before(row_run: RowRun, options: ExecutionOptions) -> Outcome | None:
     """Return how a run failed before, unless it is to be tried again."""
     record = row_run.run.record()
-    if options.retry_failed or record.status is not RunState.FAILED:
+    if options.retry_failed or record.retry or record.status is not RunState.FAILED:
         return None
     return Outcome(row_run.run.config.name, RunState.FAILED, f"{record.error} (before; --retry-failed tries it again)")

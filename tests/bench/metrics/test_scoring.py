@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
+import sqlite3
 from pathlib import Path
 
 import numpy as np
@@ -102,11 +104,69 @@ def test_protocols_do_not_share_values(tmp_path: Path) -> None:
         assert [key for key in found if key[1] == "niqe"] == [("sparnet", "niqe")]
 
 
-def test_a_damaged_cache_costs_time_alone(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    (tmp_path / "scores.sqlite").write_text("no database" * 200)
-    found = score(get_metrics(["psnr"]), ScoreCache(tmp_path / "scores.sqlite"))  # type: ignore[arg-type]
-    assert len(found.values["sparnet", "psnr"]) == 5
-    assert "scores are not kept" in caplog.text and "scores.sqlite" in caplog.text
+KEYS = [place.to_bytes(16) for place in range(700)]
+VALUES = {key: np.array([place, np.nan]) for place, key in enumerate(KEYS)}
+
+
+def filled(path: Path) -> ScoreCache:
+    """Return a cache that keeps VALUES."""
+    ScoreCache(path).add(VALUES)
+    assert all(np.array_equal(value, VALUES[key], equal_nan=True) for key, value in ScoreCache(path).find(KEYS).items())
+    return ScoreCache(path)
+
+
+@pytest.mark.parametrize("damage", ["no database" * 200, "", "cut", "torn"])
+def test_a_damaged_cache_is_begun_anew(damage: str, tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    filled(path := tmp_path / "scores.sqlite")
+    whole = path.read_bytes()
+    half = len(whole) // 2
+    files = {"cut": whole[:half], "torn": whole[:half] + bytes(len(whole) - half)}
+    path.write_bytes(files.get(damage, damage.encode()))
+    cache = ScoreCache(path)
+    assert len(cache.find(KEYS)) < len(KEYS)
+    assert len(filled(path).find(KEYS)) == len(KEYS)
+    assert not damage or f"{path}: damaged (" in caplog.text
+
+
+@pytest.mark.parametrize("change", ["zeroblob(24)", "'text'", "5", "x'00'", "substr(value, 2)"])
+def test_a_value_that_was_changed_is_not_served(change: str, tmp_path: Path) -> None:
+    cache = filled(tmp_path / "scores.sqlite")
+    with sqlite3.connect(tmp_path / "scores.sqlite") as file:
+        file.execute(f"UPDATE scores SET value = {change} WHERE key < ?", [KEYS[3]])
+    assert cache.find(KEYS).keys() == set(KEYS[3:])
+    with sqlite3.connect(tmp_path / "scores.sqlite") as file:
+        file.execute("UPDATE scores SET value = (SELECT value FROM scores WHERE key = ?)", [KEYS[9]])
+    assert cache.find(KEYS).keys() == {KEYS[9]}, "a whole value of another key"
+
+
+def test_a_cache_of_an_older_version_is_passed_over(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "scores.sqlite") as file:
+        file.execute("CREATE TABLE scores (key BLOB PRIMARY KEY, value BLOB NOT NULL) WITHOUT ROWID")
+        file.execute("INSERT INTO scores VALUES (?, ?)", [KEYS[0], np.array([99.0, 1.0]).tobytes()])
+    cache = ScoreCache(tmp_path / "scores.sqlite")
+    assert not cache.find(KEYS[:1])
+    cache.add(VALUES)
+    assert len(cache.find(KEYS)) == len(KEYS)
+
+
+def test_what_cannot_be_kept_is_told_once(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    (tmp_path / "file").touch()
+    for _ in range(3):
+        assert score(list(get_metrics(["psnr"])), ScoreCache(tmp_path / "file" / "scores.sqlite")).values
+    assert caplog.text.count("scores are not kept") == 1 and "FSR_CACHE" in caplog.text
+
+
+def test_a_cache_that_another_process_holds_is_gone_without(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("bench.metrics.cache._PATIENCE", 0.01)
+    cache = filled(tmp_path / "scores.sqlite")
+    with contextlib.closing(sqlite3.connect(tmp_path / "scores.sqlite", isolation_level=None)) as other:
+        other.execute("BEGIN IMMEDIATE")
+        for _ in range(2):
+            cache.add({b"x" * 16: np.ones(2)})
+        assert len(cache.find(KEYS)) == len(KEYS), "it is still read"
+        assert caplog.text.count("database is locked") == 1
 
 
 def test_what_cannot_run_is_told_once(caplog: pytest.LogCaptureFixture) -> None:

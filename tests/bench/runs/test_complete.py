@@ -22,6 +22,7 @@ from bench.runs.complete import Outcome, complete, is_complete
 from bench.runs.config import DataRef, RunConfig, Training
 from bench.runs.experiment import Faces, Row, RowRun, Sizes
 from bench.runs.store import Run
+from bench.schedule.executor import ExecutionOptions, failed_before
 from bench.schedule.plan import _has_changed
 from tests.bench.conftest import smooth_faces
 
@@ -107,6 +108,29 @@ def test_scores_are_of_the_weights_on_disk(row_run: RowRun, faces: Faces) -> Non
     shutil.rmtree(row_run.run.folder / "scores")
     assert run(row_run, faces).status == "finished"
     assert row_run.run.scores() == before
+
+
+@pytest.mark.parametrize(
+    ("error", "again"),
+    [
+        (RuntimeError("a bug"), False),
+        (UserError("a package is missing"), True),
+        (ImportError("no such package"), True),
+        (MemoryError(), True),
+        (torch.OutOfMemoryError(), True),
+    ],
+)
+def test_what_failed_for_something_around_it_is_tried_again(
+    error: Exception, again: bool, row_run: RowRun, faces: Faces, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: Any, **__: Any) -> None:
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(evaluate, "evaluate", fail)
+        assert run(row_run, faces).status == "failed"
+    assert (failed_before(row_run, ExecutionOptions()) is None) == again
+    assert run(row_run, faces).status == "finished" and not row_run.run.record().retry
 
 
 def break_first(monkeypatch: pytest.MonkeyPatch, faces_broken: int) -> None:
