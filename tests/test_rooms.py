@@ -125,3 +125,17 @@ def test_imports_stand_at_the_top(module: str) -> None:
 def test_files_are_short() -> None:
     lines = {str(path.relative_to(ROOT)): len(path.read_text(encoding="utf-8").splitlines()) for path in FILES}
     assert not {name: count for name, count in lines.items() if count > 400}
+
+
+def test_folders_are_listed_without_what_systems_and_editors_leave_there() -> None:
+    """`names.listed` passes over `._NAME`, backups and the like; a glob of one's own takes them for ours."""
+    allowed = {
+        "core/files.py": 1,  # our temporary files
+        "core/names.py": 1,
+        "data/store.py": 2,  # our temporary folders, and whether a folder is empty
+        "metrics/fetch.py": 1,  # what was fetched
+        "report/draw.py": 1,  # by our own names alone
+    }
+    calls = re.compile(r"\.(?:r?glob|iterdir)\((?!f?\"[^\"]*/[a-z{][\w.}]*\")")  # but for files of one name
+    counts = {str(path.relative_to(ROOT / "bench")): len(calls.findall(path.read_text())) for path in FILES}
+    assert {name: count for name, count in counts.items() if count} == allowed

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import importlib
+import io
 import logging
 import os
 import select
@@ -100,6 +101,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 a run failed, 2 bad input, 128+n stopped by signal n."""
     logging.basicConfig(stream=sys.stderr, format="%(message)s", force=True)
     log.setLevel(logging.INFO)
+    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no failure
+        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
         code = _answer(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()

@@ -29,26 +29,35 @@ def listed(folder: Path, pattern: str) -> list[Path]:
     return sorted(path for path in folder.glob(pattern) if not any(map(is_litter, path.relative_to(folder).parts)))
 
 
-def readable(name: str | Path) -> str:
-    """Return a name from the file system as text on any system: its bytes are UTF-8, or else Latin-1."""
-    raw = os.fsencode(name)
+def readable(path: str | Path) -> str:
+    """Return a path from the file system as text of a line on any system: a name in it is UTF-8, or else Latin-1."""
+    return one_line("/".join(map(_text, os.fsencode(path).split(b"/"))))
+
+
+def _text(raw: bytes) -> str:
     try:
         return raw.decode()
     except UnicodeDecodeError:
         return raw.decode("latin-1")
 
 
-def fit(name: str) -> str:
-    """Return a name for a file that is to be made: a long one is cut and ends with a hash of the whole.
+def one_line(name: str) -> str:
+    """Return a name with "_" for line feeds, tabs and other characters that control a terminal."""
+    return re.sub(r"[\x00-\x1f\x7f-\x9f]", "_", name)
 
-    Letters that the file system cannot write become "_".
-    """
-    system = sys.getfilesystemencoding()
-    name = name if system == "utf-8" else name.encode(system, "replace").decode(system).replace("?", "_")
+
+def fit(name: str) -> str:
+    """Return a name for a file that is to be made: a long one is cut and ends with a hash of the whole."""
     raw = name.encode(errors="surrogateescape")
     if len(raw) <= _LONGEST:
         return name
     return raw[: _LONGEST - 9].decode(errors="ignore") + "-" + hashlib.sha256(raw).hexdigest()[:8]
+
+
+def writable(name: str) -> str:
+    """Return a name for a file that is to be made, with "_" for letters that the system's encoding does not have."""
+    system = sys.getfilesystemencoding()
+    return name if system == "utf-8" else name.encode(system, "replace").decode(system).replace("?", "_")
 
 
 def distinct_stems(paths: Sequence[str]) -> list[str]:

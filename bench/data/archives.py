@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from bench.core.errors import UserError, reason
+from bench.core.names import one_line
 
 _ZIP = b"PK"
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
@@ -101,7 +102,7 @@ def walk_archive(path: Path) -> Iterator[Member]:
 def _path(name: str) -> str:
     """Return a member's path as unpacking gives it: no root or drive, no backslashes, letters composed (macOS)."""
     path = re.sub(r"^(//[^/]+/[^/]+/|[A-Za-z]:)", "", name.replace("\\", "/")).lstrip("/")
-    return unicodedata.normalize("NFC", path)
+    return one_line(unicodedata.normalize("NFC", path))
 
 
 def _walk_tar(archive: Archive) -> Iterator[Member]:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.files import held, sweep
+from bench.core.names import listed
 from bench.core.schema import canonical_json, find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
 from bench.data.store import check_disjoint, open_split
@@ -141,7 +142,7 @@ def _check_rows(job: Job, where: str) -> None:
 
 def _built_before(folder: Path) -> set[tuple[str, str]]:
     """Return the methods and options that runs in a folder have: their networks need not be built to be checked."""
-    records = [read_run_record(path.parent) for path in folder.glob(f"*/{RUN_FILE}")]
+    records = [read_run_record(path.parent) for path in listed(folder, f"*/{RUN_FILE}")]
     return {(record.config.method, canonical_json(record.config.options)) for record in records if record}
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
+from bench.core.names import listed
 from bench.runs.records import EXPERIMENT_FILE, LAYOUT, RETIRED, RUN_FILE, SEARCH_FILE
 from bench.runs.scores import ScoreSheet, write_sheet
 
@@ -30,7 +31,7 @@ def migrate(folder: Path) -> list[Path]:
     What has this layout already is left alone. Raises UserError where there are no results, a file is damaged or its
     layout is neither of the two.
     """
-    paths = sorted(path for name in _FILES for path in folder.rglob(name))
+    paths = sorted(path for name in _FILES for path in listed(folder, f"**/{name}"))
     if not paths:
         raise UserError(f"{folder}: no results there; expected a folder with {', '.join(_FILES[:2])} in or below it")
     return [path for path in paths if _migrate(path)]

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bench.core.errors import UserError
-from bench.core.names import distinct_stems, readable
+from bench.core.names import distinct_stems, readable, writable
 from bench.data.sources import Entry, Reader, list_sources
 
 
@@ -45,7 +45,7 @@ def find_photos(given: Sequence[Path], out: Path) -> list[Photo]:
             if problem := reader.problem(entry):
                 problems[place] = Photo(name, "", None, problem)
     sound = [place for place in photos if place not in problems]
-    stems = dict(zip(sound, distinct_stems([photos[place][1].path for place in sound]), strict=True))
+    stems = dict(zip(sound, distinct_stems([writable(photos[place][1].path) for place in sound]), strict=True))
     listed = [
         problems.pop(place) if place in problems else Photo(name, stems[place], entry)
         for place, (name, entry) in photos.items()

@@ -9,6 +9,7 @@ import numpy as np
 from PIL import Image
 
 from bench.core.files import write_bytes
+from bench.core.names import writable
 
 
 def write_png(path: Path, picture: np.ndarray) -> None:
@@ -27,11 +28,12 @@ def write_webp(path: Path, picture: np.ndarray) -> None:
 
 def picture_path(folder: Path, name: str) -> Path:
     """Return where the picture `name` lies in `folder`, in whichever format it is there; else where it is expected."""
-    webp = folder / f"{name}.webp"
-    return webp if webp.exists() else folder / f"{name}.png"
+    webp = folder / f"{writable(name)}.webp"
+    return webp if webp.exists() else webp.with_name(f"{writable(name)}.png")
 
 
 def _write(path: Path, content: bytes) -> None:
     """Replace a picture, but leave one alone that is the same: reports are drawn again when a picture has changed."""
+    path = path.with_name(writable(path.name))
     if not path.exists() or path.read_bytes() != content:
         write_bytes(path, content)

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+import sys
 from pathlib import Path
 
 import pytest
 
 from bench.core.files import write_text
-from bench.core.names import distinct_stems, fit, is_litter, listed, readable
+from bench.core.names import distinct_stems, fit, is_litter, listed, readable, writable
 
 
 @pytest.mark.parametrize(
@@ -40,8 +41,15 @@ def test_names_are_distinct_and_only_as_long_as_must_be() -> None:
     assert len(set(long)) == 3 and all(190 < len(name.encode()) <= 200 for name in long)
 
 
+def test_a_name_is_written_by_any_systems_encoding(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert writable("\u017di\u00eb") == "\u017di\u00eb"
+    monkeypatch.setattr(sys, "getfilesystemencoding", lambda: "iso8859-1")
+    assert writable("\u017di\u00eb") == "_i\u00eb"
+
+
 def test_names_of_any_bytes_are_text_and_files_can_be_written(tmp_path: Path) -> None:
     assert readable(os.fsdecode(b"Zo\xeb.png")) == readable("Zo\u00eb.png") == "Zo\u00eb.png"
+    assert readable(os.fsdecode(b"d_\xe9/") + "\u017d\n.png") == "d_\u00e9/\u017d_.png"  # name by name, in one line
     assert fit("a" * 200) == "a" * 200
     write_text(tmp_path / ("a" * 250), os.fsdecode(b"\xeb"))  # its temporary name is longer
     assert (tmp_path / ("a" * 250)).read_text() == "\\udceb"
