@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
+from bench.core.names import listed
 from bench.models import foreign
 
 if TYPE_CHECKING:
@@ -48,7 +49,7 @@ def save_parts(
         if sum(tensor.nbytes for tensor in parts[-1].values()) + size > most:
             parts.append({})
         parts[-1][name] = tensors[name]
-    for path in folder.glob("weights*"):
+    for path in listed(folder, "weights*"):
         if is_run_file(path):
             path.unlink()
     names = [f"weights-{i}of{len(parts)}" if len(parts) > 1 else "weights" for i in range(1, len(parts) + 1)]
@@ -63,7 +64,7 @@ def find(folder: Path) -> list[Path]:
 
     Raises UserError for a part that is missing.
     """
-    names = {path.name: match for path in folder.glob("weights*") if (match := _NAME.fullmatch(path.name))}
+    names = {path.name: match for path in listed(folder, "weights*") if (match := _NAME.fullmatch(path.name))}
     for match in names.values():
         count = int(match["parts"] or 0)
         for part in (f"weights-{number}of{count}.safetensors" for number in range(1, count + 1)):

@@ -47,7 +47,7 @@ def named_weights(path: Path) -> NamedWeights:
     whole_run = path.is_dir() or path.name == RUN_FILE or weights.is_run_file(path)
     files = weights.find(folder) if whole_run else [path]
     if not files:
-        runs = sorted({file.parent.name for file in folder.glob("*/*") if weights.is_run_file(file)})
+        runs = sorted({file.parent.name for file in listed(folder, "*/*") if weights.is_run_file(file)})
         way_out = f"give one of its runs: {', '.join(runs)}" if runs else _NEEDED
         raise UserError(f"{folder}: no weights there; {way_out}")
     return NamedWeights(tuple(files), read_run_record(folder))
