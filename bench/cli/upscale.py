@@ -22,7 +22,14 @@ def upscale(
     size: Annotated[int, option("N", "side of the network's input in pixels; networks were trained for 16")] = 16,
     everything: Annotated[bool, typer.Option("--all", help="write the network's input and the crop as well")] = False,
     margin: Margin = None,
-    min_face: Annotated[int | None, option("N", "side of the smallest face in pixels (default: the card's)")] = None,
+    min_face: Annotated[
+        int | None, option("N", "least longer side of a face's box in pixels (default: the card's, 40)")
+    ] = None,
+    min_probability: Annotated[float | None, option("P", "how sure of a face to be, 0 to 1 (default: 0.95)")] = None,
+    max_overlap: Annotated[
+        float | None,
+        option("X", "how much of the smaller box two faces may share, else the likelier is taken (default: 0.4)"),
+    ] = None,
     no_detect: Annotated[
         bool,
         typer.Option("--no-detect", help="a photo is one face: take its middle square, one of NxN pixels as it is"),
@@ -31,22 +38,38 @@ def upscale(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
-    from bench.cli.upscale_text import check_faces, unreadable, upscale_text
+    from bench.cli.upscale_text import check_faces, failures, upscale_text, warnings
     from bench.core.provenance import choose_device
     from bench.runs import upscale as upscaling
     from bench.runs.photos import find_photos
 
-    for name, value in (("--margin", margin), ("--min-face", min_face)):
+    how = {
+        "--margin": margin, "--min-face": min_face, "--min-probability": min_probability, "--max-overlap": max_overlap
+    }  # fmt: skip
+    for name, value in how.items():
         if no_detect and value is not None:
             raise UserError(f"{name}: not together with --no-detect, which looks for no face")
     chosen = choose_device(device)
-    recipe = upscaling.make_recipe(detect=not no_detect, margin=margin, min_face=min_face)
+    recipe = upscaling.make_recipe(
+        detect=not no_detect, margin=margin, min_face=min_face, min_probability=min_probability
+    )
     photos, network = find_photos(photo, out), upscaling.choose_network(run)
-    quiet = json or len(photos) == 1
-    result = upscaling.upscale(photos, network, recipe, out, chosen, size=size, everything=everything, quiet=quiet)
+    result = upscaling.upscale(
+        photos,
+        network,
+        recipe,
+        out,
+        chosen,
+        size=size,
+        most_overlap=upscaling.MOST_OVERLAP if max_overlap is None else max_overlap,
+        everything=everything,
+        quiet=json or len(photos) == 1,
+    )
     check_faces(result)
     files = [Path(file) for found in result["photos"] for face in found["faces"] for file in face["files"].values()]
-    show(json, result, lambda: f"{upscale_text(result)}\n{written(files)}")
-    if problem := unreadable(result):
-        log.error("fsr: %s", problem)
-    return 2 if problem else 0
+    show(json, result, lambda: f"{upscale_text(result)}\n{written(files)}" if files else upscale_text(result))
+    for line in warnings(result):
+        log.warning("fsr: %s", line)
+    for line in failures(result):
+        log.error("fsr: %s", line)
+    return 1 if failures(result) else 0

@@ -187,6 +187,24 @@ def read_points(content: bytes) -> np.ndarray:
     return values.reshape(-1, 2) - 1
 
 
+def drop_overlapping(faces: Sequence[Face], most: float) -> list[Face]:
+    """Return the faces of a photo, in their order, without those that overlap a likelier one by more than `most`.
+
+    Overlap is what two boxes share over the area of the smaller: a box inside another overlaps it by 1.
+    """
+    kept: list[Face] = []
+    for face in sorted(faces, key=lambda face: -face.probability):
+        if all(_overlap(face.box, other.box) <= most for other in kept):
+            kept.append(face)
+    return [face for face in faces if face in kept]
+
+
+def _overlap(a: Box, b: Box) -> float:
+    width, height = (min(a[axis + 2], b[axis + 2]) - max(a[axis], b[axis]) for axis in (0, 1))
+    smaller = min((box[2] - box[0]) * (box[3] - box[1]) for box in (a, b))
+    return max(width, 0) * max(height, 0) / smaller
+
+
 def choose_faces(faces: Sequence[Face], rule: Choose, width: int, height: int) -> tuple[list[Face], str]:
     """Return the wanted faces of a photo and why they are.
 

@@ -7,15 +7,18 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from PIL.PngImagePlugin import PngInfo
 
 from bench.core.files import write_bytes
 from bench.core.names import writable
 
 
-def write_png(path: Path, picture: np.ndarray) -> None:
-    """Write uint8 [H, W, 3] as a PNG file, in one step."""
-    out = io.BytesIO()
-    Image.fromarray(picture).save(out, "PNG")
+def write_png(path: Path, picture: np.ndarray, **texts: str) -> None:
+    """Write uint8 [H, W, 3] as a PNG file, in one step, with `texts` in its header."""
+    out, info = io.BytesIO(), PngInfo()
+    for name, text in texts.items():
+        info.add_text(name, text)
+    Image.fromarray(picture).save(out, "PNG", pnginfo=info)
     _write(path, out.getvalue())
 
 
