@@ -7,12 +7,11 @@ names, which is imported when that command is asked for.
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import importlib
 import io
 import logging
 import os
-import select
 import signal
 import sys
 from collections.abc import Sequence
@@ -23,6 +22,7 @@ import typer
 from bench.cli.usage import Command, Group, usage_message
 from bench.core.errors import UserError
 from bench.core.stop import Interrupted
+from bench.core.streams import lost_output, prepare_streams
 from bench.core.version import __version__
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fsr")
 _SETTINGS = {"max_content_width": 120}
+_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the machine, not of what was asked
 COMMANDS = {  # name -> where its function is, what it does
     "methods": ("methods:methods", "list the methods"),
     "prepare": ("data:prepare", "make a data set's faces from photos or, where its card says so, from seeds"),
@@ -99,6 +100,7 @@ def _show_version(wanted: bool) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code: 0 done, 1 a run failed, 2 bad input, 128+n stopped by signal n."""
+    prepare_streams()
     logging.basicConfig(stream=sys.stderr, format="%(message)s", force=True)
     log.setLevel(logging.INFO)
     if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no failure
@@ -114,13 +116,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         log.error("fsr: %s", usage_message(error))
         return 2
     except OSError as error:
-        if isinstance(error, BrokenPipeError) and _reader_has_gone():
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains when it ends
+        lost = lost_output()
+        if isinstance(lost, BrokenPipeError):
             return 128 + signal.SIGPIPE
-        if error.strerror is None:
+        if (lost or error).strerror is None:
             raise
-        log.error("fsr: %s: %s", error.filename or "writing", error.strerror)
-        return 2
+        log.error("fsr: %s: %s", "standard output" if lost else error.filename or "writing", (lost or error).strerror)
+        return 1 if error.errno in _FAILURES else 2
     except Interrupted as stopped:
         log.error("fsr: stopped: %s; the same command goes on from there", stopped)
         return 128 + stopped.signum
@@ -140,15 +142,6 @@ def _answer(arguments: list[str]) -> int:
             return code
     except typer.Exit as end:  # after --help and --version
         return end.exit_code
-
-
-def _reader_has_gone() -> bool:
-    """Tell whether it is standard output that nobody reads any more."""
-    with contextlib.suppress(OSError, ValueError):
-        poll = select.poll()
-        poll.register(sys.stdout.fileno(), 0)
-        return bool(poll.poll(0))
-    return False
 
 
 if __name__ == "__main__":

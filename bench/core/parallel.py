@@ -6,9 +6,12 @@ takes its results.
 
 from __future__ import annotations
 
+import contextlib
 import multiprocessing
+import multiprocessing.util
 import os
 import signal
+import tempfile
 import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -16,6 +19,7 @@ from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPool
 from concurrent.futures.process import BrokenProcessPool
 from typing import Any, TypeVar
 
+from bench.core import paths
 from bench.core.errors import UserError
 
 _T = TypeVar("_T")
@@ -54,7 +58,16 @@ def ordered_map(
             pool.shutdown(cancel_futures=True)
 
 
+def place_sockets() -> None:
+    """Let multiprocessing lay its sockets where their paths are not too long; raise UserError where there is none."""
+    with contextlib.ExitStack() as stack:
+        stack.callback(setattr, tempfile, "tempdir", tempfile.tempdir)
+        tempfile.tempdir = str(paths.socket_folder(len("/pymp-xxxxxxxx/listener-xxxxxxxx")))
+        multiprocessing.util.get_temp_dir()  # made once, and kept
+
+
 def _processes(jobs: int, preload: Sequence[str]) -> Executor:
+    place_sockets()
     context: Any = multiprocessing.get_context("spawn")
     if "forkserver" in multiprocessing.get_all_start_methods():
         context = multiprocessing.get_context("forkserver")

@@ -4,14 +4,42 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
+import sys
+import tempfile
 from pathlib import Path
 
 from bench.core.errors import UserError
+
+_SOCKET = 107 if sys.platform == "linux" else 103  # bytes that a socket's path may have
 
 
 def root() -> Path:
     """Return the working root: `$FSR_ROOT`, else the current folder."""
     return Path(os.environ.get("FSR_ROOT", "."))
+
+
+def socket_folder(room: int) -> Path:
+    """Return a folder for sockets, whose paths add `room` bytes to it: the temporary one, or a short one of this user.
+
+    Raises UserError where neither will do.
+    """
+    temporary, longest = Path(tempfile.gettempdir()), _SOCKET - room
+    if len(os.fsencode(temporary)) <= longest:
+        return temporary
+    short = Path(f"/tmp/fsr-{os.geteuid()}")
+    try:
+        short.mkdir(mode=0o700, exist_ok=True)
+        about = short.lstat()
+        if stat.S_ISDIR(about.st_mode) and about.st_uid == os.geteuid() and not about.st_mode & 0o077:
+            return short
+        why = "is not this user's alone"
+    except OSError as error:
+        why = f"cannot be made: {error.strerror}"
+    raise UserError(
+        f"TMPDIR={temporary}: {len(os.fsencode(temporary))} bytes, and paths of sockets leave room for {longest}; "
+        f"{short} {why}; set TMPDIR to a folder with a shorter path"
+    )
 
 
 def prepared() -> Path:

@@ -21,7 +21,8 @@ from typing import Any
 
 import bench
 import methods
-from bench.core.errors import UserError
+from bench.core import paths
+from bench.core.errors import UserError, reason
 from bench.core.machine import cores
 
 log = logging.getLogger("fsr")
@@ -33,6 +34,7 @@ _SETTINGS = {
     "RAY_USAGE_STATS_ENABLED": "0",  # nothing is sent to anybody
     "TUNE_DISABLE_SIGINT_HANDLER": "1",  # ours ends it, see Stop
 }
+_RAY_ROOM = len("/ray/session_2026-01-01_00-00-00_000000_0000000/sockets/plasma_store")  # in a socket's path
 _FOR_WORKERS = (
     "FSR_CACHE",
     "FSR_CHECKPOINT_SECONDS",
@@ -73,12 +75,17 @@ def connected(address: str) -> Iterator[Any]:
     options |= (
         {"address": address} if address else {"address": "local", "num_cpus": cores(), "include_dashboard": False}
     )
+    if not address and "RAY_TMPDIR" not in os.environ:
+        options["_temp_dir"] = str(paths.socket_folder(_RAY_ROOM) / "ray")
     before = signal.getsignal(signal.SIGTERM)
     try:
         context = ray.init(**options)
     except Exception as error:
-        why = str(error).splitlines()[0]
-        raise UserError(f"--address {address or 'none'}: Ray cannot be reached ({why})") from None
+        if address:
+            way = "see `ray status` there, and give the HOST:PORT that `ray start --head` has printed"
+            raise UserError(f"--address {address}: Ray cannot be reached ({reason(error)}); {way}") from None
+        way = "set RAY_TMPDIR to a folder of your own with a short path and room, or leave --executor ray out"
+        raise UserError(f"--executor ray: Ray does not start here ({reason(error)}); {way}") from None
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, before)
     if url := getattr(context, "dashboard_url", ""):
@@ -108,7 +115,9 @@ def _knock(address: str) -> None:
     try:
         socket.create_connection((host, int(port)), timeout=5).close()
     except (OSError, ValueError) as error:
-        raise UserError(f"--address {address}: no Ray cluster there ({error})") from None
+        raise UserError(
+            f"--address {address}: no Ray cluster there ({error}); start one by `ray start --head`"
+        ) from None
 
 
 def _environment(address: str) -> dict[str, Any]:

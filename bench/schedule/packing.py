@@ -11,6 +11,7 @@ from threading import BrokenBarrierError
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError, reason
+from bench.core.parallel import place_sockets
 from bench.core.text_table import text_table
 from bench.schedule.parcel import Plugin, named_plugins
 
@@ -54,6 +55,7 @@ def measure(
     config: RunConfig, faces: np.ndarray, device: torch.device, count: int, seconds: float = 5.0
 ) -> tuple[float, float]:
     """Train `config` in `count` processes at once; return iterations a second and memory (MiB) of all together."""
+    place_sockets()
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(count, context) as pool:
         task = (config, faces[:_FACES], str(device), seconds, named_plugins(), manager.Barrier(count))

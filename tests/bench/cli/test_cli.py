@@ -10,7 +10,6 @@ import shutil
 import signal
 import subprocess
 import sys
-import tempfile
 import time
 from pathlib import Path
 from typing import Any
@@ -21,7 +20,7 @@ import torch
 from PIL import Image
 
 from bench.cli.main import main
-from bench.core import paths
+from bench.core import files, paths
 from bench.data.degrade import degrade
 from bench.data.store import FaceRow, open_split, write_store
 from bench.metrics.protocol import PROTOCOLS
@@ -186,12 +185,12 @@ def test_faces_that_changed_are_refused(job: list[str], capsys: pytest.CaptureFi
 def test_a_full_disk_is_one_line(
     job: list[str], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def refuse(**where: Any) -> None:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(where["dir"]))
+    def refuse(path: Path) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
 
-    monkeypatch.setattr(tempfile, "mkstemp", refuse)
+    monkeypatch.setattr(files, "open_new", refuse)
     capsys.readouterr()
-    assert main(["run", *job]) == 2
+    assert main(["run", *job]) == 1
     err = capsys.readouterr().err.strip().splitlines()
     assert os.strerror(errno.ENOSPC) in err[-1] and "Traceback" not in "".join(err)
 

@@ -4,11 +4,13 @@ import os
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.parallel import ordered_map
 
@@ -61,6 +63,24 @@ def test_errors_come_through(jobs: int, threads: bool) -> None:
 def test_a_killed_process_is_an_error_and_not_a_wait() -> None:
     with pytest.raises(UserError, match="a worker process was killed"):
         list(ordered_map(die, range(9), jobs=2))
+
+
+def test_sockets_find_room_however_long_the_path_of_the_temporary_folder(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / ("job-" * 25)
+    folder.mkdir()
+    code = CHILD.replace("pid_and_sleep", "double").replace("1000", "9")
+    done = subprocess.run([sys.executable, "-c", code], env={**os.environ, "TMPDIR": str(folder)}, capture_output=True)
+    assert (done.stdout.split(), done.stderr) == ([str(2 * i).encode() for i in range(9)], b"")
+
+    monkeypatch.setattr(tempfile, "tempdir", str(folder))
+    other = os.geteuid() + 1
+    monkeypatch.setattr(os, "geteuid", lambda: other)
+    short = Path(f"/tmp/fsr-{other}")
+    with pytest.raises(UserError, match=rf"TMPDIR={folder}: .* {short} is not this user's alone; set TMPDIR"):
+        paths.socket_folder(32)
+    short.rmdir()
 
 
 CHILD = """
