@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -14,18 +15,20 @@ from bench.data.decode import decode
 from bench.data.degrade import degrade, upsample
 from bench.data.sources import Entry, Reader, list_sources
 from bench.data.store import FaceRow, FaceStore
-from bench.report.faces import Strip, Tile, compose
+from bench.report.faces import Strip, Tile, compose, tile_corner
 
 log = logging.getLogger("fsr")
 SCALE = 8
-_TILE = 256
-_LEAST_MARKED = 60  # pixels of a square on the tile, under which landmarks would hide the face
+_TILE = 128  # pixels, as faces have
+_WIDEST = 2200  # pixels of a sheet, for a screen
+_LEAST_MARKED = 40  # pixels of a square on the tile, under which landmarks would hide the face
 _BOX, _SQUARE, _MARK = (255, 200, 0), (0, 170, 255), (255, 60, 60)
 
 
 def draw_contact(store: FaceStore, faces: int) -> Image.Image:
     """Draw `faces` faces spread over a set: photo, crop (HR), LR and Bicubic; of a real-world set photo, LR, Bicubic.
 
+    The faces stand in a grid, which is about square and at most as wide as a screen, and read from left to right.
     On the photo the detector's box is yellow, the square that was cut blue, landmarks red. Photos that are no longer
     where they were read from are left blank. Raises UserError for fewer than one face.
     """
@@ -40,7 +43,17 @@ def draw_contact(store: FaceStore, faces: int) -> Image.Image:
         photos = _photos(store, rows)
         tiles = [Tile(_with_boxes(photo, row), row.name) for photo, row in zip(photos, rows, strict=True)]
         strips = [Strip("photo", tuple(tiles)), *strips]
-    return compose(strips)
+    return compose(_wrap(strips))
+
+
+def _wrap(strips: Sequence[Strip]) -> list[Strip]:
+    """Put several faces into a row: the columns beside themselves, each with the faces of its place in a row."""
+    count = len(strips[0].tiles)
+    width, height = tile_corner(len(strips), 1, (_TILE, _TILE))
+    across = min(max(_WIDEST // width, 1), math.ceil(math.sqrt(count * height / width)))
+    blank = Tile(Image.new("RGB", (_TILE, _TILE), "white"))
+    missing = (blank,) * (-count % across)
+    return [Strip(strip.title, (*strip.tiles, *missing)[place::across]) for place in range(across) for strip in strips]
 
 
 def _strips(store: FaceStore, rows: Sequence[FaceRow], faces: np.ndarray, lr: np.ndarray) -> list[Strip]:
@@ -88,7 +101,7 @@ def _with_boxes(photo: np.ndarray | None, row: FaceRow) -> Image.Image:
     marks = [float(value) for value in row.landmarks.split()] if side * scale > _LEAST_MARKED else []
     for mark_x, mark_y in zip(marks[::2], marks[1::2], strict=True):
         centre = ((mark_x - left) * scale, (mark_y - top) * scale)
-        draw.ellipse([centre[0] - 2, centre[1] - 2, centre[0] + 2, centre[1] + 2], fill=_MARK)
+        draw.ellipse([centre[0] - 1, centre[1] - 1, centre[0] + 1, centre[1] + 1], fill=_MARK)
     tile.paste(part, ((_TILE - part.width) // 2, (_TILE - part.height) // 2))
     return tile
 
@@ -97,7 +110,7 @@ def _window(photo: np.ndarray, row: FaceRow) -> tuple[int, int, int, int, float]
     """Return the part of the photo that is shown (all of it, or what is around a small face) and its zoom."""
     height, width = photo.shape[:2]
     x, y, side = map(int, row.square.split())
-    reach = max(8 * side, _TILE // 4)
+    reach = max(4 * side, _TILE // 4)
     if reach >= max(height, width):
         return 0, 0, width, height, _TILE / max(height, width)
     left = min(max(x + side // 2 - reach // 2, 0), max(width - reach, 0))

@@ -22,7 +22,7 @@ from bench.report.faces import tile_corner
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack, picture, save
 
-TILE = 256
+TILE = 128
 YELLOW, BLUE, RED = (255, 200, 0), (0, 170, 255), (255, 60, 60)
 GREY = Image.new("RGB", (200, 100), (90, 90, 90))
 MARKS = (75.0, 30.0, 95.0, 30.0, 85.0, 45.0, 78.0, 60.0, 92.0, 60.0)
@@ -97,7 +97,7 @@ def test_photo_face_lr_and_bicubic_stand_side_by_side(root: Path, monkeypatch: p
         small = np.asarray(Image.fromarray(face).resize((16, 16), Image.Resampling.BICUBIC))
         up = np.asarray(Image.fromarray(small).resize((128, 128), Image.Resampling.BICUBIC))
         assert np.array_equal(tile(sheet, 1, row), large(face, Image.Resampling.NEAREST))
-        assert np.array_equal(tile(sheet, 2, row), small.repeat(16, 0).repeat(16, 1))
+        assert np.array_equal(tile(sheet, 2, row), small.repeat(8, 0).repeat(8, 1))
         assert np.array_equal(tile(sheet, 3, row), large(up, Image.Resampling.NEAREST))
 
 
@@ -108,10 +108,10 @@ def test_a_small_face_is_shown_with_what_is_around_it_and_no_marks(root: Path, m
     sheet = draw_contact(store, 1)
     assert columns(sheet) == 3, "photo, LR, Bicubic: there is no HR"
     photo = tile(sheet, 0, 0)
-    check_frame(photo, BLUE, [TILE / 2 - 16, TILE / 2 - 16, TILE / 2 + 16, TILE / 2 + 16])  # 8 squares wide, zoomed x2
+    check_frame(photo, BLUE, [TILE / 2 - 16, TILE / 2 - 16, TILE / 2 + 16, TILE / 2 + 16])  # 4 squares wide, zoomed x2
     assert is_colour(photo, YELLOW).any() and not is_colour(photo, RED).any()
     assert not is_colour(photo, (255, 255, 255)).any()
-    assert np.array_equal(tile(sheet, 1, 0), store.faces[0].repeat(16, 0).repeat(16, 1))
+    assert np.array_equal(tile(sheet, 1, 0), store.faces[0].repeat(8, 0).repeat(8, 1))
     up = np.asarray(Image.fromarray(store.faces[0]).resize((128, 128), Image.Resampling.BICUBIC))
     assert np.array_equal(tile(sheet, 2, 0), large(up, Image.Resampling.NEAREST))
 
@@ -120,10 +120,16 @@ def test_faces_are_spread_over_the_set_and_no_face_is_refused(root: Path) -> Non
     rows = [FaceRow(f"f{index}") for index in range(9)]
     store = write_store(paths.prepared() / "mine" / "test", rows, enumerate(smooth_faces(9, 1)), {})
     sheet = draw_contact(store, 3)
-    assert columns(sheet) == 3, "HR, LR, Bicubic: generated faces have no photo"
-    for row, index in enumerate((0, 4, 8)):
-        assert np.array_equal(tile(sheet, 0, row), large(store.faces[index], Image.Resampling.NEAREST))
+    assert columns(sheet) == 6, "HR, LR, Bicubic of two faces a row: generated faces have no photo"
+    for place, index in enumerate((0, 4, 8)):
+        shown = tile(sheet, place % 2 * 3, place // 2)
+        assert np.array_equal(shown, large(store.faces[index], Image.Resampling.NEAREST))
+    assert (tile(sheet, 3, 1) == 255).all() and sheet.height == tile_corner(0, 2, (TILE, TILE))[1]
     assert draw_contact(store, 99).height == draw_contact(store, 9).height > sheet.height
+    rows = [FaceRow(f"f{index}") for index in range(200)]
+    many = write_store(paths.prepared() / "many" / "test", rows, enumerate(smooth_faces(200, 1)), {})
+    sheet = draw_contact(many, 200)
+    assert columns(sheet) == 15 and sheet.width < 2200 and sheet.height == tile_corner(0, 40, (TILE, TILE))[1]
     with pytest.raises(UserError, match="--faces 0: expected at least 1"):
         draw_contact(store, 0)
 
