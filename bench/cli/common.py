@@ -13,6 +13,8 @@ import typer
 from bench.cli import complete
 from bench.core import paths
 from bench.core.errors import UserError, suggest
+from bench.core.limits import Rule, within
+from bench.data.cards import MARGIN
 
 _NAMED = 8  # files
 Complete = Callable[[], list[str]] | None
@@ -26,8 +28,22 @@ def _add_plugins(context: typer.Context, plugins: list[Path]) -> list[Path]:
     return plugins
 
 
-def option(metavar: str | None, about: str, *names: str, complete: Complete = None, **more: Any) -> Any:
-    """Return an option of one value, with the names that a shell completes it by."""
+def _checked(rule: Rule) -> Callable[[typer.CallbackParam, Any], Any]:
+    def check(param: typer.CallbackParam, value: Any) -> Any:
+        for item in value if isinstance(value, list | tuple) else [value]:
+            if item is not None:
+                rule.check(item, param.opts[0])
+        return value
+
+    return check
+
+
+def option(
+    metavar: str | None, about: str, *names: str, complete: Complete = None, rule: Rule | None = None, **more: Any
+) -> Any:
+    """Return an option of one value that keeps to `rule`, with the names that a shell completes it by."""
+    if rule is not None:
+        more["callback"] = _checked(rule)
     return typer.Option(*names, metavar=metavar, help=about, autocompletion=complete, **more)
 
 
@@ -48,8 +64,11 @@ Plugins = Annotated[
 ]
 Device = Annotated[str, option("NAME", "auto (CUDA where there is one), cpu, cuda or cuda:N")]
 Split = Literal["train", "val", "test"]
-Jobs = Annotated[int, option("N", "runs side by side (0: one a core, on a GPU one)")]
+Jobs = Annotated[int | None, option("N", "runs side by side (default: one a core, on a GPU one)", rule=within(1, 1024))]
 Executor = Literal["serial", "ray"]
+SHARE = Rule(
+    lambda share: share == "auto" or 0 < share < 1 or share in range(1, 65), "a part of one, as 0.25, or a whole number"
+)
 Address = Annotated[str, option("HOST:PORT", "of a Ray cluster, or auto (default: none)", show_default=False)]
 Profile = Annotated[str, option("NAME", "quick, full, paper or a TOML file", complete=complete.profiles)]
 Data = Annotated[
@@ -58,7 +77,9 @@ Data = Annotated[
 Settings = Annotated[
     list[str], several("KEY=VALUE", "change the profile, e.g. training.iterations=50 (again for more)", "--set")
 ]
-Margin = Annotated[float | None, option("X", "side of the crop over the longer side of the box (default: the card's)")]
+Margin = Annotated[
+    float | None, option("X", "side of the crop over the longer side of the box (default: the card's)", rule=MARGIN)
+]
 
 
 def shares(options: Callable[..., None]) -> Callable[[Callable[..., int]], Callable[..., int]]:

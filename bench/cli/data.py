@@ -11,9 +11,11 @@ import typer
 from bench.cli import complete
 from bench.cli.common import Device, Json, Margin, Plugins, Split, argument, option, several, show, written
 from bench.core.errors import UserError
+from bench.core.limits import within
 
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
+FACES, PROCESSES = within(1, 10**8), within(1, 1024)
 
 
 def prepare(
@@ -44,10 +46,10 @@ def prepare(
     drop_duplicates: Annotated[
         bool, typer.Option("--drop-duplicates", help="leave out faces that their split has already")
     ] = False,
-    processes: Annotated[int, option("N", "processes on a CPU (0: one a core)")] = 0,
-    train: Annotated[int | None, option("N", "how many training faces to generate")] = None,
-    val: Annotated[int | None, option("N", "how many validation faces to generate")] = None,
-    test: Annotated[int | None, option("N", "how many test faces to generate")] = None,
+    processes: Annotated[int | None, option("N", "processes on a CPU (default: one a core)", rule=PROCESSES)] = None,
+    train: Annotated[int | None, option("N", "how many training faces to generate", rule=FACES)] = None,
+    val: Annotated[int | None, option("N", "how many validation faces to generate", rule=FACES)] = None,
+    test: Annotated[int | None, option("N", "how many test faces to generate", rule=FACES)] = None,
     strict: Annotated[bool, typer.Option("--strict", help="fail on the first file that would be left out")] = False,
     device: Device = "auto",
     json: Json = False,
@@ -84,7 +86,7 @@ def data(
     ] = "list",
     name: Annotated[str | None, argument("NAME", "a data set (default: all)", complete.data_sets)] = None,
     *,
-    faces: Annotated[int, option("N", "faces on a contact sheet")] = 6,
+    faces: Annotated[int, option("N", "faces on a contact sheet", rule=within(1, 10_000))] = 6,
     json: Json = False,
     plugin: Plugins,
 ) -> int:

@@ -12,6 +12,7 @@ import typer
 
 from bench.cli import complete
 from bench.cli.common import (
+    SHARE,
     Address,
     Data,
     Device,
@@ -30,8 +31,11 @@ from bench.cli.common import (
 from bench.cli.results import report_text
 from bench.core import paths
 from bench.core.errors import UserError, suggest
+from bench.core.limits import within
 
 if TYPE_CHECKING:
+    import torch
+
     from bench.runs.experiment import Faces, RowRun
     from bench.runs.job import Job
     from bench.schedule.executor import ExecutionOptions
@@ -72,7 +76,7 @@ def _options(
         list[str],
         several("NAME", "one more metric, see `fsr metrics` (again for more), or all", complete=complete.metrics),
     ],
-    jobs: Jobs = 0,
+    jobs: Jobs = None,
     executor: Annotated[
         Executor, typer.Option(help="serial: this machine alone; ray: Ray Tune, over GPUs and machines")
     ] = "serial",
@@ -91,6 +95,7 @@ def _options(
             "N|auto",
             "with Ray: a run's share of a GPU, e.g. 0.25, or auto, which measures it (default: 1)",
             parser=_share,
+            rule=SHARE,
         ),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try runs again that failed before")] = False,
@@ -104,7 +109,7 @@ def _options(
 @shares(_options)
 def plan(
     *,
-    gpus: Annotated[int, option("N", "tell the time on N devices like this, too")] = 1,
+    gpus: Annotated[int, option("N", "tell the time on N devices like this, too", rule=within(1, 10_000))] = 1,
     device: Device = "auto",
     json: Json = False,
     plugin: Plugins,
@@ -115,7 +120,7 @@ def plan(
     from bench.schedule.plan import make_plan
 
     options, chosen_device = _execution(given), choose_device(device)
-    job, faces = _open_job(given, device, quiet=json)
+    job, faces = _open_job(given, chosen_device, quiet=json)
     planned = _chosen(row_runs(job, faces), given["only"])
     made = make_plan(job, planned, faces, chosen_device, options, most=5.0, gpus=gpus)
     show(json, made.to_json(), made.to_text)
@@ -141,7 +146,7 @@ def run(
     from bench.schedule.plan import make_plan
 
     options, chosen_device = _execution(given), choose_device(device)
-    job, faces = _open_job(given, device, quiet=json)
+    job, faces = _open_job(given, chosen_device, quiet=json)
     planned = row_runs(job, faces)
     chosen = _chosen(planned, given["only"])
     made = make_plan(job, chosen, faces, chosen_device, options) if plan else None
@@ -167,10 +172,10 @@ def _execution(given: dict[str, Any]) -> ExecutionOptions:
     from bench.schedule.executor import ExecutionOptions
 
     names = ("executor", "jobs", "gpus_per_run", "address", "storage", "retry_failed")
-    return ExecutionOptions(*(given[name] for name in names))
+    return ExecutionOptions(**{name: given[name] for name in names} | {"jobs": given["jobs"] or 0})
 
 
-def _open_job(given: dict[str, Any], device: str, *, quiet: bool) -> tuple[Job, Faces]:
+def _open_job(given: dict[str, Any], device: torch.device, *, quiet: bool) -> tuple[Job, Faces]:
     """Read the job that the options ask for and open its faces, preparing them first where photos are given."""
     from bench.cli.faces import prepare
     from bench.core.machine import cores
@@ -179,10 +184,11 @@ def _open_job(given: dict[str, Any], device: str, *, quiet: bool) -> tuple[Job, 
     from bench.data.scan import ScanOptions
     from bench.runs.job import load_job, open_faces
 
+    here = device if given["executor"] == "serial" else None  # other machines may have more memory
     rows_and_scores = (given["add"], given["set"], given["metric"], given["test"])
-    job = load_job(given["experiment"], given["profile"], given["data"] or default_dataset(), *rows_and_scores)
+    job = load_job(given["experiment"], given["profile"], given["data"] or default_dataset(), *rows_and_scores, here)
     if given["source"]:
-        scan = ScanOptions(cores(), device, quiet)
+        scan = ScanOptions(cores(), str(device), quiet)
         prepare(job.data, PhotoOptions(given["source"], how=scan), quiet=quiet)
     elif job.data == default_dataset():
         prepare(job.data, sizes=dataclasses.asdict(job.profile.generate), quiet=quiet)

@@ -11,6 +11,7 @@ import typer
 from bench.cli import complete
 from bench.cli.common import Json, Plugins, argument, option, show
 from bench.core.errors import UserError
+from bench.core.limits import within
 from bench.core.text_table import text_table
 
 
@@ -82,14 +83,15 @@ def fit_niqe(
     pictures: Annotated[Path | None, option("DIR|TAR", "pristine pictures, a folder or archive")] = None,
     data: Annotated[str | None, option("NAME", "or a prepared data set", complete=complete.data_sets)] = None,
     split: Annotated[str | None, typer.Option(help="of the data set: train (default), val or test")] = None,
-    faces: Annotated[int | None, option("N", "at most so many faces of the data set")] = None,
-    block: Annotated[int, option("N", "side of the blocks in pixels, 96 as published")] = 96,
+    faces: Annotated[int | None, option("N", "at most so many faces of the data set", rule=within(1, 10**9))] = None,
+    block: Annotated[int, option("N", "side of the blocks in pixels, 96 as published", rule=within(2, 10_000))] = 96,
     stride: Annotated[
         int | None,
         option(
             "N",
             "pixels from block to block (default: 32, as niqe-pooled and niqe-tiled lay them, so that faces are "
             "seen whole; published: --block)",
+            rule=within(2, 10_000),
         ),
     ] = None,
     json: Json = False,

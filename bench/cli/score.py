@@ -9,7 +9,10 @@ from typing import Annotated, Any
 from bench.cli import complete
 from bench.cli.common import Data, Device, Json, Plugins, argument, option, several, show
 from bench.core.errors import UserError
+from bench.core.limits import within
 from bench.core.text_table import text_table
+
+SCALE = within(2, 64)
 
 
 def score(
@@ -20,7 +23,7 @@ def score(
     ] = None,
     data: Data = None,
     split: Annotated[str | None, option("NAME", "train, val or test (default)")] = None,
-    faces: Annotated[int | None, option("N", "at most so many faces")] = None,
+    faces: Annotated[int | None, option("N", "at most so many faces", rule=within(1, 10**9))] = None,
     degradation: Annotated[
         str | None,
         option(
@@ -29,7 +32,9 @@ def score(
             complete=complete.degradations,
         ),
     ] = None,
-    scale: Annotated[int | None, option("N", "of a method that is not trained: 2, 4, 8 (default) or 16")] = None,
+    scale: Annotated[
+        int | None, option("N", "of a method that is not trained: 2, 4, 8 (default) or 16", rule=SCALE)
+    ] = None,
     sr: Annotated[Path | None, option("DIR", "score these pictures (a folder or archive) instead")] = None,
     hr: Annotated[Path | None, option("DIR", "their originals, of the same names")] = None,
     lr: Annotated[Path | None, option("DIR", "what they were made from, of the same names")] = None,

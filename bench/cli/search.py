@@ -11,9 +11,24 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Address, Data, Device, Executor, Jobs, Json, Plugins, Profile, Settings, show, written
+from bench.cli.common import (
+    SHARE,
+    Address,
+    Data,
+    Device,
+    Executor,
+    Jobs,
+    Json,
+    Plugins,
+    Profile,
+    Settings,
+    option,
+    show,
+    written,
+)
 from bench.core import paths
 from bench.core.errors import UserError
+from bench.core.limits import within
 
 if TYPE_CHECKING:
     from bench.schedule.search.trials import TrialRecord
@@ -29,22 +44,24 @@ def search(
     space: Annotated[Path, typer.Option(metavar="FILE.toml", help="what varies over which values")],
     scheduler: Annotated[Literal["none", "asha"], typer.Option(help="asha: stop the worse trials early")] = "none",
     grace_period: Annotated[
-        int | None, typer.Option(metavar="N", help="with asha: iterations that every trial gets (default: a ninth)")
+        int | None,
+        option("N", "with asha: iterations that every trial gets (default: a ninth)", rule=within(1, 10**9)),
     ] = None,
     reduction_factor: Annotated[
-        int | None, typer.Option(metavar="N", help="with asha: the best 1/N go on each time (default: 3)")
+        int | None, option("N", "with asha: the best 1/N go on each time (default: 3)", rule=within(2, 100))
     ] = None,
     trials: Annotated[
-        int | None, typer.Option(metavar="N", help="how many (default: what the space says, or 16)")
+        int | None, option("N", "how many (default: what the space says, or 16)", rule=within(1, 100_000))
     ] = None,
     profile: Profile = "quick",
     data: Data = None,
     set: Settings,
-    jobs: Jobs = 0,
+    jobs: Jobs = None,
     executor: Annotated[Executor, typer.Option(help="serial: this machine alone; ray: Ray Tune")] = "serial",
     address: Address = "",
     gpus_per_run: Annotated[
-        float | None, typer.Option(metavar="N", help="with Ray: a trial's share of a GPU, e.g. 0.25 (default: 1)")
+        float | None,
+        option("N", "with Ray: a trial's share of a GPU, e.g. 0.25 (default: 1)", rule=SHARE),
     ] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="try trials again that failed before")] = False,
     device: Device = "auto",
@@ -62,7 +79,7 @@ def search(
     if scheduler == "none" and (grace_period is not None or reduction_factor is not None):
         raise UserError("--grace-period and --reduction-factor go with --scheduler asha")
     chosen_device = choose_device(device)
-    options = ExecutionOptions(executor, jobs, gpus_per_run, address, retry_failed=retry_failed)
+    options = ExecutionOptions(executor, jobs or 0, gpus_per_run, address, retry_failed=retry_failed)
     wanted = load_search(method, space, profile, data or default_dataset(), set, trials)
     job, best = wanted.job, best_profile(wanted.job)
     asha = choose_asha(job.profile.training, grace_period, reduction_factor or 3) if scheduler == "asha" else None

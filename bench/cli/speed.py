@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
 from bench.cli import complete
 from bench.cli.common import Device, Json, Plugins, argument, option, several, show
 from bench.cli.usage import Command, Group
-from bench.core.errors import UserError
+from bench.core.limits import within
 
-if TYPE_CHECKING:
-    import torch
-
+FACES = within(1, 100_000)
 _SETTINGS = {"max_content_width": 120}
 app = typer.Typer(cls=Group, add_completion=False, rich_markup_mode=None, context_settings=_SETTINGS)
-Batch = Annotated[int | None, option("N", "faces of a batch (default: 8 of train, 16 of data)")]
-Seconds = Annotated[float | None, option("S", "how long to measure (about)")]
+Batch = Annotated[int | None, option("N", "faces of a batch (default: 8 of train, 16 of data)", rule=within(1, 10_000))]
+Seconds = Annotated[float | None, option("S", "how long to measure (about)", rule=within(above=0, most=86_400))]
 
 
 @app.callback()
@@ -28,8 +26,10 @@ def _about() -> None:
 @app.command(cls=Command)
 def metrics(
     *,
-    faces: Annotated[int, option("N", "faces that are scored")] = 1000,
-    reference_faces: Annotated[int | None, option("N", "time pyiqa on so many of them (default: all, minutes)")] = None,
+    faces: Annotated[int, option("N", "faces that are scored", rule=FACES)] = 1000,
+    reference_faces: Annotated[
+        int | None, option("N", "time pyiqa on so many of them (default: all, minutes)", rule=FACES)
+    ] = None,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
@@ -69,7 +69,7 @@ def cost(
 def train(
     *,
     batch: Batch = None,
-    width: Annotated[float, option("X", "of the network")] = 1.0,
+    width: Annotated[float, option("X", "of the network", rule=within(above=0, most=16))] = 1.0,
     precision: Annotated[Literal["auto", "fp32", "bf16"], typer.Option(help="auto: all that the device has")] = "auto",
     seconds: Seconds = None,
     ladder: Annotated[bool, typer.Option("--ladder", help="time each step from the published way to ours")] = False,
@@ -78,10 +78,11 @@ def train(
     plugin: Plugins,
 ) -> int:
     """A training step beside the published way to train."""
+    from bench.core.provenance import choose_device
     from bench.speed.train import measure_train, train_text
 
     given = {"batch": batch, "seconds": seconds, "precision": None if precision == "auto" else precision}
-    result = measure_train(_device(device, seconds), width=width, ladder=ladder, **_given(given))
+    result = measure_train(choose_device(device), width=width, ladder=ladder, **_given(given))
     show(json, result, lambda: train_text(result))
     return 0
 
@@ -91,9 +92,10 @@ def data(
     *, batch: Batch = None, seconds: Seconds = None, device: Device = "auto", json: Json = False, plugin: Plugins
 ) -> int:
     """Batches ready for a step beside a PIL pipeline's."""
+    from bench.core.provenance import choose_device
     from bench.speed.data import data_text, measure_data
 
-    result = measure_data(_device(device, seconds), **_given({"batch": batch, "seconds": seconds}))
+    result = measure_data(choose_device(device), **_given({"batch": batch, "seconds": seconds}))
     show(json, result, lambda: data_text(result))
     return 0
 
@@ -101,20 +103,12 @@ def data(
 @app.command(cls=Command)
 def attention(*, seconds: Seconds = None, device: Device = "auto", json: Json = False, plugin: Plugins) -> int:
     """Pyramid attention beside the published loop over images."""
+    from bench.core.provenance import choose_device
     from bench.speed.attention import attention_text, measure_attention
 
-    result = measure_attention(_device(device, seconds), **_given({"seconds": seconds}))
+    result = measure_attention(choose_device(device), **_given({"seconds": seconds}))
     show(json, result, lambda: attention_text(result))
     return 0
-
-
-def _device(name: str, seconds: float | None) -> torch.device:
-    """Return the device, after a look at the seconds to measure for."""
-    from bench.core.provenance import choose_device
-
-    if seconds is not None and seconds <= 0:
-        raise UserError(f"--seconds {seconds:g}: expected more than 0")
-    return choose_device(name)
 
 
 def _given(options: dict[str, Any]) -> dict[str, Any]:

@@ -13,6 +13,7 @@ import typer
 from bench.cli import complete
 from bench.cli.common import Json, Plugins, argument, option, results_folder, several, show, written
 from bench.core.errors import UserError, suggest
+from bench.core.limits import within
 
 if TYPE_CHECKING:
     from bench.analysis.ranks import Ranking
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from bench.report.power import Setting
 
 log = logging.getLogger("fsr")
+PROBABILITY = within(above=0, below=1)
 _GAINS = (0.05, 0.1, 0.3)  # dB, for PSNR
 Rows = Annotated[list[str], several("ROW", "only this row, a label or method id (again for more)", "--row")]
 Metric = Annotated[str, option("NAME", "a metric of the scores", complete=complete.metrics)]
@@ -37,17 +39,22 @@ def power(
     baseline: Annotated[str | None, option("ROW", "compare with this row (default: the paper's baseline)")] = None,
     gain: Annotated[
         list[float],
-        several("X", "a gain to see, in the metric's unit (again for more; default for PSNR: 0.05, 0.1 and 0.3 dB)"),
+        several(
+            "X",
+            "a gain to see, in the metric's unit (again for more; default for PSNR: 0.05, 0.1 and 0.3 dB)",
+            rule=within(above=0, most=1e6),
+        ),
     ],
-    power: Annotated[float, option("P", "the chance of seeing it")] = 0.8,
+    power: Annotated[float, option("P", "the chance of seeing it", rule=PROBABILITY)] = 0.8,
     seed_sd: Annotated[
-        float | None, option("SD", "the deviation over seeds of a method's mean, instead of what is measured")
+        float | None,
+        option("SD", "the deviation over seeds of a method's mean, instead of what is measured", rule=within(0, 1e6)),
     ] = None,
     row: Rows,
     metric: Metric = "psnr",
     protocol: Protocol = None,
     data: Annotated[str | None, option("NAME", "a data set that was tested on (default: the first)")] = None,
-    level: Annotated[float, option("P", "of the interval")] = 0.95,
+    level: Annotated[float, option("P", "of the interval", rule=PROBABILITY)] = 0.95,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
@@ -82,7 +89,7 @@ def rank(
     data: Annotated[
         str | None, option("NAME", "with --over images: a data set that was tested on (default: the first)")
     ] = None,
-    level: Annotated[float, option("P", "1 less the p that is small enough")] = 0.95,
+    level: Annotated[float, option("P", "1 less the p that is small enough", rule=PROBABILITY)] = 0.95,
     json: Json = False,
     plugin: Plugins,
 ) -> int:

@@ -10,6 +10,8 @@ import typer
 
 from bench.cli.common import Device, Json, Margin, Plugins, argument, option, show, written
 from bench.core.errors import UserError
+from bench.core.limits import within
+from bench.data.cards import MIN_FACE
 
 log = logging.getLogger("fsr")
 
@@ -19,16 +21,25 @@ def upscale(
     *,
     out: Annotated[Path, option("DIR", "where the faces are written")] = Path("upscaled"),
     run: Annotated[Path | None, option("FOLDER", "a finished run (default: the best committed one)")] = None,
-    size: Annotated[int, option("N", "side of the network's input in pixels; networks were trained for 16")] = 16,
+    size: Annotated[
+        int, option("N", "side of the network's input in pixels; networks were trained for 16", rule=within(8, 256))
+    ] = 16,
     everything: Annotated[bool, typer.Option("--all", help="write the network's input and the crop as well")] = False,
     margin: Margin = None,
     min_face: Annotated[
-        int | None, option("N", "least longer side of a face's box in pixels (default: the card's, 40)")
+        int | None,
+        option("N", "least longer side of a face's box in pixels (default: the card's, 40)", rule=MIN_FACE),
     ] = None,
-    min_probability: Annotated[float | None, option("P", "how sure of a face to be, 0 to 1 (default: 0.95)")] = None,
+    min_probability: Annotated[
+        float | None, option("P", "how sure of a face to be, 0 to 1 (default: 0.95)", rule=within(0, 1))
+    ] = None,
     max_overlap: Annotated[
         float | None,
-        option("X", "how much of the smaller box two faces may share, else the likelier is taken (default: 0.4)"),
+        option(
+            "X",
+            "how much of the smaller box two faces may share, else the likelier is taken (default: 0.4)",
+            rule=within(0, 1),
+        ),
     ] = None,
     no_detect: Annotated[
         bool,

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import typer
 from typer.core import TyperCommand, TyperGroup
 
 from bench.core.errors import UserError, suggest
+from bench.core.limits import check_plain
 
 if TYPE_CHECKING:
     from typer._click import Command as AnyCommand
@@ -16,10 +18,14 @@ if TYPE_CHECKING:
 
 
 class Command(TyperCommand):
-    """A command whose options with a metavar that ends in "..." take several values at once, as in `--source A B`."""
+    """A command whose options with a metavar that ends in "..." take several values at once, as in `--source A B`.
+
+    Values that are empty and numbers that are none are refused, whatever the option.
+    """
 
     def parse_args(self, ctx: Context, args: list[str]) -> list[str]:
         """Give each further value of such an option the option's name, and parse."""
+        _check_words(args)
         several = {
             name
             for option in self.params
@@ -35,7 +41,10 @@ class Command(TyperCommand):
                 spread += [option] if values else []
                 values += 1
             spread.append(word)
-        return super().parse_args(ctx, spread)
+        rest = super().parse_args(ctx, spread)
+        for param in self.params:
+            check_plain(ctx.params.get(str(param.name)), param.opts[0])
+        return rest
 
     def format_options(self, ctx: Context, formatter: HelpFormatter) -> None:
         """Write arguments and options; an argument by its name alone, not with its type in Python."""
@@ -47,6 +56,14 @@ class Command(TyperCommand):
             if rows:
                 with formatter.section(title):
                     formatter.write_dl(rows)
+
+
+def _check_words(words: Sequence[str]) -> None:
+    """Raise UserError for an empty word, which programs take for the current folder, a default or nothing."""
+    for before, word in zip(["", *words], words, strict=False):
+        name, equals, value = word.partition("=") if word.startswith("--") else (before, "=", word)
+        if equals and not value.strip():
+            raise UserError(f"{name if name.startswith('-') else 'argument'}: {value!r} given, expected a value")
 
 
 class Group(TyperGroup):

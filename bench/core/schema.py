@@ -1,7 +1,7 @@
 """Read and check what users and earlier runs wrote: TOML and JSON into typed classes, options into signatures.
 
-The annotations of a class or of a constructor are the schema. pydantic says whether a value fits one; where it is not
-installed (a machine that trains and no more), the same values are built unchecked.
+The annotations of a class or of a constructor are the schema, with the rules of bench.core.limits that stand in them.
+pydantic says whether a value is of a type; where it is not installed (a machine that trains and no more), all are.
 """
 
 from __future__ import annotations
@@ -9,15 +9,17 @@ from __future__ import annotations
 import dataclasses
 import functools
 import inspect
+import itertools
 import json
 import tomllib
 import types
 import typing
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, TypeVar, Union
+from typing import Annotated, Any, Literal, TypeVar, Union
 
 from bench.core.errors import UserError, check_known, suggest
+from bench.core.limits import check_plain, shown
 from bench.core.names import listed
 
 _T = TypeVar("_T")
@@ -35,7 +37,7 @@ def read_toml(path: Path) -> dict[str, Any]:
         return tomllib.loads(path.read_text(encoding="utf-8-sig"))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+    except (ValueError, RecursionError) as error:  # besides its own errors, of numbers and tables without end
         raise UserError(f"{path}: not valid TOML: {error}") from None
 
 
@@ -53,8 +55,8 @@ def override_setting(settings: dict[str, Any], override: str) -> None:
     if not equals:
         raise UserError(f"--set {override}: expected key=value, e.g. training.iterations=50")
     try:
-        value = tomllib.loads(f"value = {text}")["value"]
-    except tomllib.TOMLDecodeError:
+        value = tomllib.loads(f"value = {text}")["value"] if text.isprintable() else text
+    except (ValueError, RecursionError):
         value = text
     *tables, last = key.split(".")
     for table in tables:
@@ -71,8 +73,8 @@ def from_dict(cls: type[_T], given: Mapping[str, Any], where: str) -> _T:
     of the wrong type or range.
     """
     if not isinstance(given, Mapping):
-        raise UserError(f"{where}: {given!r} given, expected a table")
-    hints = typing.get_type_hints(cls)
+        raise UserError(f"{where}: {shown(given)} given, expected a table")
+    hints = _hints(cls)  # type: ignore[arg-type]
     fields = {field.name: field for field in dataclasses.fields(cls)}  # type: ignore[arg-type]
     values: dict[str, Any] = {}
     for key, value in given.items():
@@ -93,7 +95,7 @@ def resolve_options(cls: type, given: Mapping[str, Any], where: str) -> dict[str
 
     Raises UserError, beginning with `where`, for an unknown name, a missing one or a value of the wrong type.
     """
-    hints = typing.get_type_hints(cls.__init__)  # type: ignore[misc]
+    hints = _hints(cls.__init__)  # type: ignore[misc]
     parameters = {name: p for name, p in inspect.signature(cls).parameters.items() if p.kind is not p.VAR_KEYWORD}
     for name in given:
         if name not in parameters:
@@ -116,18 +118,54 @@ def check_value(value: Any, hint: Any, where: str) -> Any:
     """
     cls = _class_in(hint)
     if cls is None:
+        check_plain(value, where)
         if not _validator(hint)(value):
-            raise UserError(f"{where}: {value!r} given, expected {describe(hint)}")
+            raise UserError(f"{where}: {shown(value)} given, expected {describe(hint)}")
+        _check_rules(value, hint, where)
         return _converted(value, hint)
+    if typing.get_origin(hint) is Annotated:
+        built = check_value(value, hint.__origin__, where)
+        for rule in hint.__metadata__:
+            rule.check(built, where)
+        return built
     if type(None) in typing.get_args(hint):
         return None if value is None else check_value(value, typing.get_args(hint)[0], where)
     if typing.get_origin(hint) is tuple:
         if not isinstance(value, list | tuple):
-            raise UserError(f"{where}: {value!r} given, expected a list of tables")
+            raise UserError(f"{where}: {shown(value)} given, expected a list of tables")
         return tuple(from_dict(cls, item, f"{where}[{index}]") for index, item in enumerate(value))
     if isinstance(value, Mapping) and _is_table(hint):
         return {key: from_dict(cls, item, f"{where}.{key}") for key, item in value.items()}
     return from_dict(cls, value, where)
+
+
+def _check_rules(value: Any, hint: Any, where: str) -> None:
+    """Raise UserError where a value of the right type breaks a rule of its annotation, or one of its items does."""
+    origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if value is None:
+        return
+    if origin is Annotated:
+        _check_rules(value, hint.__origin__, where)
+        for rule in hint.__metadata__:
+            rule.check(value, where)
+    elif origin in (Union, types.UnionType):
+        for choice in arguments:
+            if _validator(choice)(value):
+                _check_rules(value, choice, where)
+    elif origin is tuple and isinstance(value, list | tuple):
+        each = itertools.repeat(arguments[0]) if arguments[1:] == (...,) else arguments
+        for index, (item, inner) in enumerate(zip(value, each, strict=False)):
+            _check_rules(item, inner, f"{where}[{index}]")
+    elif arguments and _is_table(hint) and isinstance(value, Mapping):
+        for key, item in value.items():
+            _check_rules(key, arguments[0], where)
+            _check_rules(item, arguments[1], f"{where}.{key}")
+
+
+@functools.cache
+def _hints(typed: Any) -> dict[str, Any]:
+    """Return the annotations of a class or function, rules included."""
+    return typing.get_type_hints(typed, include_extras=True)
 
 
 def _class_in(hint: Any) -> type | None:
@@ -140,6 +178,8 @@ def _class_in(hint: Any) -> type | None:
 def describe(hint: Any) -> str:
     """Name a type the way a reader of an error message would."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return describe(arguments[0])
     if origin is Literal:
         return "one of " + ", ".join(repr(choice) for choice in arguments)
     if origin in (Union, types.UnionType):
@@ -157,6 +197,8 @@ def _is_table(hint: Any) -> bool:
 def _converted(value: Any, hint: Any) -> Any:
     """Return a value that fits `hint` in the one type that a config's hash is made from."""
     origin, arguments = typing.get_origin(hint), typing.get_args(hint)
+    if origin is Annotated:
+        return _converted(value, arguments[0])
     if hint is float and isinstance(value, int):
         return float(value)
     if origin is tuple and isinstance(value, list | tuple):  # of a fixed length: as written, as ids have it

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Annotated
 
 from bench.core.errors import UserError
+from bench.core.limits import within
+
+Zoom = Annotated[float, within(1, 4)]
 
 
 @dataclass(frozen=True)
@@ -17,10 +21,10 @@ class Augment:
     """
 
     flip: bool = True
-    scale: tuple[float, float] = (1.0, 1.3)
+    scale: tuple[Zoom, Zoom] = (1.0, 1.3)
     rot90: bool = False
 
     def __post_init__(self) -> None:
         low, high = self.scale
-        if not 1.0 <= low <= high <= 4.0:
-            raise UserError(f"augment.scale: [{low}, {high}] given, expected two numbers with 1 <= low <= high <= 4")
+        if low > high:
+            raise UserError(f"scale: [{low}, {high}] given, expected the lower zoom first")

@@ -6,28 +6,32 @@ import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from bench.core.errors import UserError
+from bench.core.limits import Count, Line, within
 from bench.core.names import listed
 from bench.core.schema import from_dict, read_toml
-from bench.data.layouts import Layout
+from bench.data.layouts import Layout, Split
 
 ANY_FOLDER = "folder"  # the card of a data set of one's own
 _PACKAGE = Path(__file__).parents[1]
 _FOLDERS = (_PACKAGE.parent / "datasets", _PACKAGE / "cards")
 _GENERATED = "generated"
+MIN_FACE = within(12, 10_000)  # pixels
+MARGIN = within(0.5, 10)  # side of a crop over the longer side of its box
+Margin = Annotated[float, MARGIN]
 
 
 @dataclass(frozen=True)
 class Bicubic:
     """How near the default crop comes to the paper's Bicubic row on `faces` faces: PSNR in dB and SSIM of both."""
 
-    faces: int
-    psnr: float
-    ssim: float
-    paper_psnr: float
-    paper_ssim: float
+    faces: Count
+    psnr: Annotated[float, within(0, 100)]
+    ssim: Annotated[float, within(-1, 1)]
+    paper_psnr: Annotated[float, within(0, 100)]
+    paper_ssim: Annotated[float, within(-1, 1)]
 
 
 @dataclass(frozen=True)
@@ -39,7 +43,7 @@ class Card:
     than its own. `stands_for` tells what the photos at hand are not.
     """
 
-    title: str
+    title: Line
     people: str
     licence: str
     homepage: str
@@ -48,8 +52,8 @@ class Card:
     recipe: Mapping[str, Any] = field(default_factory=dict)
     kind: Literal["reference", "real-world", "generated"] = "reference"
     layout: Layout = field(default_factory=Layout)
-    margins: Mapping[str, float] = field(default_factory=dict)
-    sizes: Mapping[str, int] = field(default_factory=dict)
+    margins: Mapping[Line, Margin] = field(default_factory=dict)
+    sizes: Mapping[Split, Count] = field(default_factory=dict)
     stands_for: str = ""
     bicubic: Bicubic | None = None
 

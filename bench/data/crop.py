@@ -8,20 +8,23 @@ import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
-from typing import Literal
+from typing import Annotated, Literal
 
 import numpy as np
 from PIL import Image
 
 from bench.core.errors import UserError
+from bench.core.limits import within
 from bench.core.parallel import ordered_map
 from bench.core.progress import Bar
+from bench.data.cards import MIN_FACE, Margin
 from bench.data.decode import decode
 from bench.data.detect import Choose
 from bench.data.manifest import Row
 from bench.data.sources import Entry, Reader
 
 Border = Literal["shift", "reflect", "skip"]
+Side = Annotated[int, within(0, 100_000)]
 TOO_SMALL = "too small"
 _GROUP = 16  # photos that a thread crops at a time
 
@@ -38,26 +41,15 @@ class Recipe:
     """
 
     detector: Literal["mtcnn", "center", "landmarks"] = "mtcnn"
-    min_face: int = 40
-    least_probability: float = 0.9
+    min_face: Annotated[int, MIN_FACE] = 40
+    least_probability: Annotated[float, within(0, 1)] = 0.9
     choose: Choose = "largest"
-    margin: float = 1.1
+    margin: Margin = 1.1
     border: Border = "shift"
-    least_side: int = 64
-    most_side: int = 0
-    size: int = 128
+    least_side: Side = 64
+    most_side: Side = 0
+    size: Annotated[int, within(8, 1024)] = 128
     resample: Literal["PIL bicubic", "none"] = "PIL bicubic"
-
-    def __post_init__(self) -> None:
-        for name, least, most in (
-            ("min_face", 12, 10_000),
-            ("least_probability", 0, 1),
-            ("margin", 0.5, 10),
-            ("least_side", 0, 100_000),
-            ("size", 8, 1024),
-        ):
-            if not least <= getattr(self, name) <= most:
-                raise UserError(f"{name}: {getattr(self, name)} given, expected {least} to {most:,}")
 
     @property
     def detection(self) -> str:

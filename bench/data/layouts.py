@@ -9,9 +9,13 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
+from typing import Literal
 
 from bench.core.errors import UserError
+from bench.core.limits import Count, Line
 from bench.data.sources import Entry
+
+Split = Literal["train", "val", "test"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,15 +39,19 @@ class Layout:
 
     name: str = ".*"
     expected: str = ""
-    partition: Mapping[str, int] = field(default_factory=dict)
-    folders: Mapping[str, str] = field(default_factory=dict)
+    partition: Mapping[Split, Count] = field(default_factory=dict)
+    folders: Mapping[Line, Split] = field(default_factory=dict)
     by_path: bool = False
 
     def __post_init__(self) -> None:
         try:
-            _pattern(self.name)
-        except re.error as error:
+            groups = _pattern(self.name).groupindex
+        except (re.error, OverflowError, RecursionError) as error:
             raise UserError(f"name: '{self.name}' is no regular expression ({error})") from None
+        if self.partition and "number" not in groups:
+            raise UserError(f"name: '{self.name}' has no group 'number', by which partition places photos")
+        if list(self.partition.values()) != sorted(set(self.partition.values())):
+            raise UserError(f"partition: {dict(self.partition)} given, expected growing numbers")
 
     def place(self, entry: Entry, split: str) -> Placed | str:
         """Return a photo's place, `split` being that of photos whose names do not tell, or why it has none."""

@@ -10,9 +10,10 @@ import dataclasses
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bench.core.errors import UserError, suggest
+from bench.core.limits import Line, within
 from bench.core.schema import canonical_json, from_dict, read_toml
 from bench.data.degrade import DEFAULT, DEGRADATIONS
 
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from torch import Tensor
 
 Rounding = Literal["truncate", "round", "none"]
-Weights = tuple[float, float, float]
+Weight = Annotated[float, within(-1000, 1000)]
+Weights = tuple[Weight, Weight, Weight]
 MATLAB = (65.481, 128.553, 24.966)  # BT.601, "studio" range: black is 16, white 235
 PRESETS = Path(__file__).with_name("protocols.toml")
 
@@ -34,7 +36,7 @@ class Channel:
 
     space: Literal["rgb", "luma"] = "rgb"
     weights: Weights = MATLAB
-    offset: float = 16.0
+    offset: Weight = 16.0
     rounding: Rounding = "none"
 
 
@@ -46,14 +48,14 @@ class Window:
     """
 
     kind: Literal["gaussian", "uniform"] = "gaussian"
-    size: int = 11
-    sigma: float = 1.5
+    size: Annotated[int, within(3, 127)] = 11
+    sigma: Annotated[float, within(above=0, most=100)] = 1.5
     covariance: Literal["population", "sample"] = "population"
     clip: bool = False
 
     def __post_init__(self) -> None:
-        if self.size < 3 or self.size % 2 == 0:
-            raise UserError(f"size: {self.size} given, expected an odd number of at least 3")
+        if self.size % 2 == 0:
+            raise UserError(f"size: {self.size} given, expected an odd number")
 
 
 @dataclass(frozen=True)
@@ -65,20 +67,18 @@ class Protocol:
     bench.data.degrade) by which the reference made LR.
     """
 
-    name: str
-    source: str
+    name: Line
+    source: Line
     quantise: Rounding
     psnr: Channel = Channel()
     ssim: Channel = Channel()
     window: Window = Window()
-    border: int = 0
+    border: Annotated[int, within(0, 1000)] = 0
     clamp: bool = True
-    epsilon: float = 0.0
+    epsilon: Annotated[float, within(0, 1)] = 0.0
     resampler: str = DEFAULT
 
     def __post_init__(self) -> None:
-        if self.border < 0:
-            raise UserError(f"border: {self.border} given, expected 0 or more")
         if self.resampler not in DEGRADATIONS:
             raise UserError(
                 f"resampler: unknown degradation '{self.resampler}': {suggest(self.resampler, DEGRADATIONS)}"
@@ -168,11 +168,12 @@ def _read(path: Path) -> Protocol:
     base = given.pop("base", DEFAULT_PROTOCOL)
     if base not in PROTOCOLS:
         raise UserError(f"{path}: base: unknown protocol '{base}': {suggest(str(base), PROTOCOLS)}")
-    merged = {**dataclasses.asdict(PROTOCOLS[base]), "name": "", "source": f"{path.name}, on top of {base}"}
+    merged = {**dataclasses.asdict(PROTOCOLS[base]), "source": f"{path.name}, on top of {base}"}
+    del merged["name"]
     for key, value in given.items():
         inner = merged.get(key)
         merged[key] = {**inner, **value} if isinstance(inner, dict) and isinstance(value, dict) else value
     protocol = from_dict(Protocol, merged, str(path))
-    if not protocol.name or protocol.name in PROTOCOLS:
+    if protocol.name in PROTOCOLS:
         raise UserError(f"{path}: name: '{protocol.name}' given, expected a name that no preset has")
     return protocol

@@ -17,7 +17,7 @@ from torch.utils.flop_counter import flop_registry
 
 from bench.core.provenance import describe_device
 from bench.models import registry
-from bench.models.meta import Mode, on_meta
+from bench.models.meta import Mode, meta_device, on_meta
 
 HR_SIZE = 128  # networks are measured for pictures of this size
 Dtype = Literal["float32", "bfloat16"]
@@ -76,6 +76,20 @@ def count_multiply_adds(model: nn.Module, lr: Tensor) -> MultiplyAdds:
             hook.remove()
     executed = counter.operations // 2
     return MultiplyAdds(published=executed + sum(saved), executed=executed)
+
+
+def count_values(model: nn.Module, scale: int) -> int:
+    """Return how many values the operations of `model`, built on the meta device, put out for one output image.
+
+    0 for a network that reads values.
+    """
+    counter = _Values()
+    with contextlib.suppress(Exception), meta_device():
+        lr = torch.rand(1, 3, HR_SIZE // scale, HR_SIZE // scale)
+        with forward(model, lr) as run, counter:
+            run()
+        return counter.values
+    return 0
 
 
 def count_method(method: str, options: Mapping[str, Any]) -> tuple[int, MultiplyAdds]:
@@ -160,4 +174,19 @@ class _Counter(Mode):  # type: ignore[no-untyped-call]
             self.operations += 2 * (x if turned else out).numel() * math.prod(weight.shape[1:])
         elif formula := flop_registry.get(func._overloadpacket):
             self.operations += formula(*args, **(kwargs or {}), out_val=out)
+        return out
+
+
+class _Values(Mode):  # type: ignore[no-untyped-call]
+    """Add up the sizes of new tensors: what operations put out, not what they show anew or change in place."""
+
+    values = 0
+
+    def __torch_dispatch__(
+        self, func: Any, types: Any, args: tuple[Any, ...] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> Any:
+        out = func(*args, **(kwargs or {}))
+        if not func.is_view and not func._schema.name.endswith("_"):
+            parts = out if isinstance(out, tuple | list) else (out,)
+            self.values += sum(part.numel() for part in parts if isinstance(part, Tensor))
         return out

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
+from torch.nn.modules.module import register_module_module_registration_hook
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from bench.core.errors import UserError
@@ -16,6 +17,7 @@ from bench.core.errors import UserError
 _T = TypeVar("_T")
 _aten = torch.ops.aten
 _DRAWN: tuple[Any, ...] = (nn.modules.conv._ConvNd, nn.modules.batchnorm._NormBase, nn.Linear)
+_MOST_PARTS = 20_000
 
 
 class Mode(TorchDispatchMode):  # type: ignore[no-untyped-call]
@@ -37,8 +39,18 @@ def meta_device() -> Iterator[None]:
     and a millisecond an operation are more than `fsr methods` may take, so common operations have a rule here.
     torch.device("meta") as a context would send every call of Python code through a function, four times as many.
     """
-    with torch.no_grad(), _undrawn(), _Meta():
-        yield
+    parts = itertools.count()
+
+    def count(*_: Any) -> None:
+        if next(parts) > _MOST_PARTS:
+            raise UserError(f"a network of more than {_MOST_PARTS:,} layers is asked for; lower its options")
+
+    hook = register_module_module_registration_hook(count)
+    try:
+        with torch.no_grad(), _undrawn(), _Meta():
+            yield
+    finally:
+        hook.remove()
 
 
 @contextlib.contextmanager

@@ -17,6 +17,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from bench.core.errors import UserError, reason, suggest
+from bench.core.limits import shown
 from bench.core.schema import resolve_options
 from bench.models.sources import ImportFailedError, Source, find_sources
 from bench.models.spec import MethodSpec, make_specs
@@ -132,19 +133,31 @@ def build(method: str, given: Mapping[str, Any] | None = None) -> nn.Module:
     return load(method)(**options(method, given))
 
 
-def check(method: str, given: Mapping[str, Any]) -> None:
-    """Raise UserError for options that the constructor of `method` refuses (ValueError).
+def check(method: str, given: Mapping[str, Any]) -> nn.Module | None:
+    """Build `method` and raise UserError for options that it refuses: by a ValueError, or where its defaults do.
 
-    Whatever else is wrong with it is told when its run fails, so that the other rows go on.
+    None for one that cannot be built by its defaults either: its run will tell, so that the other rows go on.
     """
     try:
-        build(method, given)
+        return build(method, given)
     except UserError:
         raise
     except ValueError as error:
         raise UserError(f"method '{method}': {error}") from None
+    except Exception as error:
+        own = {name: value for name, value in given.items() if name != "scale" and value != options(method)[name]}
+        reads_values = "meta" in str(error).lower()  # which a network that is checked for its shapes has not
+        if own and not reads_values and _builds(method, {name: given[name] for name in given if name not in own}):
+            raise UserError(f"method '{method}': cannot be built with {shown(own)}: {reason(error)}") from None
+        return None
+
+
+def _builds(method: str, given: Mapping[str, Any]) -> bool:
+    try:
+        build(method, given)
     except Exception:
-        return
+        return False
+    return True
 
 
 def _build_catalogue() -> Catalogue:

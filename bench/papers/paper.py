@@ -10,13 +10,15 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import cache
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
 from bench.core.errors import UserError, suggest
+from bench.core.limits import Line, within
 from bench.core.names import listed
 from bench.core.schema import from_dict, read_toml
 
 FOLDER = Path(__file__).parent
+Number = Annotated[float, within(-1e6, 1e6)]
 Rule = Literal["value", "sign", "small", "none", "asked"]
 Kind = Literal["difference", "effect", "order", "every", "changed"]
 
@@ -25,10 +27,10 @@ Kind = Literal["difference", "effect", "order", "every", "changed"]
 class PrintedTable:
     """A printed table: `numbers` are data set -> metric -> method -> value, printed with so many `decimals`."""
 
-    name: str
-    title: str
-    decimals: Mapping[str, int]
-    numbers: Mapping[str, Mapping[str, Mapping[str, float]]]
+    name: Line
+    title: Line
+    decimals: Mapping[Line, Annotated[int, within(0, 10)]]
+    numbers: Mapping[Line, Mapping[Line, Mapping[Line, Number]]]
 
 
 @dataclass(frozen=True)
@@ -48,10 +50,10 @@ class Beside:
 class Erratum:
     """A mistake or gap in printed tables; `methods` are those it concerns (empty: all)."""
 
-    id: str
-    tables: tuple[str, ...]
-    methods: tuple[str, ...]
-    text: str
+    id: Line
+    tables: tuple[Line, ...]
+    methods: tuple[Line, ...]
+    text: Line
     note: str = ""
 
 
@@ -59,7 +61,7 @@ class Erratum:
 class RowName:
     """A row by its method, as it is or widened to the size of another (`match`)."""
 
-    method: str
+    method: Line
     match: str = ""
 
 
@@ -77,15 +79,15 @@ class Claim:
     claim is about (empty: all with ground truth, or, for a metric that needs none, all without).
     """
 
-    text: str
+    text: Line
     kind: Kind
-    metric: str
+    metric: Line
     rule: Rule
     row: RowName | None = None
     against: RowName | None = None
     effect: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
-    value: float | None = None
+    value: Number | None = None
     tables: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
@@ -109,7 +111,7 @@ class Paper:
     `aliases` says under which name a method stands in some tables, `beside` what stands beside each of our tables.
     """
 
-    name: str
+    name: Line
     citation: str
     url: str
     datasets: Mapping[str, str]

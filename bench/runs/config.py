@@ -10,11 +10,15 @@ import dataclasses
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from bench.core.errors import UserError
+from bench.core.limits import Count, within
 from bench.core.schema import canonical_json
 from bench.data.augment import Augment
+
+_MOST_POINTS = 100_000  # of a training curve, which is kept in memory and written whole
+Beta = Annotated[float, within(0, below=1)]
 
 
 @dataclass(frozen=True)
@@ -26,30 +30,26 @@ class Training:
     points of the training curve are that far apart.
     """
 
-    iterations: int
-    batch: int = 16
-    learning_rate: float = 2e-4
-    betas: tuple[float, float] = (0.9, 0.99)
+    iterations: Count
+    batch: Count = 16
+    learning_rate: Annotated[float, within(above=0, most=100)] = 2e-4
+    betas: tuple[Beta, Beta] = (0.9, 0.99)
     schedule: Literal["constant", "linear", "cosine", "onecycle"] = "cosine"
-    warmup: int = 0
-    ema: float = 0.0
-    clip: float = 0.0
+    warmup: Annotated[int, within(0)] = 0
+    ema: Annotated[float, within(0, below=1)] = 0.0
+    clip: Annotated[float, within(0, 1e9)] = 0.0
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     channels_last: bool = True
     compile: bool = False
-    validate_every: int = 1000
+    validate_every: Count = 1000
     augment: Augment = field(default_factory=Augment)
 
     def __post_init__(self) -> None:
-        for name in ("iterations", "batch", "validate_every", "learning_rate"):
-            _require(getattr(self, name) > 0, f"training.{name}", getattr(self, name), "more than 0")
-        for beta in self.betas:
-            _require(0 <= beta < 1, "training.betas", self.betas, "two numbers from 0 up to, not including, 1")
-        _require(0 <= self.ema < 1, "training.ema", self.ema, "from 0 (off) up to, not including, 1")
-        _require(
-            0 <= self.warmup < self.iterations, "training.warmup", self.warmup, "0 up to, not including, iterations"
-        )
-        _require(self.clip >= 0, "training.clip", self.clip, "0 (off) or more")
+        if self.warmup >= self.iterations:
+            raise UserError(f"warmup: {self.warmup} given, expected less than the {self.iterations} iterations")
+        if (least := self.iterations // _MOST_POINTS) > self.validate_every:
+            expected = f"at least {least:,} with {self.iterations:,} iterations"
+            raise UserError(f"validate_every: {self.validate_every} given, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -89,8 +89,3 @@ class RunConfig:
     def name(self) -> str:
         """The run's folder name, e.g. `msfnet-8-s0-1a2b3c4d5e6f`."""
         return f"{self.method}-s{self.seed}-{self.id}"
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise UserError(f"{name}: {value} given, expected {expected}")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bench.core.errors import UserError, suggest
+from bench.core.limits import DIFFERENT, NOT_EMPTY, Count, Line, LineOrNothing, Seed, within
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, PROTOCOLS
@@ -23,17 +23,7 @@ EXPERIMENTS = Path(__file__).parent / "experiments"
 PROFILES = Path(__file__).parent / "profiles"
 DEFAULT_PROFILE = "quick"
 SAMPLES = 6
-
-
-def _check_counts(counts: Sizes | Limit) -> None:
-    for name, value in dataclasses.asdict(counts).items():
-        if value < 1:
-            raise UserError(f"{name}: {value} faces given, expected at least 1")
-
-
-def _check_seeds(seeds: Sequence[int]) -> None:
-    if len(set(seeds)) < len(seeds) or any(seed < 0 for seed in seeds):
-        raise UserError(f"seeds: {list(seeds)} given, expected different numbers of at least 0")
+Seeds = Annotated[tuple[Seed, ...], DIFFERENT]
 
 
 @dataclass(frozen=True)
@@ -45,15 +35,14 @@ class Row:
     changes settings of the profile's training for this row, where those are what is compared; never its budget.
     """
 
-    method: str
-    label: str = ""
+    method: Line
+    label: LineOrNothing = ""
     options: Mapping[str, Any] = field(default_factory=dict)
-    match: str = ""
-    seeds: tuple[int, ...] = ()
+    match: LineOrNothing = ""
+    seeds: Seeds = ()
     training: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        _check_seeds(self.seeds)
         for name in set(self.training) & {"iterations", "batch"}:
             raise UserError(f"training.{name}: rows of an experiment have equal budgets")
 
@@ -62,40 +51,29 @@ class Row:
 class Sizes:
     """Numbers of faces a split."""
 
-    train: int
-    val: int
-    test: int
-
-    def __post_init__(self) -> None:
-        _check_counts(self)
+    train: Count
+    val: Count
+    test: Count
 
 
 @dataclass(frozen=True)
 class Limit:
     """At most so many faces of a split are validated on and tested on."""
 
-    val: int = 1000
-    test: int = 1000
-
-    def __post_init__(self) -> None:
-        _check_counts(self)
+    val: Count = 1000
+    test: Count = 1000
 
 
 @dataclass(frozen=True)
 class Profile:
     """How much is spent on every row alike; `options` go to every method that has them (e.g. `width`)."""
 
-    note: str
+    note: Line
     generate: Sizes
     training: Training
     options: Mapping[str, Any] = field(default_factory=dict)
-    seeds: tuple[int, ...] = (0,)
+    seeds: Annotated[Seeds, NOT_EMPTY] = (0,)
     limit: Limit = field(default_factory=Limit)
-
-    def __post_init__(self) -> None:
-        if not self.seeds:
-            raise UserError("seeds: none given")
-        _check_seeds(self.seeds)
 
 
 @dataclass(frozen=True)
@@ -106,23 +84,19 @@ class Experiment:
     the heading of a column -> the option that it shows.
     """
 
-    title: str
-    kind: str
-    rows: tuple[Row, ...]
-    scale: int = 8
+    title: Line
+    kind: Literal["ablation"]
+    rows: Annotated[tuple[Row, ...], NOT_EMPTY]
+    scale: Annotated[int, within(2, 64)] = 8
     protocol: str = DEFAULT_PROTOCOL
     metrics: tuple[str, ...] = DEFAULT_METRICS
-    factors: Mapping[str, str] = field(default_factory=dict)
+    factors: Mapping[Line, Line] = field(default_factory=dict)
     baseline: str = ""
 
     def __post_init__(self) -> None:
-        if not self.rows:
-            raise UserError("rows: none given")
         methods = [row.method for row in self.rows]
         if self.baseline and self.baseline not in methods:
             raise UserError(f"baseline: no row of method '{self.baseline}': {suggest(self.baseline, methods)}")
-        if self.scale < 2:
-            raise UserError(f"scale: {self.scale} given, expected 2 or more")
         if self.protocol not in PROTOCOLS:
             raise UserError(f"protocol: unknown preset '{self.protocol}': {suggest(self.protocol, PROTOCOLS)}")
         if "psnr" not in self.metrics:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core import paths
-from bench.core.errors import UserError, suggest
+from bench.core.errors import UserError, check_known, suggest
 from bench.core.files import held, sweep
 from bench.core.names import listed
 from bench.core.schema import canonical_json, find_file, from_dict, override_setting, read_toml
@@ -45,6 +45,9 @@ from bench.runs.records import (
 from bench.runs.store import Run
 
 if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
     from bench.data.store import FaceStore
 
 
@@ -76,13 +79,15 @@ def load_job(
     overrides: Sequence[str] = (),
     extra_metrics: Sequence[str] = (),
     tests: Sequence[str] = (),
+    device: torch.device | None = None,
 ) -> Job:
     """Read an experiment and a profile, by name or as a TOML file, and put them together.
 
     `extra_methods` become further rows, `extra_metrics` further scores, `tests` further data sets that every row is
     tested on; `overrides` are `key=value` for keys of the profile, e.g. `training.iterations=50`; `seeds=[0]` is for
     rows with seeds of their own too. The job's name says what differs from the default: `ablation-full-celeba`.
-    Raises UserError for unknown names, keys and values.
+    Raises UserError for unknown names, keys and values, and for training that `device`, if one is given, has too little
+    memory for.
     """
     experiment_path = find_file(experiment, EXPERIMENTS, "experiment")
     profile_path = find_file(profile, PROFILES, "profile")
@@ -92,7 +97,8 @@ def load_job(
     settings = read_toml(profile_path)
     for override in overrides:
         override_setting(settings, override)
-    budget = from_dict(Profile, settings, profile_path.name)
+    changes = f" with --set {' --set '.join(overrides)}" if overrides else ""
+    budget = from_dict(Profile, settings, f"{profile_path.name}{changes}")
     if "seeds" in {override.partition("=")[0] for override in overrides}:  # what was just said goes before a row's own
         rows = tuple(dataclasses.replace(row, seeds=()) for row in rows)
     asked = dataclasses.replace(read, rows=rows, metrics=metrics)
@@ -100,9 +106,11 @@ def load_job(
     parts = [experiment_path.stem]
     parts += [profile_path.stem] if profile_path.stem != DEFAULT_PROFILE else []
     parts += [data] if data != default_dataset() else []
-    others = tuple(name for name in dict.fromkeys(tests) if name != data)
-    job = Job("-".join(parts), asked, profile_path.stem, budget, data, others)
-    _check_rows(job, profile_path.name)
+    for name in tests:
+        if name == data or tests.count(name) > 1:
+            raise UserError(f"--test {name}: given twice, or --data itself, which is tested on anyway")
+    job = Job("-".join(parts), asked, profile_path.stem, budget, data, tuple(tests))
+    _check_rows(job, profile_path.name, device)
     rows = tuple(_matched(asked, budget, row) for row in rows)
     return dataclasses.replace(job, experiment=dataclasses.replace(asked, rows=rows))
 
@@ -118,7 +126,7 @@ def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
     return dataclasses.replace(row, options={**row.options, "width": width})
 
 
-def _check_rows(job: Job, where: str) -> None:
+def _check_rows(job: Job, where: str, device: torch.device | None) -> None:
     """Raise UserError for what a row's method cannot do: a scale, an option, or an option of the profile none has."""
     from bench.models.meta import meta_device
 
@@ -127,17 +135,40 @@ def _check_rows(job: Job, where: str) -> None:
     for name in profile.options:
         if name not in known:
             raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
-    built = _built_before(job.folder)
+    for option in experiment.factors.values():
+        check_known("option of a factor", option, known)
+    labels = [row.label or registry.get(row.method).title for row in experiment.rows]
+    if twice := next((label for place, label in enumerate(labels) if label in labels[:place]), None):
+        raise UserError(f"rows: two are called '{twice}', expected rows that differ, with different labels")
+    fits = _built_before(job.folder)
     for row in experiment.rows:
         scales = registry.get(row.method).scales
         if experiment.scale not in scales:
             asked = f"supports scales {list(scales)}, the experiment asks {experiment.scale}"
             raise UserError(f"method '{row.method}' {asked}")
         options = resolve_row(experiment, profile, row)
-        if (row.method, canonical_json(options)) not in built:
+        if (network := (row.method, canonical_json(options))) not in fits:
+            fits.add(network)
             with meta_device():  # shapes alone: nothing is computed
-                registry.check(row.method, options)
+                model = registry.check(row.method, options)
+            if device is not None and registry.get(row.method).trainable:
+                _check_memory(job, device, row, model)
         _training_of(profile, row)
+
+
+def _check_memory(job: Job, device: torch.device, row: Row, model: nn.Module | None) -> None:
+    """Raise UserError where the training of a row takes more memory than the device has, as far as that is known."""
+    from bench.models.memory import least_training_memory, memory_there_is
+    from bench.runs.trainee import uses_bf16
+
+    training, most = _training_of(job.profile, row), memory_there_is(device, free=False)
+    faces = job.profile.generate.train if job.data == default_dataset() else 0
+    half = uses_bf16(training.precision, device)
+    least = least_training_memory(model, job.experiment.scale, training.batch, faces, device, half=half)
+    if 0 < most < least:
+        what = f"batch {training.batch:,}" + (f" and {faces:,} faces" if faces else "")
+        need = f"takes at least {least / 1024:,.0f} GiB of memory, the device ({device}) has {most / 1024:,.0f}"
+        raise UserError(f"row {row.label or row.method}: training with {what} {need}; lower the batch or the network")
 
 
 def _built_before(folder: Path) -> set[tuple[str, str]]:

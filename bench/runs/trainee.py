@@ -56,7 +56,7 @@ class Trainee:
             self.model.parameters(), lr=self.training.learning_rate, betas=self.training.betas, fused=True
         )
         self._forward = torch.compile(self.model) if self.training.compile else self.model
-        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=_bf16(self.training.precision, device))
+        self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(self.training.precision, device))
         self.iteration = self._began_at = 0
         self.curve: list[dict[str, float]] = []
         self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
@@ -181,5 +181,6 @@ def _average(model: nn.Module, decay: float) -> AveragedModel | None:
     return AveragedModel(model, multi_avg_fn=get_ema_multi_avg_fn(decay))  # type: ignore[no-untyped-call]
 
 
-def _bf16(precision: str, device: torch.device) -> bool:
+def uses_bf16(precision: str, device: torch.device) -> bool:
+    """Tell whether networks are trained in 16 bits, where that loses nothing."""
     return precision == "bf16" or (precision == "auto" and device.type == "cuda")

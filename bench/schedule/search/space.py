@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bench.core.errors import UserError
+from bench.core.limits import within
 from bench.core.schema import canonical_json, from_dict, read_toml
 
 if TYPE_CHECKING:
@@ -22,6 +22,8 @@ _FIXED = {
     "training.validate_every": "the budget, the same for every trial; give it with --set",
     "options.scale": "what is searched for, not how",
 }
+End = Annotated[float, within(-1e9, 1e9)]
+WholeEnd = Annotated[int, within(-(10**9), 10**9)]
 _DRAWS_EACH = 100  # draws a trial before a space counts as exhausted
 
 
@@ -30,9 +32,9 @@ class Range:
     """How a key's values are drawn: from a list, or between two ends (both included), even or even in the logarithm."""
 
     choice: tuple[Any, ...] | None = None
-    uniform: tuple[float, float] | None = None
-    loguniform: tuple[float, float] | None = None
-    randint: tuple[int, int] | None = None
+    uniform: tuple[End, End] | None = None
+    loguniform: tuple[End, End] | None = None
+    randint: tuple[WholeEnd, WholeEnd] | None = None
 
     def __post_init__(self) -> None:
         kinds = [name for name, ends in vars(self).items() if ends is not None]
@@ -41,7 +43,7 @@ class Range:
         wrong = ""
         if self.choice is not None:
             wrong = "two or more different values" if len(self._labels) < max(2, len(self.choice)) else ""
-        elif not (self.ends[0] < self.ends[1] and all(map(math.isfinite, self.ends))):
+        elif not self.ends[0] < self.ends[1]:
             wrong = "two numbers with low < high"
         elif self.loguniform and self.loguniform[0] <= 0:
             wrong = "numbers above 0"
@@ -87,15 +89,10 @@ class Space:
     "random" draws every trial by itself. "tpe" (Bergstra et al., NeurIPS 2011) draws near what did well before.
     """
 
-    trials: int = 16
-    seed: int = 0
+    trials: Annotated[int, within(1, 100_000)] = 16
+    seed: Annotated[int, within(0, 2**32 - 1)] = 0
     sampler: Literal["random", "tpe"] = "random"
     ranges: Mapping[str, Range] = field(default_factory=dict)
-
-    def __post_init__(self) -> None:
-        for name, value, least in (("trials", self.trials, 1), ("seed", self.seed, 0)):
-            if value < least:
-                raise UserError(f"{name}: {value} given, expected at least {least}")
 
     def study(self) -> Study:
         """Return a new study. Its draws repeat: they depend on the seed and, with "tpe", on what it is told."""

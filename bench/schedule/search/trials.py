@@ -123,7 +123,7 @@ def load_search(
     if not spec.trainable:
         raise UserError(f"method '{method}' is not trained: there is nothing to search for")
     data = data or default_dataset()
-    experiment = Experiment(f"Search: {spec.title}", "search", (Row(method),))
+    experiment = Experiment(f"Search: {spec.title}", "ablation", (Row(method),))
     if experiment.scale not in spec.scales:
         raise UserError(f"method '{method}' supports scales {list(spec.scales)}, a search asks {experiment.scale}")
     path, ranges = find_file(profile, PROFILES, "profile"), read_space(space)

@@ -117,7 +117,12 @@ def test_what_does_not_fit_is_told_in_one_line(given: dict[str, Any], message: s
         ({"widht": 1}, "m: unknown option 'widht': did you mean 'width'?"),
         ({"width": True}, "m, option 'width': True given, expected a number"),
         ({"convs": True}, "m, option 'convs': True given, expected one of 2, 1"),
-        ({"width": float("nan"), "kernel": 3}, "m, option 'kernel': 3 given, expected a list of a whole number"),
+        ({"width": float("nan")}, "m, option 'width': nan given, expected a finite number"),
+        (
+            {"kernel": [3, 2**63]},
+            "m, option 'kernel'[1]: 9223372036854775808 given, expected a number of at most 19 digits",
+        ),
+        ({"kernel": 3}, "m, option 'kernel': 3 given, expected a list of a whole number"),
     ],
 )
 def test_options_are_held_to_the_constructor(given: dict[str, Any], message: str) -> None:

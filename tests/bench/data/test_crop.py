@@ -7,6 +7,7 @@ import pytest
 from PIL import Image
 
 from bench.core.errors import UserError
+from bench.core.schema import from_dict
 from bench.data.crop import Recipe, Square, cut, plan_crops, square_of
 from bench.data.manifest import Row
 
@@ -94,4 +95,4 @@ def test_outside_the_photo_it_is_mirrored_at_the_edge_pixels(square: Square) -> 
 @pytest.mark.parametrize(("name", "value"), [("margin", 0.0), ("margin", float("nan")), ("min_face", 5), ("size", 4)])
 def test_values_out_of_range_are_refused(name: str, value: float) -> None:
     with pytest.raises(UserError, match=f"{name}: {value}"):
-        dataclasses.replace(PLAIN, **{name: value})
+        from_dict(Recipe, {name: value}, "recipe")

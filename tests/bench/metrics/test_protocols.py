@@ -186,7 +186,7 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
     ("text", "message"),
     [
         ('name = "dic"', "expected a name that no preset has"),
-        ("border = 4", "expected a name that no preset has"),
+        ("border = 4", "key 'name' is missing"),
         ('name = "m"\nbordr = 4', "unknown key 'bordr': did you mean 'border'"),
         ('name = "m"\nborder = -1', "border: -1 given"),
         ('name = "m"\nbase = "dik"', "base: unknown protocol 'dik'"),

@@ -51,7 +51,7 @@ def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.Capture
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        ("seeds = [1, 1]", "expected different numbers of at least 0"),
+        ("seeds = [1, 1]", "[1, 1] given, expected different values"),
         ("training = { iterations = 9 }", "training.iterations: rows of an experiment have equal budgets"),
         ("training = { rate = 1 }", "row tiny: training: unknown key 'rate'"),
     ],

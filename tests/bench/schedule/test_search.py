@@ -218,14 +218,14 @@ def test_a_trial_that_diverges_is_an_outcome_and_not_repeated(
         (["--space", "none.toml"], "", "none.toml: no such file"),
         (["--grace-period", "3"], "", "--grace-period and --reduction-factor go with --scheduler asha"),
         (["--scheduler", "asha", "--grace-period", "12"], "", "expected 1 up to, not including, the 12 iterations"),
-        (["--scheduler", "asha", "--reduction-factor", "1"], "", "--reduction-factor 1: expected 2 to 100"),
+        (["--scheduler", "asha", "--reduction-factor", "1"], "", "--reduction-factor: 1 given, expected 2 to 100"),
         (["--scheduler", "asha", "--set", "training.validate_every=12"], "", "leaves no point to stop at"),
         (["--set", "options.widht=1"], "", "method 'tiny' has no option 'widht': did you mean 'width'"),
         ([], "training.learning_rte = { choice = [1, 2] }", "did you mean 'learning_rate'"),
         ([], "options.widht = { choice = [1, 2] }", "unknown option 'widht': did you mean 'width'"),
         ([], "options.explode = { randint = [0, 1] }", "option 'explode': 0 given, expected true or false"),
-        ([], "training.learning_rate = { uniform = [-1, 1] }", "learning_rate: -1.0 given, expected more than 0"),
-        ([], "training.warmup = { choice = [0, 12] }", "training.warmup: 12 given"),
+        ([], "training.learning_rate = { uniform = [-1, 1] }", "learning_rate: -1 given, expected more than 0"),
+        ([], "training.warmup = { choice = [0, 12] }", "training: warmup: 12 given"),
     ],
 )
 def test_mistakes_are_told_in_one_line_before_anything_is_trained(
