@@ -9,11 +9,13 @@ import unicodedata
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import UserError
 from bench.core.limits import Count, Line
-from bench.data.sources import Entry
+
+if TYPE_CHECKING:
+    from bench.data.sources import Entry
 
 Split = Literal["train", "val", "test"]
 
