@@ -133,6 +133,9 @@ def run(
     plan: Annotated[
         bool, typer.Option("--plan", help="show first what `fsr plan` shows, for which networks are timed")
     ] = False,
+    changed_code: Annotated[
+        bool, typer.Option("--changed-code", help="let trainings go on that other code of their method has begun")
+    ] = False,
     device: Device = "auto",
     json: Json = False,
     plugin: Plugins,
@@ -140,6 +143,7 @@ def run(
 ) -> int:
     from bench.core.provenance import choose_device
     from bench.report.build import build_report
+    from bench.runs.behaviour import accept_code
     from bench.runs.experiment import SAMPLES
     from bench.runs.job import row_runs, write_experiment
     from bench.schedule.executor import execute
@@ -153,6 +157,8 @@ def run(
     if made is not None:
         log.info("%s\n", made.to_text())
     write_experiment(job, faces, planned)
+    for row_run in chosen if changed_code else ():
+        accept_code(row_run.run)
     outcomes = execute(chosen, faces, chosen_device, options, samples=SAMPLES, quiet=json)
     files = build_report(job.folder, paths.reports() / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]

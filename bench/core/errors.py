@@ -13,6 +13,10 @@ class UserError(Exception):
     """
 
 
+class LeftAloneError(UserError):
+    """What is asked of a run cannot be done as things are; the run itself has not failed, and its record stays."""
+
+
 def reason(error: BaseException) -> str:
     """Return an exception of somebody else's code as one line: its type and the first line of its text."""
     lines = str(error).splitlines()

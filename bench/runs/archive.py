@@ -26,7 +26,8 @@ from bench.core.names import listed
 from bench.core.paths import check_name
 from bench.data.cards import default_dataset
 from bench.models import weights
-from bench.runs.complete import load_model
+from bench.runs.behaviour import load_network, probe_of
+from bench.runs.config import RunConfig
 from bench.runs.evaluate import evaluate, low_resolution
 from bench.runs.merge import drop_runs, make_way, merge_records, merge_run_records
 from bench.runs.model_card import model_card
@@ -48,6 +49,8 @@ from bench.runs.scores import ScoreSheet, read_scores, write_sheet
 from bench.runs.store import Run
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bench.data.store import FaceStore
 
 log = logging.getLogger("fsr")
@@ -139,16 +142,18 @@ def _keep(source: Path, target: Path, test: FaceStore, *, first: bool, with_weig
     if with_weights and not weights.find(folder):  # kept ones are of the same training, and no smaller
         tensors, about = weights.load(source / "weights.safetensors")
         weights.save_parts(folder, halved(tensors), about)
-    scores, before = read_scores(source), read_scores(folder)
-    more = default_scores(source, folder if with_weights else source, test, folder if first else None)
+    scores, before, record = read_scores(source), read_scores(folder), run_record(source)
+    model = load_network(record, source)
+    if with_weights:
+        weights.load_into(model, *weights.find(folder))
+        record = dataclasses.replace(record, probe=probe_of(model, record.config.scale))
+    more = default_scores(record.config, model, test, folder if first else None)
     own = scores.on(more.dataset, more.fingerprint)  # where the experiment's own faces are the default ones
     scores.put(more.merged(own) if own.images else more)
     for sheet in scores.values():
         kept = before.on(sheet.dataset, sheet.fingerprint)
         write_sheet(folder, sheet.rounded().completed(kept), packed=True)
-    write_run_record(
-        folder, merge_run_records(run_record(source), read_run_record(folder))
-    )  # last: it says all is there
+    write_run_record(folder, merge_run_records(record, read_run_record(folder)))  # last: it says that all is there
     return folder
 
 
@@ -157,12 +162,10 @@ def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
     return {name: x.half() if x.dtype == torch.float32 and x.ndim > 1 else x for name, x in tensors.items()}
 
 
-def default_scores(run_folder: Path, weights_folder: Path, test: FaceStore, pictures: Path | None = None) -> ScoreSheet:
-    """Score a run on the first default faces; write its first pictures into the folder `pictures`, if given."""
-    config = run_record(run_folder).config
-    cpu, run = torch.device("cpu"), Run(run_folder.parent, config)
-    model = load_model(run, cpu, weights.find(weights_folder))
-    result = evaluate(run, model, test, FACES, cpu, samples=PICTURED if pictures else 0, metrics=METRICS)
+def default_scores(config: RunConfig, model: nn.Module, test: FaceStore, pictures: Path | None = None) -> ScoreSheet:
+    """Score a run's network on the first default faces; write its first pictures into the folder `pictures`, if any."""
+    run, samples = Run(Path(), config), PICTURED if pictures else 0
+    result = evaluate(run, model, test, FACES, torch.device("cpu"), samples=samples, metrics=METRICS)
     if pictures:
         for name, picture in zip(test.names, result.pictures, strict=False):
             write_webp(pictures / "samples" / f"{name}.webp", picture)

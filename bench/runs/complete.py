@@ -3,21 +3,18 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from bench.core.errors import UserError, reason
+from bench.core.errors import LeftAloneError, UserError, reason
 from bench.core.provenance import code_of, describe_device, environment, now
 from bench.core.stop import Interrupted
 from bench.metrics.protocol import PROTOCOLS
-from bench.models import registry, weights
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     import torch
     from torch import nn
 
@@ -78,8 +75,9 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
         message = str(error) if bad_input else reason(error)
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
-        elsewhere = bad_input or no_memory or isinstance(error, ImportError | torch.AcceleratorError)
-        run.write(status=RunState.FAILED, error=message, retry=elsewhere)
+        if not isinstance(error, LeftAloneError):
+            elsewhere = bad_input or no_memory or isinstance(error, ImportError | torch.AcceleratorError)
+            run.write(status=RunState.FAILED, error=message, retry=elsewhere)
         return Outcome(run.config.name, RunState.FAILED, message, bad_input, no_memory)
     return Outcome(run.config.name, RunState.FINISHED)
 
@@ -117,10 +115,11 @@ def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: M
 def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:
     """Score a trained run on the test sets that it has not been scored on, and measure what it costs."""
     from bench.models import cost
+    from bench.runs.behaviour import load_network, probe_of
     from bench.runs.evaluate import low_resolution, to_tensor
 
     run = row_run.run
-    model = load_model(run, device)
+    model = load_network(run.record(), run.folder).to(device)
     results = [
         (test, _evaluate(row_run, model, test, device, samples if test.store is faces.test else 0))
         for test in unscored(row_run, faces)
@@ -140,7 +139,8 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
     if broken:
         about["broken"] = {**run.record().broken, **broken}
     if run.config.training is None:
-        about |= {"device": describe_device(device), "environment": environment(), "code": code_of(model)}
+        about |= {"device": describe_device(device), "environment": environment()}
+        about |= {"code": code_of(model), "probe": probe_of(model, run.config.scale)}
     run.write(
         status=RunState.FINISHED, error=None, retry=False, scored=now(), scored_on=describe_device(device), **about
     )
@@ -166,11 +166,3 @@ def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.de
     for name, picture in zip(test.store.names, result.pictures, strict=False):
         write_png(row_run.run.samples / f"{name}.png", picture)
     return result
-
-
-def load_model(run: Run, device: torch.device, files: Sequence[Path] = ()) -> nn.Module:
-    """Build a run's network with its finished weights, those in `files` where given, ready to score."""
-    model = registry.build(run.config.method, run.config.options)
-    if run.config.training is not None:
-        weights.load_into(model, *(files or [run.weights]))
-    return model.to(device).eval()

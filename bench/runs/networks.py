@@ -66,11 +66,11 @@ class ArchivedNetwork:
     scale: int
     psnr: float
 
-    def load(self, device: torch.device) -> nn.Module:
-        """Build the network with its weights, ready to super-resolve."""
-        model = registry.build(self.method, self.options)
-        weights.load_into(model, *self.files)
-        return model.to(device).eval()
+    def load(self, device: torch.device, *, check: bool = True) -> nn.Module:
+        """Build the network with its weights, ready to super-resolve; see bench.runs.behaviour.load_network."""
+        from bench.runs.behaviour import load_network
+
+        return load_network(run_record(self.folder), self.folder, self.files, check=check).to(device)
 
 
 def reference() -> Path:

@@ -69,8 +69,9 @@ class RunRecord:
 
     Times are ISO 8601 in UTC, None for what has not happened. `unavailable` says, by the fingerprint of a test set, why
     metrics have no score, and `broken` names the faces whose picture held NaN or infinity. `code` is a hash of the
-    network's code, `chance` what draws at random do to its scores, `stopped_at` where a search ended the run. With
-    `retry` it failed for what was missing around it, and is tried again.
+    network's code, `earlier_code` those that began its training, `probe` what the network answers (see
+    bench.runs.behaviour), `chance` what draws at random do to its scores, `stopped_at` where a search ended the run.
+    With `retry` it failed for what was missing around it, and is tried again.
     """
 
     layout: int
@@ -84,6 +85,8 @@ class RunRecord:
     device: str = ""
     environment: Mapping[str, Any] = field(default_factory=dict)
     code: str | None = None
+    earlier_code: tuple[str, ...] = ()
+    probe: tuple[float, ...] | None = None
     progress: Progress = field(default_factory=Progress)
     trained: str | None = None
     train_seconds: float | None = None

@@ -15,10 +15,12 @@ from typing import TYPE_CHECKING
 
 import torch
 
+from bench.core.errors import LeftAloneError
 from bench.core.provenance import code_of, describe_device, environment, now
 from bench.core.stop import Stop
 from bench.models import weights
 from bench.models.memory import peak_memory_of_process, reset_peak_memory
+from bench.runs.behaviour import load_network, probe_of
 from bench.runs.config import RunConfig
 from bench.runs.evaluate import psnr_of
 from bench.runs.records import RunState
@@ -45,7 +47,11 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     torch.set_float32_matmul_precision("high")  # TF32 on CUDA; no effect on a CPU
     trainee = Trainee(config, device)
     batches = batches_of(config, faces, device)
-    began, elapsed = time.monotonic(), trainee.restore(run.load_state())
+    state, code, before = run.load_state(), code_of(trainee.model), run.record().code
+    if state is not None and before not in (None, code):
+        way_out = "restore that code, delete the folder to train from the start, or let fsr run go on by --changed-code"
+        raise LeftAloneError(f"{run.state}: begun by code {before} of method '{config.method}', now {code}; {way_out}")
+    began, elapsed = time.monotonic(), trainee.restore(state)
     saved_at = began
     run.write(
         status=RunState.RUNNING,
@@ -53,7 +59,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
         started=run.record().started or now(),
         device=describe_device(device),
         environment=environment(),
-        code=code_of(trainee.model),
+        code=code,
     )
     with Stop() as stop:
         while trainee.iteration < training.iterations:
@@ -78,6 +84,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     weights.save(run.weights, trainee.network.state_dict(), {"run": config.name})
     run.write(
         trained=now(),
+        probe=probe_of(load_network(run.record(), run.folder), config.scale),
         train_seconds=round(seconds, 3),
         seconds_per_iteration=round(seconds / training.iterations, 5),
     )

@@ -8,12 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import torch
 
-from bench.core.errors import UserError
+from bench.core.errors import LeftAloneError, UserError
 from bench.core.provenance import code_of, describe_device
 from bench.core.text_table import text_table
 from bench.models import registry
 from bench.models.cost import seconds_per_image
 from bench.models.memory import memory_there_is
+from bench.runs.behaviour import load_network
 from bench.runs.complete import unscored
 from bench.runs.evaluate import low_resolution, to_tensor
 from bench.runs.records import RunState
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
     from bench.schedule.executor import ExecutionOptions
 
 _Cost = tuple[float, float, float]  # seconds of a training iteration and of one image scored, memory (MiB)
-_CHANGED = "kept, though its network's code has changed since; delete the folder to train it again"
+_CHANGED = "begun by other code of its method; delete the folder to begin again, or go on by --changed-code"
 _HEAD = ("row", "seed", "state", "iterations", "s/iteration", "MiB", "minutes")
 
 
@@ -54,8 +55,8 @@ class Plan:
     """All runs of a job in order; `seconds` is the expected time of what is left, `jobs` runs side by side.
 
     `fit` is how many runs as large as the largest the memory holds side by side (0: not known), and `gpus` for how many
-    devices like this one the time is given too. `warnings` name runs that are kept although the code of their network
-    has changed since.
+    devices like this one the time is given too. `warnings` name runs that cannot go on since the code of their network
+    has changed.
     """
 
     name: str
@@ -142,7 +143,7 @@ def make_plan(
         seconds=sum(run.seconds for run in runs) / jobs,
         fit=int(memory_there_is(device) / largest) if largest else 0,
         gpus=gpus,
-        warnings=tuple(f"{row_run.run.folder}: {_CHANGED}" for row_run in row_runs if _has_changed(row_run)),
+        warnings=tuple(filter(None, map(_warning, row_runs))),
     )
 
 
@@ -184,13 +185,19 @@ def _plan_run(
     )
 
 
-def _has_changed(row_run: RowRun) -> bool:
-    """Tell whether a run was made, or begun, by other code than its method has now."""
-    config, code = row_run.run.config, row_run.run.record().code
+def _warning(row_run: RowRun) -> str:
+    """Return what stops a run from going on, or from being scored: its method's code has changed since; "" if none."""
+    run, code, config = row_run.run, row_run.run.record().code, row_run.run.config
     try:
-        return code is not None and code != code_of(registry.build(config.method, config.options))
+        if code in (None, code_of(registry.build(config.method, config.options))):
+            return ""
+        if run.trained:
+            load_network(run.record(), run.folder)
+    except LeftAloneError as error:
+        return str(error)
     except Exception:  # its own run will tell
-        return False
+        return ""
+    return f"{run.folder}: {_CHANGED}" if run.state.exists() else ""
 
 
 def _done(row_run: RowRun) -> int:

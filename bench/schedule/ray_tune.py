@@ -107,7 +107,7 @@ def _outcome(row_run: RowRun, faces: Faces, before: bool, report: Mapping[str, A
         return Outcome(name, RunState.CACHED if before else RunState.FINISHED)
     if report.get("status") == RunState.STOPPED:
         return Outcome(name, RunState.STOPPED)
-    return Outcome(name, RunState.FAILED, row_run.run.record().error or _LOST)
+    return Outcome(name, RunState.FAILED, report.get("error") or row_run.run.record().error or _LOST)
 
 
 @contextlib.contextmanager
@@ -186,7 +186,7 @@ def _trial(config: dict[str, Any], task: Task) -> None:
     with _housed(task.work.row_runs[config["index"]], task) as row_run:
         bar = functools.partial(FarBar, lambda step: tune.report({"bar": step}), _REPORT_SECONDS)
         outcome = dataclasses.replace(task.work, row_runs=(row_run,)).do(0, task.share.device, True, bar)
-    tune.report({"status": str(outcome.status), "out_of_memory": outcome.out_of_memory})
+    tune.report({"status": str(outcome.status), "error": outcome.error, "out_of_memory": outcome.out_of_memory})
 
 
 @contextlib.contextmanager

@@ -146,7 +146,8 @@ def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
     kept = read_results(networks.reference() / NAME)
     scores = next(run for row in kept.rows for run in row.runs if run.name == network.folder.name)
     expected = scores.values(kept.pictured, "sparnet", "psnr")
-    sheet = archive.default_scores(network.folder, network.folder, open_split("synthfaces", "test"))
+    model, config = network.load(torch.device("cpu")), networks.run_record(network.folder).config
+    sheet = archive.default_scores(config, model, open_split("synthfaces", "test"))
     found = sheet.rounded().values("psnr", "sparnet")
     assert found == expected and len(found) == FACES
     faces = open_split("synthfaces", "test").faces[:1]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +13,7 @@ import torch
 from PIL import Image
 
 from bench.core.errors import UserError
+from bench.core.files import read_json
 from bench.core.progress import Bar
 from bench.data.store import FaceRow, write_store
 from bench.models import registry
@@ -23,8 +23,9 @@ from bench.runs.config import DataRef, RunConfig, Training
 from bench.runs.experiment import Faces, Row, RowRun, Sizes
 from bench.runs.store import Run
 from bench.schedule.executor import ExecutionOptions, failed_before
-from bench.schedule.plan import _has_changed
+from bench.schedule.plan import _warning
 from tests.bench.conftest import smooth_faces
+from tests.bench.report.fabricate import change
 
 CPU = torch.device("cpu")
 
@@ -95,10 +96,25 @@ def test_a_truncated_scores_file_names_itself(row_run: RowRun, faces: Faces) -> 
 
 def test_changed_code_is_noticed(row_run: RowRun, faces: Faces) -> None:
     run(row_run, faces)
-    assert not _has_changed(row_run)
-    path = row_run.run.folder / "run.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"code": "another"}))
-    assert _has_changed(row_run)
+    path, scores = row_run.run.folder / "run.json", row_run.run.folder / "scores"
+    change(path, code="another")
+    assert not _warning(row_run), "it does the same"
+    shutil.rmtree(scores)
+    assert run(row_run, faces).status == "finished"
+    own = read_json(path)
+    for probe, why in (
+        ([value + 0.01 for value in own["probe"]], "its output differs by up to 0.01"),
+        (None, "no probe"),
+    ):
+        change(path, probe=probe)
+        assert why in _warning(row_run)
+        shutil.rmtree(scores)
+        before = path.read_bytes()
+        outcome = run(row_run, faces)
+        assert outcome.status == "failed" and outcome.bad_input and why in outcome.error and not scores.exists()
+        assert path.read_bytes() == before, "the run itself has not failed"
+        change(path, probe=own["probe"])
+        assert run(row_run, faces).status == "finished"
 
 
 def test_scores_are_of_the_weights_on_disk(row_run: RowRun, faces: Faces) -> None:

@@ -14,7 +14,7 @@ import torch
 from bench.core.errors import UserError
 from bench.core.stop import Interrupted
 from bench.models import registry, weights
-from bench.runs import train
+from bench.runs import behaviour, train
 from bench.runs.config import Training
 from bench.runs.trainee import Diverged, learning_rate
 from tests.bench.conftest import smooth_faces
@@ -115,6 +115,24 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_and_left_alone(tmp_path: Pat
         with pytest.raises(UserError, match=message):
             train_run(run)
         assert run.state.read_bytes() == content
+
+
+def test_training_goes_on_by_the_code_that_began_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
+    run = make_run(tmp_path)
+    with monkeypatch.context() as patch:
+        patch.setattr(train.Trainee, "add_point", lambda self, psnr: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            train_run(run)
+    code = run.record().code
+    run.write(code="another")
+    state = run.state.read_bytes()
+    with pytest.raises(UserError, match=r"begun by code another of method 'tiny'.*--changed-code"):
+        train_run(run)
+    assert run.state.read_bytes() == state
+    behaviour.accept_code(run)
+    train_run(run)
+    assert (run.record().code, run.record().earlier_code) == (code, ("another",)) and run.trained
 
 
 def test_a_crafted_pickle_is_not_run(tmp_path: Path) -> None:
