@@ -15,6 +15,7 @@ from bench.analysis.results import read_results, read_run
 from bench.core.files import LOCK
 from bench.report.findings import report_reference
 from bench.runs import networks
+from bench.runs.behaviour import changed_since
 from bench.runs.evaluate import Enlarger, score_pictures
 from bench.runs.records import read_run_record
 
@@ -83,6 +84,7 @@ def test_kept_weights_give_the_kept_scores(folder: Path) -> None:
         )
         for kind in ("hr", "lr")
     )
+    assert changed_since(networks.run_record(folder), network.load(device)) == "" != networks.run_record(folder).probe
     (sr,) = Enlarger(network.load(device), device, "")(lr)
     found = score_pictures(sr, hr, results.protocol)
     run = read_run(folder)

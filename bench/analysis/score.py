@@ -18,6 +18,7 @@ from bench.metrics.catalogue import get_metric, get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocols
 from bench.metrics.scoring import Scorer, shared_cache
 from bench.models import registry, weights
+from bench.runs.behaviour import changed_since, load_network
 from bench.runs.config import RunConfig
 from bench.runs.evaluate import evaluate, to_tensor
 from bench.runs.networks import named_weights
@@ -42,13 +43,16 @@ def score_method(
     protocol: str = DEFAULT_PROTOCOL,
     degradation: str = DEFAULT,
     scale: int | None = None,
+    changed_code: bool = False,
 ) -> dict[str, Any]:
     """Return scores of `method` on the first `faces` faces of a prepared set, with intervals and a row an image.
 
     `path` is a run's folder or a file of weights. The options of the network, and the method where none is given, are
     read from run.json beside them; `scale` is for methods without. LR is made by
     `degradation` (see bench.data.degrade); `protocol` is a name, a TOML file or `all`. Raises UserError when a trained
-    method comes without weights, the weights are another network's or for another scale, or no metric can be had.
+    method comes without weights, the weights are another network's or for another scale, or no metric can be had; and,
+    but with `changed_code`, which the label then says, where the method does not make the network any more that was
+    trained.
     """
     named = named_weights(path) if path else None
     config = named.record.config if named and named.record else None
@@ -72,9 +76,14 @@ def score_method(
     if faces is not None and faces < 1:
         raise UserError(f"--faces {faces}: expected at least 1")
     count = min(faces or len(store), len(store))
-    model = registry.build(method, options)
-    if named is not None:
-        weights.load_into(model, *named.files)
+    change = ""
+    if named is not None and named.record is not None:
+        model = load_network(named.record, named.folder, named.files, check=not changed_code)
+        change = changed_since(named.record, model) if changed_code else ""
+    else:
+        model = registry.build(method, options)
+        if named is not None:
+            weights.load_into(model, *named.files)
     seed, scale = config.seed if config else 0, int(options.get("scale", 8))
     scored = evaluate(
         Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
@@ -93,6 +102,8 @@ def score_method(
         values[rule, metric] = np.array(column, float)
     return {
         "method": method,
+        "label": registry.get(method).title + (" (changed code)" if change else ""),
+        "changed_code": change,
         "weights": str(path) if path else None,
         "dataset": dataset,
         "split": split,

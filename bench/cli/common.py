@@ -77,6 +77,9 @@ Data = Annotated[
 Settings = Annotated[
     list[str], several("KEY=VALUE", "change the profile, e.g. training.iterations=50 (again for more)", "--set")
 ]
+ChangedCode = Annotated[
+    bool, typer.Option("--changed-code", help="take weights though their method's code makes another network of them")
+]
 Margin = Annotated[
     float | None, option("X", "side of the crop over the longer side of the box (default: the card's)", rule=MARGIN)
 ]

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 from bench.cli import complete
-from bench.cli.common import Data, Device, Json, Plugins, argument, option, several, show
+from bench.cli.common import ChangedCode, Data, Device, Json, Plugins, argument, option, several, show
 from bench.core.errors import UserError
 from bench.core.limits import within
 from bench.core.text_table import text_table
@@ -52,6 +52,7 @@ def score(
             "NAME", "a protocol (default: that of reported tables), a TOML file, or all", complete=complete.protocols
         ),
     ] = None,
+    changed_code: ChangedCode = False,
     device: Device = "auto",
     json: Json = False,
     plugin: Plugins,
@@ -64,7 +65,8 @@ def score(
 
     rules: dict[str, Any] = {"metrics": metric or DEFAULT} | ({"protocol": protocol} if protocol else {})
     of_a_method = {
-        "weights": weights, "data": data, "split": split, "faces": faces, "degradation": degradation, "scale": scale
+        "weights": weights, "data": data, "split": split, "faces": faces, "degradation": degradation, "scale": scale,
+        "changed-code": changed_code or None,
     }  # fmt: skip
     if sr:
         given = [f"--{name}" for name, value in of_a_method.items() if value is not None]
@@ -83,6 +85,7 @@ def score(
             choose_device(device),
             degradation=degradation or DEFAULT_DEGRADATION,
             scale=scale,
+            changed_code=changed_code,
             **rules,
         )
     show(json, result, lambda: score_text(result))
@@ -91,7 +94,8 @@ def score(
 
 def score_text(result: Mapping[str, Any]) -> str:
     """Return scores as tables for a terminal: metrics with intervals, then protocols beside each other."""
-    lines = [f"protocol {result['protocol']}", _metric_table(result["metrics"])]
+    changed = [f"{result['label']}: {result['changed_code']}"] if result.get("changed_code") else []
+    lines = [*changed, f"protocol {result['protocol']}", _metric_table(result["metrics"])]
     lines += [f"{result['method']}: {result['chance']}"] if result.get("chance") else []
     for name, why in result["unavailable"].items():
         lines.append(f"{name}: - ({why})")

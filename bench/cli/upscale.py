@@ -8,7 +8,7 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import Device, Json, Margin, Plugins, argument, option, show, written
+from bench.cli.common import ChangedCode, Device, Json, Margin, Plugins, argument, option, show, written
 from bench.core.errors import UserError
 from bench.core.limits import within
 from bench.data.cards import MIN_FACE
@@ -45,6 +45,7 @@ def upscale(
         bool,
         typer.Option("--no-detect", help="a photo is one face: take its middle square, one of NxN pixels as it is"),
     ] = False,
+    changed_code: ChangedCode = False,
     device: Device = "auto",
     json: Json = False,
     plugin: Plugins,
@@ -65,6 +66,7 @@ def upscale(
         detect=not no_detect, margin=margin, min_face=min_face, min_probability=min_probability
     )
     photos, network = find_photos(photo, out), upscaling.choose_network(run)
+    network = network.with_changed_code() if changed_code else network
     result = upscaling.upscale(
         photos,
         network,

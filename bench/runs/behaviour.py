@@ -31,7 +31,9 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fsr")
 TOLERANCE = 1e-3  # of a value of the probe: absolute up to 1, relative above
-_WAY_OUT = "restore that code, or delete the folder to run it again"
+_WAY_OUT = (
+    "restore that code, delete the folder to run it again, or (score, upscale) take what it is now by --changed-code"
+)
 _CLAMP = 4.0  # the exact output of a network that breaks down on the picture is chance
 _LEVELS = (0.2, 0.8)
 
@@ -71,14 +73,12 @@ def changed_since(record: RunRecord, model: nn.Module) -> str:
     A record without a probe is held to the hash of the code alone.
     """
     code, config = code_of(model), record.config
-    if record.code is None:
-        return ""
     change = f"method '{config.method}' ({registry.get(config.method).source}): code {record.code}, now {code}, "
     probe = probe_of(model, config.scale) if record.probe else None
     if record.probe and probe:
         difference = _difference(record.probe, probe)
         return f"{change}and its output differs by up to {difference:.2g}" if difference > TOLERANCE else ""
-    return "" if code == record.code else f"{change}and no probe of its output was kept (fsr migrate may add it)"
+    return "" if record.code in (None, code) else f"{change}and no probe was kept (fsr migrate may add it)"
 
 
 def load_network(record: RunRecord, folder: Path, files: Sequence[Path] = (), *, check: bool = True) -> nn.Module:
@@ -88,12 +88,12 @@ def load_network(record: RunRecord, folder: Path, files: Sequence[Path] = (), *,
     any more that the record tells of, unless there is no `check`.
     """
     model = registry.build(record.config.method, record.config.options)
-    if record.config.training is not None:
-        own = weights.find(folder)
-        if not (files or own):
-            raise UserError(f"{folder}: no weights there; expected a run's folder with weights.safetensors")
-        weights.load_into(model, *(files or own))
-        check = check and set(files or own) <= set(own)
+    own = weights.find(folder) if record.config.training is not None else []
+    if files := files or own:
+        weights.load_into(model, *files)
+        check = check and set(files) <= set(own)
+    elif record.config.training is not None:
+        raise UserError(f"{folder}: no weights there; expected a run's folder with weights.safetensors")
     if check and (change := changed_since(record, model)):
         raise LeftAloneError(f"{folder}: {change}; {_WAY_OUT}")
     return model.eval()

@@ -3,24 +3,48 @@
 Layout 1 had one scores.csv a run (scores.csv.gz where runs were kept) with a row an image, metric and protocol. Every
 value is kept as it is. A run's run.json is replaced last, so a migration that was interrupted goes on when it is called
 again.
+
+A finished run without a probe of its network (see bench.runs.behaviour) gets one where today's code still makes the
+pictures of faces that were kept beside its scores.
 """
 
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
+import logging
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 
+import numpy as np
+import torch
+from PIL import Image
+
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
 from bench.core.names import listed
-from bench.runs.records import EXPERIMENT_FILE, LAYOUT, RETIRED, RUN_FILE, SEARCH_FILE
+from bench.metrics.protocol import get_protocol
+from bench.models.weights import find
+from bench.runs.behaviour import load_network, probe_of
+from bench.runs.evaluate import Enlarger
+from bench.runs.records import (
+    EXPERIMENT_FILE,
+    LAYOUT,
+    RETIRED,
+    RUN_FILE,
+    SEARCH_FILE,
+    RunState,
+    read_run_record,
+    write_run_record,
+)
 from bench.runs.scores import ScoreSheet, write_sheet
 
+log = logging.getLogger("fsr")
 _OLD = 1
+_SAME = 0.1  # grey levels on average: rounding, and the last bits of a GPU
 _COLUMNS = ["run", "method", "seed", "dataset", "fingerprint", "image", "metric", "protocol", "value"]
 _FILES = (RUN_FILE, EXPERIMENT_FILE, SEARCH_FILE)
 
@@ -41,7 +65,7 @@ def _migrate(path: Path) -> bool:
     record = read_json(path)
     layout = record.get("layout") if isinstance(record, dict) else None
     if layout == LAYOUT:
-        return False
+        return path.name == RUN_FILE and _add_probe(path.parent)
     if layout != _OLD:
         raise UserError(f"{path}: results layout {layout}, expected {_OLD} or {LAYOUT}")
     if path.name == RUN_FILE:
@@ -49,6 +73,35 @@ def _migrate(path: Path) -> bool:
     plain = {key: value for key, value in record.items() if key not in RETIRED[path.name]}
     write_json(path, {**plain, "layout": LAYOUT})
     return True
+
+
+def _add_probe(folder: Path) -> bool:
+    """Add to run.json what a finished run's network answers, if that is still what was scored; tell whether it is."""
+    record = read_run_record(folder)
+    trained = record is not None and record.config.training is not None
+    if record is None or record.probe or record.status is not RunState.FINISHED or (trained and not find(folder)):
+        return False
+    model = load_network(record, folder, check=False)
+    kept = {path.stem: _pixels(path) for path in listed(folder / "samples", "*.*")}
+    inputs = {path.stem: path for path in listed(folder.parent / "samples", "*_lr.*")}
+    names = [name for name in kept if f"{name}_lr" in inputs]
+    probe = probe_of(model, record.config.scale)
+    if not names or probe is None:
+        return False
+    enlarge = Enlarger(model, torch.device("cpu"), record.config.chance)
+    sr = torch.cat(list(enlarge(np.stack([_pixels(inputs[f"{name}_lr"]) for name in names]))))
+    made = get_protocol(record.config.protocol).to_uint8(sr).permute(0, 2, 3, 1).numpy()
+    difference = np.abs(made.astype(int) - np.stack([kept[name] for name in names])).mean()
+    if difference > _SAME:
+        log.warning("%s: no probe: its pictures differ from those kept by %.2f grey levels", folder, difference)
+        return False
+    write_run_record(folder, dataclasses.replace(record, probe=probe))
+    return True
+
+
+def _pixels(path: Path) -> np.ndarray:
+    with Image.open(path) as picture:
+        return np.asarray(picture.convert("RGB"))
 
 
 def _migrate_scores(folder: Path) -> None:

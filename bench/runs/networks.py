@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -65,12 +66,23 @@ class ArchivedNetwork:
     options: Mapping[str, Any]
     scale: int
     psnr: float
+    changed_code: bool = False
 
-    def load(self, device: torch.device, *, check: bool = True) -> nn.Module:
+    def load(self, device: torch.device) -> nn.Module:
         """Build the network with its weights, ready to super-resolve; see bench.runs.behaviour.load_network."""
         from bench.runs.behaviour import load_network
 
-        return load_network(run_record(self.folder), self.folder, self.files, check=check).to(device)
+        record = run_record(self.folder)
+        return load_network(record, self.folder, self.files, check=not self.changed_code).to(device)
+
+    def with_changed_code(self) -> ArchivedNetwork:
+        """Return the network as its method makes it now; its label says so where that is not what was trained."""
+        from bench.runs.behaviour import changed_since, load_network
+
+        record = run_record(self.folder)
+        if not changed_since(record, load_network(record, self.folder, self.files, check=False)):
+            return self
+        return dataclasses.replace(self, changed_code=True, label=f"{self.label} (changed code)")
 
 
 def reference() -> Path:

@@ -222,6 +222,56 @@ def contents(folder: Path) -> dict[Path, bytes]:
     return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
 
 
+def test_weights_under_edited_code_make_no_row_of_the_old_one(
+    root: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run, record = paths.results() / NAME / read_results(paths.results() / NAME).rows[1].runs[0].name, "code {}, now"
+    score = ["score", "--weights", str(run), "--data", "photos", "--device", "cpu", "--json"]
+    capsys.readouterr()
+    code = read_json(run / "run.json")["code"]
+    for edit, refused in (("base + 0.1 * 1 *", False), ("base + 0.3 *", True)):
+        edited = root / "edited" / "tiny_method.py"
+        edited.parent.mkdir(exist_ok=True)
+        edited.write_text(TINY.read_text().replace("base + 0.1 *", edit))
+        monkeypatch.setattr(registry, "_plugins", [edited])
+        monkeypatch.delitem(registry._entries, "tiny", raising=False)
+        monkeypatch.setattr(registry, "_catalogue", None)
+        for command in (score, ["archive", NAME, "--weights", "tiny"]):
+            assert main(command) == (2 if refused else 0)
+            out, err = capsys.readouterr()
+            assert (record.format(code) in err and "output differs" in err and str(run) in err) == refused
+            if command is score and not refused:
+                plain = json.loads(out)
+    assert plain["label"] == "Tiny" and not plain["changed_code"]
+    assert main([*score, "--changed-code"]) == 0
+    changed = json.loads(capsys.readouterr().out)
+    assert changed["label"] == "Tiny (changed code)" and changed["metrics"]["psnr"] != plain["metrics"]["psnr"]
+    network = networks.open_run(run)
+    with pytest.raises(UserError, match="--changed-code"):
+        network.load(torch.device("cpu"))
+    now = network.with_changed_code()
+    assert now.label == "Tiny (changed code)" and now.load(torch.device("cpu")) is not None
+
+
+def test_migration_adds_a_probe_where_the_kept_pictures_come_out_again(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    own = paths.results() / NAME
+    first, second = (run.folder for run in read_results(own).rows[1].runs)
+    probes = [read_json(folder / "run.json")["probe"] for folder in (first, second)]
+    for folder in (first, second):
+        change(folder / "run.json", probe=None, code="older")
+    for path in (second / "samples").iterdir():
+        Image.new("RGB", (128, 128)).save(path)
+    assert main(["migrate", str(own)]) == 0
+    assert read_json(first / "run.json")["probe"] == pytest.approx(probes[0], abs=1e-5)
+    assert networks.run_record(second).probe is None
+    assert f"{second}: no probe: its pictures differ" in capsys.readouterr().err
+    networks.open_run(first).load(torch.device("cpu"))
+    with pytest.raises(UserError, match="no probe was kept"):
+        networks.open_run(second).load(torch.device("cpu"))
+
+
 def test_a_second_machine_s_seeds_join_those_of_the_first(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Each machine's record names its own seeds; what the other has archived stays, in its row."""
     own, kept = paths.results() / NAME, networks.reference() / NAME
