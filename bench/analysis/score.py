@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from bench.analysis.failures import Failure, failures
 from bench.analysis.intervals import estimate
 from bench.core.errors import UserError
-from bench.data.degrade import DEFAULT
+from bench.data.degrade import DEFAULT, upsample
 from bench.data.pairs import read_pairs
 from bench.data.store import open_split
 from bench.metrics.catalogue import get_metric, get_metrics
@@ -20,12 +21,14 @@ from bench.metrics.scoring import Scorer, shared_cache
 from bench.models import registry, weights
 from bench.runs.behaviour import changed_since, load_network
 from bench.runs.config import RunConfig
-from bench.runs.evaluate import evaluate, to_tensor
+from bench.runs.evaluate import evaluate, low_resolution, to_tensor
 from bench.runs.networks import named_weights
 from bench.runs.store import Run
 
 if TYPE_CHECKING:
     import torch
+
+    from bench.metrics.protocol import Protocol
 
 _BATCH = 64
 _Values = Mapping[tuple[str, str], np.ndarray]  # (protocol, metric) -> a value an image
@@ -48,11 +51,11 @@ def score_method(
     """Return scores of `method` on the first `faces` faces of a prepared set, with intervals and a row an image.
 
     `path` is a run's folder or a file of weights. The options of the network, and the method where none is given, are
-    read from run.json beside them; `scale` is for methods without. LR is made by
-    `degradation` (see bench.data.degrade); `protocol` is a name, a TOML file or `all`. Raises UserError when a trained
-    method comes without weights, the weights are another network's or for another scale, or no metric can be had; and,
-    but with `changed_code`, which the label then says, where the method does not make the network any more that was
-    trained.
+    read from run.json beside them; `scale` is for methods without. LR is made by `degradation` (see
+    bench.data.degrade); `protocol` is a name, a TOML file or `all`. The faces that the method fails on are named.
+    Raises UserError when a trained method comes without weights, the weights are another network's or for another
+    scale, or no metric can be had; and, but with `changed_code`, which the label then says, where the method does not
+    make the network any more that was trained.
     """
     named = named_weights(path) if path else None
     config = named.record.config if named and named.record else None
@@ -92,7 +95,7 @@ def score_method(
         count,
         device,
         degradation=degradation,
-        metrics=metrics,
+        metrics=_with_psnr(metrics, store.has_truth),
         protocols=rules,
         cache=shared_cache(),
     )
@@ -100,6 +103,11 @@ def score_method(
     for name, column in scored.scores.columns.items():
         metric, _, rule = name.rpartition("@")
         values[rule, metric] = np.array(column, float)
+    names, reference = store.names[:count], None
+    if store.has_truth:
+        hr = store.faces[:count]
+        reference = _reference(hr, lambda part: low_resolution(hr[part], scale, degradation), scale, rules[0])
+    failing = failures(values.get((rules[0].name, "psnr")), reference, names, scored.broken)
     return {
         "method": method,
         "label": registry.get(method).title + (" (changed code)" if change else ""),
@@ -111,7 +119,7 @@ def score_method(
         "scale": scale,
         "degradation": degradation if store.has_truth else None,
         "chance": scored.chance,
-        **_report(values, store.names[:count], scored.unavailable),
+        **_report(values, names, scored.unavailable, metrics, failing),
     }
 
 
@@ -125,34 +133,68 @@ def score_pairs(
     """
     rules = get_protocols(protocol)
     pairs = read_pairs(sr, hr, lr)
-    scorer = Scorer(get_metrics(metrics), rules, scale=pairs.scale, cache=shared_cache())
+    every = get_metrics(_with_psnr(metrics, pairs.hr is not None))
+    scorer = Scorer(every, rules, scale=pairs.scale, cache=shared_cache())
     for start in range(0, len(pairs.sr), _BATCH):
         part = slice(start, start + _BATCH)
         originals, inputs = (None if side is None else side[part] for side in (pairs.hr, pairs.lr))
         scorer.add(to_tensor(pairs.sr[part]), originals, inputs)
-    scores = scorer.finish()
-    if not scores.values:
-        reasons = "; ".join(f"{name}: {why}" for name, why in scores.unavailable.items())
-        raise UserError(f"no metric can be had: {reasons}")
+    scores, reference = scorer.finish(), None
+    if pairs.hr is not None and pairs.scale > 1 and not any(side % pairs.scale for side in pairs.hr.shape[1:3]):
+        small, large = pairs.lr, pairs.hr
+        reference = _reference(
+            large,
+            lambda part: low_resolution(large[part], pairs.scale) if small is None else small[part],
+            pairs.scale,
+            rules[0],
+        )
+    failing = failures(scores.values.get((rules[0].name, "psnr")), reference, pairs.names)
     return {
         "sr": str(sr),
         "hr": str(hr) if hr else None,
         "lr": str(lr) if lr else None,
         "scale": pairs.scale if lr else None,
         "warnings": list(pairs.warnings),
-        **_report(scores.values, pairs.names, scores.unavailable),
+        **_report(scores.values, pairs.names, scores.unavailable, metrics, failing),
     }
 
 
-def _report(values: _Values, names: Sequence[str], unavailable: Mapping[str, str]) -> dict[str, Any]:
-    """Return protocol, metrics with intervals, what cannot be had, and a row an image.
+def _with_psnr(metrics: Sequence[str], has_truth: bool) -> tuple[str, ...]:
+    """Return the metrics and PSNR, by which failures are found where there is ground truth."""
+    return (*metrics, *(["psnr"] if has_truth else []))
 
-    With several protocols `metrics` is of the first and `protocols` has those of each.
+
+def _reference(hr: np.ndarray, shrink: Callable[[slice], np.ndarray], scale: int, protocol: Protocol) -> np.ndarray:
+    """Return the PSNR of plain interpolation of what `shrink` makes of HR, uint8 [N, H, W, 3]: float64 [N]."""
+    scorer = Scorer(get_metrics(["psnr"]), [protocol], cache=shared_cache())
+    for start in range(0, len(hr), _BATCH):
+        part = slice(start, start + _BATCH)
+        scorer.add(to_tensor(upsample(shrink(part), scale)), hr[part])
+    return scorer.finish().values[protocol.name, "psnr"]
+
+
+def _report(
+    values: _Values,
+    names: Sequence[str],
+    unavailable: Mapping[str, str],
+    metrics: Sequence[str],
+    failing: Sequence[Failure],
+) -> dict[str, Any]:
+    """Return protocol, the `metrics` with intervals, what cannot be had, failures, and a row an image.
+
+    With several protocols `metrics` is of the first and `protocols` has those of each. Raises UserError when none of
+    the metrics can be had.
     """
+    asked = {metric.name for metric in get_metrics(metrics)}
+    values = {key: column for key, column in values.items() if key[1] in asked}
+    if not values:
+        reasons = "; ".join(f"{name}: {why}" for name, why in unavailable.items())
+        raise UserError(f"no metric can be had: {reasons}")
     summaries: dict[str, dict[str, Any]] = {}
     images = []
     for (protocol, metric), column in values.items():
-        summaries.setdefault(protocol, {})[metric] = summary(metric, column)
+        of_metric = summary(metric, column)
+        summaries.setdefault(protocol, {})[metric] = of_metric | ({"failures": len(failing)} if failing else {})
         for name, value in zip(names, column.tolist(), strict=True):
             images.append({"image": name, "metric": metric, "protocol": protocol, "value": _plain(value)})
     protocol = next(iter(summaries))
@@ -161,6 +203,15 @@ def _report(values: _Values, names: Sequence[str], unavailable: Mapping[str, str
         "metrics": summaries[protocol],
         **({"protocols": summaries} if len(summaries) > 1 else {}),
         "unavailable": dict(unavailable),
+        "failures": [
+            {
+                "image": failure.face,
+                "psnr": _plain(failure.psnr),
+                "interpolation": _plain(failure.reference),
+                "finite": not failure.broken,
+            }
+            for failure in failing
+        ],
         "images": images,
     }
 

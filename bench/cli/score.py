@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,6 +13,7 @@ from bench.core.limits import within
 from bench.core.text_table import text_table
 
 SCALE = within(2, 64)
+_NAMED = 8  # failing faces
 
 
 def score(
@@ -97,11 +98,28 @@ def score_text(result: Mapping[str, Any]) -> str:
     changed = [f"{result['label']}: {result['changed_code']}"] if result.get("changed_code") else []
     lines = [*changed, f"protocol {result['protocol']}", _metric_table(result["metrics"])]
     lines += [f"{result['method']}: {result['chance']}"] if result.get("chance") else []
+    lines += [_failures(result["failures"], result["metrics"])] if result["failures"] else []
     for name, why in result["unavailable"].items():
         lines.append(f"{name}: - ({why})")
     if "protocols" in result:
         lines += ["", "the same pictures under every protocol", _protocol_table(result["protocols"])]
     return "\n".join(lines)
+
+
+def _failures(failing: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> str:
+    """Return which faces were failed on, the worst first; --json has them all."""
+    from bench.analysis.failures import LIMIT
+
+    def word(face: Mapping[str, Any]) -> str:
+        if not face["finite"]:
+            return f"{face['image']} (NaN or infinity)"
+        psnr, reference = ("-" if face[key] is None else f"{face[key]:.1f}" for key in ("psnr", "interpolation"))
+        return f"{face['image']} ({psnr} dB, interpolated {reference})"
+
+    more = f" and {len(failing) - _NAMED} more" if len(failing) > _NAMED else ""
+    head = f"fails on {len(failing)} of {max(values['n'] for values in metrics.values())} faces"
+    why = f"NaN, infinity or more than {LIMIT:g} dB below plain bicubic interpolation, the worst first"
+    return f"{head} ({why}): {', '.join(map(word, failing[:_NAMED]))}{more}"
 
 
 def _metric_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
@@ -112,7 +130,8 @@ def _metric_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
         spec = get_metric(name)
         notes = [f"{values[kind]} {kind}" for kind in ("infinite", "undefined") if kind in values]
         left = f"without {' and '.join(notes)}" if notes else ""
-        about = "; ".join(filter(None, (left, spec.caution)))
+        failing = f"{values['failures']} failures" if "failures" in values else ""
+        about = "; ".join(filter(None, (failing, left, spec.caution)))
         body.append([spec.title, spec.unit, *_numbers(values, spec.decimals), values["n"], about])
     head = ["metric", "unit", "mean", "95% interval", "images", ""]
     return text_table(head, body, widths=[None] * 5 + [60])

@@ -163,6 +163,11 @@ def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.de
         protocols=list(PROTOCOLS.values()),
         cache=shared_cache(),
     )
+    name, dataset = row_run.run.config.name, test.store.dataset
+    if result.chance:
+        log.warning("%s: %s", name, result.chance)
+    if broken := len(result.broken):
+        log.warning("%s: %s: the output holds NaN or infinity on %d of %d faces", name, dataset, broken, test.count)
     for name, picture in zip(test.store.names, result.pictures, strict=False):
         write_png(row_run.run.samples / f"{name}.png", picture)
     return result

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import logging
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +29,6 @@ if TYPE_CHECKING:
     from bench.runs.config import RunConfig
     from bench.runs.store import Run
 
-log = logging.getLogger("fsr")
 BATCH = 16
 DRAWS = "draws at random while it enlarges: each face is enlarged alone, with a seed made of run and face"
 MIXES = "lets the faces of a batch change each other's pictures: each face is enlarged alone"
@@ -183,12 +181,6 @@ def evaluate(
         start = end
     if len(broken) == count:
         raise UserError(f"the network's output holds NaN or infinity on every face of {store.dataset}")
-    if enlarge.chance:
-        log.warning("%s: %s", config.method, enlarge.chance)
-    if broken:
-        log.warning(
-            "%s: %s: the output holds NaN or infinity on %d of %d faces", config.name, store.dataset, len(broken), count
-        )
     scores = scorer.finish()
     if not scores.values:
         raise UserError(

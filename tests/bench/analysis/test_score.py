@@ -1,0 +1,91 @@
+"""`fsr score` names the faces that a mean hides."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+
+from bench.analysis.score import score_method, score_pairs
+from bench.cli.score import score_text
+from bench.core import paths
+from bench.core.errors import UserError
+from bench.data.degrade import degrade, upsample
+from bench.data.store import FaceRow, write_store
+from bench.runs.evaluate import Enlarger
+from tests.bench.conftest import smooth_faces
+
+CPU = torch.device("cpu")
+
+
+@pytest.fixture
+def _faces(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    monkeypatch.setenv("FSR_CACHE", str(tmp_path / "cache"))
+    rows = [FaceRow(f"face-{place}") for place in range(4)]
+    write_store(paths.prepared() / "mine" / "test", rows, enumerate(smooth_faces(4, 0)), {})
+
+
+def break_two(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Give the second face values far out of range, and one pixel of the third that is not a number."""
+    plain = Enlarger.__call__
+
+    def broken(*arguments: Any) -> Iterator[torch.Tensor]:
+        for sr in plain(*arguments):
+            sr[1, :, ::2] *= 6e16
+            sr[2, 0, 0, 0] = torch.nan
+            yield sr
+
+    monkeypatch.setattr(Enlarger, "__call__", broken)
+
+
+@pytest.mark.parametrize("metrics", [["psnr", "ssim"], ["ssim"]])
+@pytest.mark.usefixtures("_faces")
+def test_a_failing_face_is_named_wherever_the_mean_stands(
+    metrics: list[str], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    sound = score_method("bicubic", None, "mine", "test", None, CPU, metrics=metrics)
+    assert sound["failures"] == [] and "fails" not in score_text(sound)
+    break_two(monkeypatch)
+    result = score_method("bicubic", None, "mine", "test", None, CPU, metrics=metrics)
+    exploded, broken = result["failures"]
+    assert (broken["image"], broken["finite"]) == ("face-2", False)
+    assert (exploded["image"], exploded["finite"]) == ("face-1", True)
+    assert exploded["psnr"] < exploded["interpolation"] - 3
+    assert list(result["metrics"]) == metrics and {row["metric"] for row in result["images"]} == set(metrics)
+    assert all(values["failures"] == 2 for values in result["metrics"].values())
+    text = score_text(result)
+    assert text.count("2 failures") == len(metrics)
+    assert (
+        "fails on 2 of 4 faces" in text
+        and "interpolated" in text
+        and text.splitlines()[-1].endswith(", face-2 (NaN or infinity)")
+    )
+    assert "-s0-" not in caplog.text + text, "no run of such a name exists"
+
+
+@pytest.mark.parametrize("with_lr", [True, False])
+@pytest.mark.usefixtures("_faces")
+def test_failing_pictures_of_a_folder_are_named(with_lr: bool, tmp_path: Path) -> None:
+    hr = smooth_faces(3, 1)
+    lr = degrade(hr, 8)
+    sr = upsample(lr, 8)
+    sr[1] = 255 - sr[1]
+    for side, pictures in {"sr": sr, "hr": hr, "lr": lr}.items():
+        (tmp_path / side).mkdir()
+        for place, picture in enumerate(pictures):
+            Image.fromarray(picture).save(tmp_path / side / f"{place}.png")
+    result = score_pairs(tmp_path / "sr", tmp_path / "hr", tmp_path / "lr" if with_lr else None, metrics=["ssim"])
+    assert [face["image"] for face in result["failures"]] == ["1"] and result["metrics"]["ssim"]["failures"] == 1
+    assert np.isfinite(result["failures"][0]["interpolation"])
+
+
+@pytest.mark.usefixtures("_faces")
+def test_psnr_that_was_not_asked_for_is_no_score() -> None:
+    with pytest.raises(UserError, match="no metric can be had: facenet-cosine"):
+        score_method("bicubic", None, "mine", "test", None, CPU, metrics=["facenet-cosine"])
