@@ -20,7 +20,7 @@ _LEAST_SIDE = 8  # pixels
 _GREY = 2  # levels by which a grey picture's channels may differ: JPEG rounds
 _FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF", "PPM", "JPEG2000", "AVIF", "HEIF")
 HEAD = 64  # bytes by which a format is known
-NO_PICTURE = "not a picture"
+NO_PICTURE, EMPTY = "not a picture", "empty file"
 RAW = "a camera's raw file: develop it to JPEG or TIFF first"
 _KNOWN = {  # first bytes: the format that Pillow may have a reader for, and what is said where it has none
     rb"....ftyp.*avi[fs]": ("AVIF", "an AVIF picture: pip install -U pillow reads it, or save it as JPEG"),
@@ -58,7 +58,7 @@ def decode(content: bytes, reduced: bool = False) -> Decoded:
     FSR_PHOTO_GB allows; with `reduced`, a JPEG of that size is decoded to a half, a quarter or an eighth of its sides.
     """
     if problem := problem_of(content[:HEAD]):
-        raise UserError(problem if content else "empty file")
+        raise UserError(problem)
     try:
         return _open(content, reduced)
     except UserError:
@@ -73,6 +73,8 @@ def decode(content: bytes, reduced: bool = False) -> Decoded:
 
 def problem_of(head: bytes) -> str:
     """Return why a file that begins with `head` is no picture that can be decoded; "" where it may well be one."""
+    if not head:
+        return EMPTY
     for begins, (name, problem) in _KNOWN.items():
         if re.match(begins, head, re.DOTALL):
             return "" if name in _formats() else problem

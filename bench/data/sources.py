@@ -21,7 +21,7 @@ from types import TracebackType
 from bench.core.errors import UserError, reason
 from bench.core.names import fold, is_litter, readable
 from bench.data.archives import Archive, Member, walk_archive
-from bench.data.decode import HEAD, NO_PICTURE, RAW, problem_of
+from bench.data.decode import EMPTY, HEAD, NO_PICTURE, RAW, problem_of
 
 log = logging.getLogger("fsr")
 MAX_BYTES = 200_000_000  # of one file; no photo is that large, and it is read as a whole
@@ -127,7 +127,7 @@ def list_sources(sources: Sequence[Path]) -> Listing:
         kinds = ", ".join(f"{count} {kind}" for kind, count in listing.others.most_common(_KINDS))
         more = ", ..." if len(listing.others) > _KINDS else ""
         count = listing.others.total()
-        log.info("%d file%s passed over, no picture: %s%s", count, "s"[: count - 1], kinds, more)
+        log.info("%d file%s passed over, no photos: %s%s", count, "s"[: count - 1], kinds, more)
     listing.photos.sort(key=lambda entry: (entry.name, entry.path, entry.source.name, str(entry.source)))
     return listing
 
@@ -241,7 +241,7 @@ def _leave_others(listing: Listing) -> None:
     odd = [entry for entry in listing.photos if posixpath.splitext(entry.path.lower())[1] not in _PHOTO]
     with Reader() as reader:
         odd = sorted(odd, key=lambda entry: entry.order)
-        others = {entry for entry in odd if reader.problem(entry).startswith(NO_PICTURE)}
+        others = {entry for entry in odd if reader.problem(entry).startswith((NO_PICTURE, EMPTY))}
     listing.others.update(posixpath.splitext(entry.name.lower())[1] or entry.name for entry in others)
     listing.photos = [entry for entry in listing.photos if entry not in others]
 

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 
 from bench.core.errors import UserError
 from bench.core.limits import Count, within
+from bench.core.names import fit
 from bench.core.schema import canonical_json
 from bench.data.augment import Augment
 
@@ -88,4 +89,4 @@ class RunConfig:
     @property
     def name(self) -> str:
         """The run's folder name, e.g. `msfnet-8-s0-1a2b3c4d5e6f`."""
-        return f"{self.method}-s{self.seed}-{self.id}"
+        return f"{fit(self.method)}-s{self.seed}-{self.id}"

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import paths
 from bench.core.errors import UserError, check_known, suggest
 from bench.core.files import held, sweep
-from bench.core.names import listed
+from bench.core.names import fit, listed, readable
 from bench.core.schema import canonical_json, find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
 from bench.data.store import check_disjoint, open_split
@@ -109,7 +109,7 @@ def load_job(
     for name in tests:
         if name == data or tests.count(name) > 1:
             raise UserError(f"--test {name}: given twice, or --data itself, which is tested on anyway")
-    job = Job("-".join(parts), asked, profile_path.stem, budget, data, tuple(tests))
+    job = Job(fit(readable("-".join(parts))), asked, profile_path.stem, budget, data, tuple(tests))
     _check_rows(job, profile_path.name, device)
     rows = tuple(_matched(asked, budget, row) for row in rows)
     return dataclasses.replace(job, experiment=dataclasses.replace(asked, rows=rows))

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import UserError, reason, suggest
 from bench.core.files import write_json, write_text
 from bench.core.locks import lock
-from bench.core.names import listed
+from bench.core.names import fit, listed, readable
 from bench.core.schema import find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
 from bench.models import registry
@@ -135,7 +135,7 @@ def load_search(
         if table == "options" and option not in known:
             raise UserError(f"method '{method}' has no option '{option}': {suggest(option, known)}")
     parts = {"": method, "space": space.stem, DEFAULT_PROFILE: path.stem, default_dataset(): data}
-    name = "-".join(["search", *(part for default, part in parts.items() if part != default)])
+    name = fit(readable("-".join(["search", *(part for default, part in parts.items() if part != default)])))
     job = Job(name, experiment, path.stem, from_dict(Profile, settings, path.name), data)
     search = Search(job, ranges, settings, space.name)
     for key, domain in ranges.ranges.items():

@@ -377,7 +377,7 @@ def test_a_folder_as_a_telephone_leaves_it(
     for name, content in {"IMG_1.MOV": b"film", "IMG_1.AAE": b"<plist/>", "._IMG_1.JPG": b"Mac", "x": b"?"}.items():
         (root / "in" / name).write_bytes(content)
     assert main(["upscale", "in", "--no-detect"]) == 0
-    assert "3 files passed over, no picture: 1 .aae, 1 .mov, 1 x" in capsys.readouterr().err
+    assert "3 files passed over, no photos: 1 .aae, 1 .mov, 1 x" in capsys.readouterr().err
     made = sorted(path.name for path in (root / "upscaled").iterdir())
     assert made[:3] == [f"{stem}_face1_sr.png" for stem in ("IMG_1", "IMG_2.jpg", "IMG_2.png")]
     assert made[3].startswith("x" * 150) and made[3].endswith("_face1_sr.png") and len(made) == 4
