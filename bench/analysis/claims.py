@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from typing import Literal
 
@@ -65,16 +66,20 @@ def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]
     """Return the place of each row that stands out: "best", or "tie" where no difference to the best can be claimed.
 
     "best" takes a claim against every other row that would hold for other trainings too, so every trained row must
-    have several seeds; otherwise the leading rows are all "tie".
+    have several seeds; otherwise the leading rows are all "tie". A row without a finite mean never stands out, and
+    where one is infinitely good, none does.
     """
+    spec = get_metric(metric)
     scored = {
         place: values
         for place, row in enumerate(results.rows)
         if (values := scores_of(results, row, test, metric)) is not None
     }
-    if len(scored) < 2:
+    best = math.inf if spec.higher_is_better else -math.inf
+    finite = {str(place): values for place, values in scored.items() if np.isfinite(values).all()}
+    if len(finite) < 2 or any((values == best).any() for values in scored.values()):
         return {}
-    lead = leaders({str(place): values for place, values in scored.items()}, get_metric(metric).higher_is_better)
+    lead = leaders(finite, spec.higher_is_better)
     if not lead.ties and covers_training(results, test):
         return {int(lead.top): "best"}
     return {int(place): "tie" for place in (lead.top, *lead.ties)}

@@ -1,13 +1,18 @@
 """Read an experiment's results folder into typed rows.
 
-A run that is missing, unfinished or failed is part of the answer: it is read as such and its row says so. A file that
-is damaged or of another layout is an error that names it.
+A run that is missing, unfinished, failed or damaged is part of the answer: it is read as such and its row says so.
+Damaged is what is not as it was written: of another run, of other images than those of the test set or of other runs,
+or with values that cannot be.
 """
 
 from __future__ import annotations
 
+import logging
+from collections import Counter
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import partial
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -15,19 +20,24 @@ from bench.core.errors import UserError
 from bench.core.files import read_csv
 from bench.core.schema import describe
 from bench.runs.records import (
+    EXPERIMENT_FILE,
+    RUN_FILE,
     ExperimentRecord,
     FaceSetRecord,
+    LayoutError,
     RowRecord,
     RunState,
     read_experiment_record,
     read_run_record,
     scored_faces,
 )
-from bench.runs.scores import Scores, read_scores
+from bench.runs.scores import Scores, ScoreSheet, read_scores, sheet_path
 from bench.runs.store import CURVE
 
 FaceSet = FaceSetRecord
 _T = TypeVar("_T")
+_WAY_OUT = "restore it from a copy, or move it away and run the experiment again"
+log = logging.getLogger("fsr")
 
 
 @dataclass(frozen=True)
@@ -50,6 +60,7 @@ class RunResult:
     folder: Path
     status: RunState
     error: str = ""
+    method: str = ""
     seed: int = 0
     trained: bool = True
     parameters: int | None = None
@@ -62,13 +73,17 @@ class RunResult:
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     chance: str = ""
 
+    def sheet(self, test: FaceSet) -> ScoreSheet:
+        """Return the scores on exactly the faces of `test`; a sheet without any when the run was not scored on them."""
+        return self.scores.on(test.dataset, test.fingerprint)
+
     def values(self, test: FaceSet, protocol: str, metric: str) -> Mapping[str, float]:
         """Return image -> score on exactly the faces of `test`; empty when the run was not scored on them."""
-        return self.scores.on(test.dataset, test.fingerprint).values(metric, protocol)
+        return self.sheet(test).values(metric, protocol)
 
     def columns(self, test: FaceSet) -> tuple[tuple[str, str], ...]:
         """Return the metrics and protocols that the run was scored by on `test`."""
-        return self.scores.on(test.dataset, test.fingerprint).scored
+        return self.sheet(test).scored
 
     def scored_faces(self, test: FaceSet, protocol: str) -> int:
         """Return how many faces of `test` are scored: by PSNR, or by any metric where there is no ground truth."""
@@ -139,6 +154,11 @@ class Results:
         return self.drawn or self.test[0]
 
     @property
+    def damaged(self) -> tuple[str, ...]:
+        """What is wrong with each damaged run."""
+        return tuple(run.error for row in self.rows for run in row.runs if run.status is RunState.DAMAGED)
+
+    @property
     def base(self) -> RowResult | None:
         """The row that gains are told over."""
         return self.plain(self.baseline)
@@ -154,11 +174,12 @@ class Results:
 
 
 def read_results(folder: Path) -> Results:
-    """Read `folder`, an experiment's results.
+    """Read `folder`, an experiment's results; a damaged run is told, and is in them as such, without scores.
 
-    Raises UserError, naming the file, when experiment.json is missing, or a file is damaged or of another layout.
+    Raises UserError, naming the file, when experiment.json is missing or damaged, or a record is of another layout.
     """
     record = read_experiment_record(folder)
+    runs = _read_runs(folder, record)
     return Results(
         folder=folder,
         name=record.name,
@@ -174,7 +195,7 @@ def read_results(folder: Path) -> Results:
         train=record.train,
         val=record.val,
         test=record.test,
-        rows=tuple(_read_row(folder, record, row) for row in record.rows),
+        rows=tuple(_make_row(folder, runs, row) for row in record.rows),
         metrics=record.metrics,
         baseline=record.baseline,
         audits=record.audits,
@@ -182,22 +203,78 @@ def read_results(folder: Path) -> Results:
     )
 
 
-def _read_row(folder: Path, record: ExperimentRecord, row: RowRecord) -> RowResult:
-    runs = tuple(read_run(record.run_folder(folder, name)) for name in row.runs)
-    label = " ".join(row.label.split())
-    return RowResult(label, row.method, runs, row.modules, row.match, row.training, row.options)
+def _read_runs(folder: Path, record: ExperimentRecord) -> dict[str, RunResult]:
+    """Read the runs of all rows; one whose files are not what was written is "damaged", without scores."""
+    runs = {}
+    for row in record.rows:
+        for name in row.runs:
+            place = record.run_folder(folder, name)
+            runs[name] = _unless_damaged(place, partial(_read_for, place, row, record.test))
+    for test in record.test:
+        orders = Counter(images for run in runs.values() if (images := run.sheet(test).images))
+        if len(orders) > 1:
+            check = partial(_check_order, test=test, usual=orders.most_common(1)[0][0])
+            runs = {name: _unless_damaged(run.folder, partial(check, run)) for name, run in runs.items()}
+    return runs
+
+
+def _unless_damaged(folder: Path, read: Callable[[], RunResult]) -> RunResult:
+    try:
+        return read()
+    except LayoutError:
+        raise
+    except UserError as error:
+        log.error("fsr: %s; this run is left out", error)
+        return RunResult(folder.name, folder, RunState.DAMAGED, " ".join(str(error).split()))
+
+
+def _read_for(folder: Path, row: RowRecord, tests: Sequence[FaceSet]) -> RunResult:
+    """Read a run and hold it to its row and to the test sets; raise UserError where it does not fit."""
+    run = read_run(folder)
+    if run.method not in ("", row.method):
+        raise UserError(f"{folder / RUN_FILE}: a run of '{run.method}' in a row of '{row.method}'; {_WAY_OUT}")
+    for test in tests:
+        if (count := len(run.sheet(test).images)) not in (0, test.faces):
+            path = sheet_path(folder, test.dataset, test.fingerprint)
+            raise UserError(f"{path}: {count} images, expected the {test.faces} of {test.dataset}; {_WAY_OUT}")
+    return run
+
+
+def _check_order(run: RunResult, test: FaceSet, usual: Sequence[str]) -> RunResult:
+    """Return the run; raise UserError where its images of a test set are not in the order of most runs'."""
+    for line, (own, other) in enumerate(zip(run.sheet(test).images, usual, strict=False), 2):
+        if own != other:
+            path = sheet_path(run.folder, test.dataset, test.fingerprint)
+            raise UserError(f"{path}: line {line}: image '{own}', in the order of other runs '{other}'; {_WAY_OUT}")
+    return run
+
+
+def _make_row(folder: Path, runs: Mapping[str, RunResult], row: RowRecord) -> RowResult:
+    if len(set(row.runs)) < len(row.runs):
+        path, name = folder / EXPERIMENT_FILE, max(row.runs, key=row.runs.count)
+        raise UserError(f"{path}: row '{row.label}' has the run {name} twice; {_WAY_OUT}")
+    label, own = " ".join(row.label.split()), tuple(runs[name] for name in row.runs)
+    return RowResult(label, row.method, own, row.modules, row.match, row.training, row.options)
 
 
 def read_run(folder: Path) -> RunResult:
-    """Read one run's folder; a run that was never started is "not run"."""
+    """Read one run's folder; a run that was never started is "not run".
+
+    Raises UserError, naming the file, where a file is damaged or the run is not the one that the folder is named after.
+    """
     record = read_run_record(folder)
     if record is None:
         return RunResult(folder.name, folder, RunState.NOT_RUN)
+    for what, name in (("its id says", record.id), ("its folder is named", folder.name)):
+        if name not in (record.config.id, record.config.name):
+            path = folder / RUN_FILE
+            raise UserError(f"{path}: the config is that of run {record.config.name}, {what} {name}; {_WAY_OUT}")
     return RunResult(
         name=folder.name,
         folder=folder,
         status=record.status,
         error=" ".join((record.error or "").split()),
+        method=record.config.method,
         seed=record.config.seed,
         trained=record.config.training is not None,
         parameters=record.parameters,
@@ -214,7 +291,11 @@ def read_run(folder: Path) -> RunResult:
 
 def _read_curve(path: Path) -> tuple[Point, ...]:
     rows = read_csv(path, CURVE) if path.exists() else []
-    return tuple(Point(_number(row, "iteration", path, int), _number(row, "psnr", path, float)) for row in rows)
+    points = tuple(Point(_number(row, "iteration", path, int), _number(row, "psnr", path, float)) for row in rows)
+    for before, after in pairwise(points):
+        if after.iteration <= before.iteration:
+            raise UserError(f"{path}: iteration {after.iteration} after {before.iteration}; {_WAY_OUT}")
+    return points
 
 
 def _number(row: Mapping[str, str | None], column: str, path: Path, kind: Callable[[str], _T]) -> _T:

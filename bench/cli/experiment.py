@@ -160,18 +160,19 @@ def run(
     for row_run in chosen if changed_code else ():
         accept_code(row_run.run)
     outcomes = execute(chosen, faces, chosen_device, options, samples=SAMPLES, quiet=json)
-    files = build_report(job.folder, paths.reports() / job.name)
+    report = build_report(job.folder, paths.reports() / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     result = {
         "name": job.name,
         "plan": made.to_json() if made is not None else None,
         "runs": [{"run": o.run, "status": o.status, "error": o.error or None} for o in outcomes],
-        "report": [str(file) for file in files],
+        "report": [str(file) for file in report.files],
+        "damaged": list(report.damaged),
     }
-    show(json, result, lambda: report_text(files))
+    show(json, result, lambda: report_text(report.files))
     for outcome in failed:
         log.error("fsr: run %s failed: %s", outcome.run, outcome.error)
-    return 2 if any(outcome.bad_input for outcome in failed) else min(len(failed), 1)
+    return 2 if any(outcome.bad_input for outcome in failed) else min(len(failed) + len(report.damaged), 1)
 
 
 def _execution(given: dict[str, Any]) -> ExecutionOptions:

@@ -96,15 +96,15 @@ def report(
         for given in [*experiment, *(["--failures"] if failures else []), *(["--out"] if out else [])]:
             raise UserError(f"{given}: not together with --reference, which redraws all of them as they are kept")
         files = report_reference()
-        text = f"written: {files[0]} and what it leads to"
+        text, damaged = f"written: {files[0]} and what it leads to", list[str]()
     else:
         folders = _folders(experiment).items()
-        files = [
-            file for name, folder in folders for file in build_report(folder, (out or paths.reports()) / name, failures)
-        ]
+        reports = [build_report(folder, (out or paths.reports()) / name, failures) for name, folder in folders]
+        files = [file for report in reports for file in report.files]
+        damaged = [line for report in reports for line in report.damaged]
         text = report_text(files)
-    show(json, {"report": [str(file) for file in files]}, lambda: text)
-    return 0
+    show(json, {"report": [str(file) for file in files], "damaged": damaged}, lambda: text)
+    return 1 if damaged else 0
 
 
 def report_text(files: Sequence[Path]) -> str:

@@ -9,33 +9,45 @@ import functools
 import hashlib
 import importlib.metadata
 import json
+from dataclasses import dataclass
 from pathlib import Path
 
 from bench.analysis.results import read_results
 from bench.core.files import write_json
 from bench.core.names import listed
+from bench.report.folder import STAMP
 
-STAMP = ".drawn.json"  # beside a report: what it was drawn from, and the files that were written
 _READ = ("experiment.json", "*/run.json", "*/curve.*", "*/scores*", "*/scores/*", "samples/*", "*/samples/*")
 _CODE = ("report", "papers", "analysis", "metrics", "runs")  # rooms that decide what a report says
 _LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "tabulate", "jinja2", "pillow")
 
 
-def build_report(results_dir: Path, out_dir: Path, failures: bool = False) -> list[Path]:
-    """Draw the report of the experiment in `results_dir` into `out_dir`; return its files.
+@dataclass(frozen=True)
+class Report:
+    """The files of a report, and what is wrong with each damaged run, which it leaves out."""
+
+    files: list[Path]
+    damaged: tuple[str, ...] = ()
+
+
+def build_report(results_dir: Path, out_dir: Path, failures: bool = False) -> Report:
+    """Draw the report of the experiment in `results_dir` into `out_dir`.
 
     `failures` adds a column of failing faces to measured means. Reads `results_dir` only. A report of the same results,
-    by the same code, whose files nobody has touched since, is left as it is. Raises what
-    `bench.report.draw.draw_report` does, and UserError for results that are missing, damaged or of another layout.
+    by the same code, whose files nobody has touched since, is left as it is, unless a run is damaged. Raises what
+    `bench.report.draw.draw_report` does, and UserError for an experiment.json that is missing, damaged or of another
+    layout.
     """
     digest = f"{_digest(results_dir)} {failures}"
     if (files := _drawn(out_dir, digest)) is not None:
-        return files
+        return Report(files)
     from bench.report.draw import draw_report
 
-    files = draw_report(read_results(results_dir), out_dir, failures)
-    write_json(out_dir / STAMP, {"digest": digest, "files": {file.name: _state(file) for file in files}})
-    return files
+    results = read_results(results_dir)
+    files = draw_report(results, out_dir, failures)
+    if not results.damaged:
+        write_json(out_dir / STAMP, {"digest": digest, "files": {file.name: _state(file) for file in files}})
+    return Report(files, results.damaged)
 
 
 def _drawn(out_dir: Path, digest: str) -> list[Path] | None:

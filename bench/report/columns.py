@@ -235,7 +235,8 @@ def _mean_cell(measure: Measure, row: RowResult, interval: bool) -> Cell:
         results.protocol,
         tuple(len(failures_of(results, run, test)) for run in row.runs if run.name in by_run),
     )
-    cell = remarked(number_cell(_mean(run_means), decimals, spread, source), *measure.failing(row))
+    cell = number_cell(_mean(run_means), decimals, spread, source)
+    cell = dataclasses.replace(cell, remarks=measure.failing(row))  # also of a mean that one of them leaves undefined
     total = estimate(scores)
     if not finite or not math.isfinite(total.low):
         return cell

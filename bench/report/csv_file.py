@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
 from bench.report.table import Cell, Row, Table, Value
 
+_FORMULA = tuple("=+-@\t\n\uff1d\uff0b\uff0d\uff20")  # and as East Asian keyboards write them
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
+
 
 def render(table: Table) -> str:
     """Return the table as CSV: every digit of a float, true or false, nothing where there is no number.
+
+    A text that a spreadsheet would take for a formula, as "=1+1", gets an apostrophe before it.
 
     Columns that were measured on a test set are followed by what their cells have besides a number: the standard
     deviation over seeds (`psnr_std`), the ends of the 95% interval (`psnr_low`, `psnr_high`) and p (`psnr_p`). Each
@@ -18,7 +24,7 @@ def render(table: Table) -> str:
     `images`, `seeds` and `runs` do.
     """
     records = [record for row in table.rows for record in _records(table, row)]
-    texts = [{key: _plain(value) for key, value in record.items()} for record in records]
+    texts = [{_plain(key): _plain(value) for key, value in record.items()} for record in records]
     return str(pd.DataFrame(texts, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
@@ -74,4 +80,7 @@ def _source(table: Table, row: Row, chosen: Sequence[Cell]) -> dict[str, Value]:
 
 
 def _plain(value: Value) -> Value:
+    if isinstance(value, str):
+        text = value.replace("\r", "\n")  # which pandas writes without quotes
+        return f"'{text}" if text[:1] in _FORMULA and not _NUMBER.fullmatch(text) else text
     return str(value).lower() if isinstance(value, bool) else value

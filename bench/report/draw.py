@@ -11,11 +11,11 @@ from pathlib import Path
 
 from bench.analysis.results import Results
 from bench.core.errors import UserError, suggest
-from bench.core.files import held, write_bytes
 from bench.report import csv_file, html, latex, markdown
 from bench.report.columns import with_failures
 from bench.report.curves import draw_curves, figure_bytes
 from bench.report.faces import draw_faces, grid_bytes
+from bench.report.folder import replace_files
 from bench.report.images import images_page
 from bench.report.modules import capacity_page, factorial_page
 from bench.report.page import Page, render_page, render_subpage
@@ -58,7 +58,7 @@ def draw_report(results: Results, out_dir: Path, failures: bool = False) -> list
     of their own; with `failures` tables of measured means count the faces that each run fails on. The same results give
     the same bytes. Rows without results are shown as such; a picture with nothing to show is not written. Returns the
     files written; raises UserError for results of an unknown kind and for pictures that cannot be read, and OSError
-    when a file cannot be written.
+    when a file cannot be written; the report that was there is then whole.
     """
     if results.kind not in KINDS:
         raise UserError(
@@ -87,7 +87,7 @@ def _draw(results: Results, out_dir: Path, failures: bool) -> list[Path]:
     contents["index.md"] = render_page(results, tables, drawn, pages).encode()
     for page in pages:
         contents |= _page(results, page)
-    return _write(out_dir, contents)
+    return replace_files(out_dir, contents, _OWN)
 
 
 def _rendered(table: Table) -> dict[str, bytes | None]:
@@ -113,17 +113,3 @@ def _pictures(results: Results) -> dict[str, bytes | None]:
         "fig6.pdf": figure_bytes(curves, "pdf") if curves else None,
         "faces.webp": grid_bytes(faces) if faces else None,
     }
-
-
-def _write(folder: Path, contents: dict[str, bytes | None]) -> list[Path]:
-    """Write what there is and remove what an earlier report left of what there is not."""
-    with held(folder):
-        for path in folder.iterdir():
-            if _OWN.fullmatch(path.name) and path.name not in contents:
-                path.unlink()
-        for name, content in contents.items():
-            if content is None:
-                (folder / name).unlink(missing_ok=True)
-            else:
-                write_bytes(folder / name, content)
-    return [folder / name for name, content in contents.items() if content is not None]

@@ -14,6 +14,7 @@ from PIL import Image, ImageDraw, ImageFont
 
 from bench.analysis.results import Results, RowResult, RunResult
 from bench.core.errors import UserError
+from bench.report.table import number_cell
 from bench.runs.pictures import picture_path
 
 if TYPE_CHECKING:
@@ -132,8 +133,8 @@ def _strip(
         picture = _open(path)
         if picture.size != original.size:
             raise UserError(f"{path}: {picture.size} pixels, its HR has {original.size}; {_REDRAW}")
-        text = "–" if value is None else f"{value:.2f}"  # noqa: RUF001
-        tiles.append(Tile(picture, text, value is not None and value == top))
+        strong = value is not None and value == top and math.isfinite(value)
+        tiles.append(Tile(picture, number_cell(value, 2).text, strong))
     return Strip(row.label, tuple(tiles))
 
 

@@ -33,14 +33,16 @@ _CAUTION = (
 def report_reference() -> list[Path]:
     """Redraw every experiment in results/reference/ into reports/reference/ and write the findings page there.
 
-    Returns the files written, the findings page first. Raises UserError when there is no such experiment, and as
-    `draw_report` does.
+    Returns the files written, the findings page first. Raises UserError when there is no such experiment or a run is
+    damaged, and as `draw_report` does.
     """
     out = paths.reports() / "reference"
     folders = sorted(path.parent for path in (paths.results() / "reference").glob("*/experiment.json"))
     if not folders:
         raise UserError(f"{paths.results() / 'reference'}: no results there; keep some by `fsr archive NAME` first")
     experiments = [read_results(folder) for folder in folders]
+    for error in (error for results in experiments for error in results.damaged):
+        raise UserError(error)
     files = {one.folder.name: draw_report(one, out / one.folder.name) for one in experiments}
     drawn = {name: [file.name for file in some] for name, some in files.items()}
     write_text(out / PAGE, findings_page(experiments, drawn))

@@ -111,7 +111,7 @@ def _provenance(results: Results) -> str:
             markdown.escape(row.label),
             row_status(row, results) if len(row.runs) == 1 else run.status,
             f"`{run.name}`",
-            str(run.seed) if run.status is not RunState.NOT_RUN else DASH,
+            str(run.seed) if run.status not in (RunState.NOT_RUN, RunState.DAMAGED) else DASH,
             markdown.escape(run.device) or DASH,
             markdown.escape(run.environment.get("commit", "")) or DASH,
             markdown.escape(_versions(run)) or DASH,

@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any
 import matplotlib
 from matplotlib import pyplot
 
-from bench.core.files import write_bytes
 from bench.core.text_table import text_table
 from bench.report import csv_file, markdown
 from bench.report.curves import figure_bytes, settings
+from bench.report.folder import replace_files
 from bench.report.table import Cell, Column, Provenance, Row, Table, number_cell
 from bench.runs.records import RunState
 from bench.schedule.search.trials import SearchRecord, TrialRecord
@@ -37,7 +37,7 @@ def build_search_report(record: SearchRecord, study: Study, out_dir: Path) -> li
     from optuna.visualization import matplotlib as plots
 
     shares, table = importance(record, study), trials_table(record)
-    contents = {
+    contents: dict[str, bytes | None] = {
         "index.md": _page(record, table, shares).encode(),
         "trials.md": markdown.render(table).encode(),
         "trials.csv": csv_file.render(table).encode(),
@@ -45,12 +45,8 @@ def build_search_report(record: SearchRecord, study: Study, out_dir: Path) -> li
     pictures = {"parallel": plots.plot_parallel_coordinate, "importance": plots.plot_param_importances}
     enough = {"parallel": len(record.finished) > 1, "importance": bool(shares)}
     for name, plot in pictures.items():
-        for kind in ("png", "pdf"):
-            (out_dir / f"{name}.{kind}").unlink(missing_ok=True)
-        contents |= _picture(name, plot, study) if enough[name] else {}
-    for name, content in contents.items():
-        write_bytes(out_dir / name, content)
-    return [out_dir / name for name in contents]
+        contents |= _picture(name, plot, study) if enough[name] else dict.fromkeys((f"{name}.png", f"{name}.pdf"))
+    return replace_files(out_dir, contents)
 
 
 def importance(record: SearchRecord, study: Study) -> dict[str, float]:

@@ -110,13 +110,13 @@ def row_status(row: RowResult, results: Results) -> str:
     """Say in a word how far a row has come.
 
     "finished"; "partial" when some of its runs or test sets are missing; else what keeps it from having any number:
-    "failed", "running", "not scored" or "not run", the first that applies to one of its runs.
+    "damaged", "failed", "running", "not scored" or "not run", the first that applies to one of its runs.
     """
     scored = [run.scored(test, results.protocol) for run in row.runs for test in results.test]
     if any(scored):
         return "finished" if all(scored) else "partial"
     states = {run.status for run in row.runs}
-    for state in (RunState.FAILED, RunState.RUNNING):
+    for state in (RunState.DAMAGED, RunState.FAILED, RunState.RUNNING):
         if state in states:
             return str(state)
     return "not scored" if RunState.FINISHED in states else "not run"
@@ -129,6 +129,8 @@ def problems(row: RowResult, results: Results) -> tuple[str, ...]:
 
 
 def _problems_of(run: RunResult, results: Results) -> list[str]:
+    if run.status is RunState.DAMAGED:
+        return [f"{run.name} is damaged and left out: {run.error}."]
     if run.status is RunState.FAILED:
         return [f"{run.name} failed: {run.error.rstrip('.') or 'no reason recorded'}."]
     if run.status is RunState.RUNNING:

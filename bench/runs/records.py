@@ -31,13 +31,17 @@ RETIRED = {
 }
 
 
+class LayoutError(UserError):
+    """Results were written by another layout of the run store; says how to bring them up."""
+
+
 class RunState(StrEnum):
     """How a run is doing, in one vocabulary for all rooms; run.json holds those marked with *.
 
     NOT_RUN: there is nothing of it. RUNNING*: begun, and where locks are looked at, held by a process. INTERRUPTED:
     begun, and held by none. STOPPED*: ended early by a search. TRAINED: weights, not all scores yet. FINISHED*: trained
     and scored. DIVERGED: failed because its loss is no number. FAILED*: went wrong. CACHED: finished before this
-    command. BUSY: another process is at work on it.
+    command. BUSY: another process is at work on it. DAMAGED: its files are not what was written.
     """
 
     NOT_RUN = "not run"
@@ -50,6 +54,7 @@ class RunState(StrEnum):
     FAILED = "failed"
     CACHED = "cached"
     BUSY = "busy"
+    DAMAGED = "damaged"
 
 
 @dataclass(frozen=True)
@@ -233,11 +238,11 @@ def write_experiment_record(folder: Path, record: ExperimentRecord) -> None:
 
 
 def check_layout(record: Any, path: Path) -> None:
-    """Raise UserError when a results file was written by another layout of the run store."""
+    """Raise LayoutError when a results file was written by another layout of the run store."""
     layout = record.get("layout") if isinstance(record, Mapping) else None
     if layout != LAYOUT:
         way_out = f"fsr migrate {path.parent}" if layout == 1 else "use the version that wrote it, or move it away"
-        raise UserError(f"{path}: results layout {layout}, this version reads layout {LAYOUT}: {way_out}")
+        raise LayoutError(f"{path}: results layout {layout}, this version reads layout {LAYOUT}: {way_out}")
 
 
 def _read(path: Path) -> dict[str, Any]:

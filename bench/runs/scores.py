@@ -9,6 +9,7 @@ from __future__ import annotations
 import csv
 import io
 import lzma
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -16,10 +17,13 @@ from pathlib import Path
 from bench.core.errors import UserError
 from bench.core.files import write_bytes
 from bench.core.names import listed
+from bench.metrics.protocol import PROTOCOLS
 
 FOLDER = "scores"
 _IMAGE = "image"
 _DIGITS = 12  # of a fingerprint, in a file's name
+_PACKED = ".csv.xz"
+_HAIR = 1e-6  # what rounding may add
 _WAY_OUT = "delete it and run the experiment again, or restore it from a copy"
 Column = tuple[float | None, ...]
 
@@ -120,41 +124,81 @@ def write_sheet(folder: Path, sheet: ScoreSheet, packed: bool = False) -> Path:
     content = out.getvalue().encode()
     path = folder / FOLDER / f"{sheet.dataset}-{sheet.fingerprint}.csv"
     if packed:
-        path, content = path.with_suffix(".csv.xz"), lzma.compress(content, preset=6)
+        path, content = path.with_suffix(_PACKED), lzma.compress(content, preset=6)
     write_bytes(path, content)
     return path
 
 
+def sheet_path(folder: Path, dataset: str, fingerprint: str) -> Path:
+    """Return where the scores of a test set lie in a run's folder, packed or not; else where they are expected."""
+    path = folder / FOLDER / f"{dataset}-{fingerprint[:_DIGITS]}.csv"
+    packed = path.with_suffix(_PACKED)
+    return packed if packed.exists() and not path.exists() else path
+
+
 def read_sheet(path: Path) -> ScoreSheet:
-    """Read one file of scores; raise UserError that names it when it is damaged."""
+    """Read one file of scores.
+
+    Raises UserError that names it, and the line, where it is damaged: an image stands in it twice, or a value is no
+    number or one that its metric cannot have.
+    """
     dataset, _, fingerprint = path.name.partition(".csv")[0].rpartition("-")
     try:
         content = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
-        head, *rows = csv.reader(io.StringIO(content.decode(), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        (_, head), *rows = [(reader.line_num, row) for row in reader if row]
     except (ValueError, csv.Error, EOFError, lzma.LZMAError) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
     if head[:1] != [_IMAGE] or not all("@" in name for name in head[1:]) or len(set(head)) < len(head):
         raise UserError(f"{path}: columns are {head}, expected {_IMAGE} and metric@protocol; {_WAY_OUT}")
-    for number, row in enumerate(rows, 2):
+    for line, row in rows:
         if len(row) != len(head):
-            raise UserError(f"{path}: {len(row)} fields in line {number}, expected {len(head)}; {_WAY_OUT}")
-    images, *columns = zip(*rows, strict=True) if rows else ((),) * len(head)
-    named = zip(head[1:], columns, strict=True)
-    return ScoreSheet(dataset, fingerprint, images, {name: _numbers(texts, name, path) for name, texts in named})
+            raise UserError(f"{path}: {len(row)} fields in line {line}, expected {len(head)}; {_WAY_OUT}")
+    lines, images = [line for line, _ in rows], tuple(row[0] for _, row in rows)
+    if len(set(images)) < len(images):
+        first: dict[str, int] = {}
+        for line, image in zip(lines, images, strict=True):
+            if first.setdefault(image, line) != line:
+                raise UserError(f"{path}: line {line}: image '{image}' is in line {first[image]} too; {_WAY_OUT}")
+    columns = {name: _numbers(texts, name, path, lines) for name, texts in _columns(head, rows)}
+    return ScoreSheet(dataset, fingerprint, images, columns)
 
 
-def _numbers(texts: Sequence[str], name: str, path: Path) -> Column:
+def _columns(head: Sequence[str], rows: Sequence[tuple[int, Sequence[str]]]) -> Iterable[tuple[str, Sequence[str]]]:
+    """Return the texts of each column of scores, by its name."""
+    _, *columns = zip(*(row for _, row in rows), strict=True) if rows else ((),) * len(head)
+    return zip(head[1:], columns, strict=True)
+
+
+def _numbers(texts: Sequence[str], name: str, path: Path, lines: Sequence[int]) -> Column:
+    low, high = _range(name)
     try:
-        return tuple(map(float, texts))
+        values: Column = tuple(map(float, texts))
+        if all(low - _HAIR <= value <= high + _HAIR for value in values):  # type: ignore[operator]
+            return values
     except ValueError:
         pass
-    values: list[float | None] = []
-    for text in texts:
-        try:
-            values.append(float(text) if text else None)
-        except ValueError:
-            raise UserError(f"{path}: {text!r} in column '{name}', expected a number; {_WAY_OUT}") from None
-    return tuple(values)
+    return tuple(
+        _number(text, name, low, high, f"{path}: line {line}") for text, line in zip(texts, lines, strict=True)
+    )
+
+
+def _number(text: str, name: str, low: float, high: float, where: str) -> float | None:
+    try:
+        value = float(text) if text else None
+    except ValueError:
+        raise UserError(f"{where}: {text!r} in column '{name}', expected a number; {_WAY_OUT}") from None
+    if value is not None and not math.isnan(value) and not low - _HAIR <= value <= high + _HAIR:
+        raise UserError(f"{where}: {text} in column '{name}', expected {low:g} to {high:g}; {_WAY_OUT}")
+    return value
+
+
+def _range(name: str) -> tuple[float, float]:
+    """Return the least and the largest value that a metric can have under a protocol."""
+    metric, _, protocol = name.rpartition("@")
+    if metric == "psnr" and not getattr(PROTOCOLS.get(protocol), "clamp", False):
+        return -math.inf, math.inf  # what is not clamped may be off by any number of levels
+    return {"psnr": (0.0, math.inf), "ssim": (-1.0, 1.0)}.get(metric, (-math.inf, math.inf))
 
 
 def _text(value: float | None) -> str:

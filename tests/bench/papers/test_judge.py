@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import math
 import shutil
@@ -21,6 +22,7 @@ from bench.papers.judge import AS_IN, ONE_SEED, Finding, Verdict, findings_on, j
 from bench.papers.paper import Rule, papers
 from bench.report.modules import factorial_page
 from bench.report.tables import ablation_table
+from bench.runs.records import read_run_record, write_run_record
 from tests.bench.report.fabricate import (
     FACTORS,
     change,
@@ -174,11 +176,31 @@ def test_size_has_a_row_of_its_own(tmp_path: Path) -> None:
     assert (alone.verdict, alone.published) == (UNKNOWN, None)
 
 
+def as_run_of(folder: Path, method: str) -> str:
+    """Copy a run's folder as one of another method, trained in batches of 2; return its name."""
+    record = read_run_record(folder)
+    assert record is not None and record.config.training is not None
+    training = dataclasses.replace(record.config.training, batch=2)
+    config = dataclasses.replace(record.config, method=method, training=training)
+    shutil.copytree(folder, folder.parent / config.name)
+    write_run_record(
+        folder.parent / config.name, dataclasses.replace(record, id=config.id, name=config.name, config=config)
+    )
+    return config.name
+
+
 def with_turned_row(folder: Path, psnr: Psnr, **how: Any) -> Path:
     """Write an experiment in which Model 8 is trained otherwise too, with Model 6's scores."""
     experiment(folder, psnr, **how)
     rows = {row["label"]: row for row in read_json(folder / "experiment.json")["rows"]}
-    turned = {**rows["Model 6"], "label": "Model 8, turned", "method": "msfnet-8", "training": {"batch": 2}}
+    runs = [as_run_of(folder / name, "msfnet-8") for name in rows["Model 6"]["runs"]]
+    turned = {
+        **rows["Model 6"],
+        "label": "Model 8, turned",
+        "method": "msfnet-8",
+        "training": {"batch": 2},
+        "runs": runs,
+    }
     kept = [rows[label] for label in ("Bicubic", "Model 1", "Model 8")]
     change(folder / "experiment.json", rows=[*kept, turned])
     return folder

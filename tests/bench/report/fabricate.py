@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 import math
 import shutil
@@ -13,6 +14,7 @@ import numpy as np
 from PIL import Image
 
 from bench.core.files import read_json, write_csv, write_json
+from bench.runs.config import RunConfig, Training
 from bench.runs.records import LAYOUT
 from bench.runs.scores import ScoreSheet, read_scores, write_sheet
 from bench.runs.store import CURVE
@@ -46,9 +48,15 @@ def rows_of_table_1() -> list[dict[str, Any]]:
     return rows
 
 
+def config_of(method: str, seed: int = 0) -> RunConfig:
+    """Return the config of a made-up run."""
+    training = None if method == "bicubic" else Training(200)
+    return RunConfig(method, {}, 8, seed, "sparnet", training)
+
+
 def run_name(method: str, seed: int = 0) -> str:
     """Return the folder's name of a made-up run."""
-    return f"{method}-s{seed}-0123456789ab"
+    return config_of(method, seed).name
 
 
 def fabricate(
@@ -117,18 +125,11 @@ def write_run(
     name = run_name(method, seed)
     about = {
         "layout": LAYOUT,
-        "id": name.rsplit("-", 1)[1],
+        "id": config_of(method, seed).id,
         "name": name,
         "status": "finished",
         "error": None,
-        "config": {
-            "method": method,
-            "options": {},
-            "scale": 8,
-            "seed": seed,
-            "protocol": "sparnet",
-            "training": None if method == "bicubic" else {"iterations": 200},
-        },
+        "config": dataclasses.asdict(config_of(method, seed)),
         "parameters": 0 if method == "bicubic" else 10_518_867,
         "multiply_adds": 0 if method == "bicubic" else 7_130_000_000,
         "seconds_per_image": 0.0001 if method == "bicubic" else 0.25,
@@ -150,7 +151,7 @@ def write_run(
             where = {**head, "dataset": test, "image": image, "protocol": protocol}
             value = float(psnr(method, seed, index)) - less
             scores.append({**where, "metric": "psnr", "value": value})
-            scores.append({**where, "metric": "ssim", "value": value / 50})
+            scores.append({**where, "metric": "ssim", "value": min(value / 50, 1.0)})
     write_score_rows(folder / name, scores)
 
 

@@ -11,7 +11,7 @@ import pytest
 
 from bench.analysis.results import Results, read_results
 from bench.report.csv_file import render
-from bench.report.table import Table
+from bench.report.table import Cell, Column, Row, Table
 from bench.report.tables import ablation_table, comparison_table
 from tests.bench.report.fabricate import (
     FINGERPRINT,
@@ -43,7 +43,8 @@ def results(tmp_path: Path) -> Results:
     for seed in (0, 1):
         path = folder / run_name("msfnet-8", seed)
         rows = read_score_rows(path)
-        write_score_rows(path, [{**row, "value": float(row["value"]) + (row["dataset"] == "helen")} for row in rows])
+        more = [row["dataset"] == "helen" and row["metric"] == "psnr" for row in rows]
+        write_score_rows(path, [{**row, "value": row["value"] + one} for row, one in zip(rows, more, strict=True)])
         change(folder / run_name("msfnet-7", seed) / "run.json", status="failed", error=ERROR)
     return read_results(folder)
 
@@ -79,3 +80,12 @@ def test_a_failed_row_has_empty_numbers_and_its_reason(results: Results) -> None
     assert all(text.count(ERROR) == 2 for text in failed["problem"])
     assert frame[frame["method"] == "bicubic"][["psnr_std", "ESEM", "problem"]].isna().all(axis=None)
     assert frame["psnr"].dtype == frame["psnr_std"].dtype == "float64"
+
+
+def test_texts_that_spreadsheets_would_run_are_not_formulas() -> None:
+    texts = ["=1+1", "+A1", "-2+3", "@SUM(1)", "\t=1", "\r=1", "\uff1d1", "-0.12", "+1e-3", "Model 8", "", "a=b"]
+    columns = (Column("=key", "Key", align="left"), Column("psnr", "PSNR", dataset="x"))
+    rows = tuple(Row((Cell(text, text), Cell(-0.12, "-0.12")), "m") for text in texts)
+    frame = pd.read_csv(io.StringIO(render(Table("t", "", "", columns, rows))), dtype=str, keep_default_na=False)
+    assert frame["'=key"].tolist() == [f"'{text}".replace("\r", "\n") for text in texts[:7]] + texts[7:]
+    assert set(frame["psnr"]) == {"-0.12"}, "a number is one"

@@ -51,7 +51,7 @@ def test_it_has_the_parts_of_a_papers_table(tmp_path: Path) -> None:
     minus = r"\ensuremath{-}11.250"
     assert by_label["Bicubic"][4].startswith(rf"{minus} {{[}}\ensuremath{{-}}")
     assert by_label[r"Model 3\textsuperscript{a}"][3] == r"\underline{34.000}", "three images tell nothing apart"
-    assert r"\textsuperscript{a}\,msfnet-3-s1-0123456789ab failed: stopped at 50\%." in text
+    assert rf"\textsuperscript{{a}}\,{run_name('msfnet-3', 1)} failed: stopped at 50\%." in text
     columns = re.search(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}", text)
     assert columns and columns[1] == "lccclllrrrrr"
     assert r"\cmidrule(lr){5-7}\cmidrule(lr){8-9}" in text

@@ -100,6 +100,22 @@ def test_failed_rows_do_not_compete(tmp_path: Path) -> None:
     assert marks(read_results(folder), "psnr") == {"msfnet-7": "best"}
 
 
+@pytest.mark.parametrize(
+    ("value", "marked"), [(math.inf, {}), (math.nan, {"msfnet-6": "best"}), (-math.inf, {"msfnet-6": "best"})]
+)
+def test_what_is_not_finite_never_stands_out(tmp_path: Path, value: float, marked: dict[str, str]) -> None:
+    """Nor does any row where one is infinitely good: "better than every other" would not be true."""
+
+    made = psnr(lambda model: 1.0 * (model == 6), 0.01)
+    folder = fabricate(tmp_path, images=IMAGES, faces=0, rows=FEW, seeds=(0, 1, 2), psnr=made)
+    for seed in (0, 1, 2):
+        rows = read_score_rows(path := folder / run_name("msfnet-8", seed))
+        places = [(row["image"], row["metric"]) for row in rows]
+        rows[places.index(("face-07", "psnr"))]["value"] = value
+        write_score_rows(path, rows)
+    assert marks(read_results(folder), "psnr") == marked
+
+
 def test_gains_say_what_can_be_claimed(tmp_path: Path) -> None:
     page = metrics_page(results_of(tmp_path, rows=FEW, seeds=(0, 1, 2), psnr=psnr(one_better, 0.01)))
     assert page is not None

@@ -134,7 +134,7 @@ def test_no_photograph_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     assert {path.name.split("_")[0].removesuffix(".webp") for path in pictures} == {
         f"synthfaces-{i}" for i in range(PICTURED)
     }
-    assert build_report(networks.reference() / NAME, root / "report")
+    assert build_report(networks.reference() / NAME, root / "report").files
     assert (root / "report" / "faces.webp").exists()
 
 
