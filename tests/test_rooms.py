@@ -134,7 +134,7 @@ def test_folders_are_listed_without_what_systems_and_editors_leave_there() -> No
         "core/names.py": 1,
         "data/store.py": 2,  # our temporary folders, and whether a folder is empty
         "metrics/fetch.py": 1,  # what was fetched
-        "report/draw.py": 1,  # by our own names alone
+        "report/folder.py": 1,  # by our own names alone
     }
     calls = re.compile(r"\.(?:r?glob|iterdir)\((?!f?\"[^\"]*/[a-z{][\w.}]*\")")  # but for files of one name
     counts = {str(path.relative_to(ROOT / "bench")): len(calls.findall(path.read_text())) for path in FILES}
