@@ -117,11 +117,16 @@ def load_into(model: nn.Module, path: Path, *parts: Path) -> None:
         heads = {name.partition(".")[0] for name in tensors}
         if len(heads) == 1 and not heads & {name.partition(".")[0] for name in own}:
             tensors = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
-        way_out = f"; this is {foreign.TORCH}, and authors' names are not translated: rename them to this network's"
+        way_out = f"; {foreign.TORCH} with other names, which are not translated: rename them, or train the method"
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     wrong = [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
-    for what, names in (("lacks", missing), ("has unknown", unknown), ("has another shape for", sorted(wrong))):
+    options = "; options such as a width are read from run.json beside the weights"
+    for what, names, hint in (
+        ("lacks", missing, way_out),
+        ("has unknown", unknown, way_out),
+        ("has another shape for", sorted(wrong), options),
+    ):
         if names:
             more = f" and {len(names) - 1} more" if len(names) > 1 else ""
-            raise UserError(f"{path}: weights of another network: {what} '{names[0]}'{more}{way_out}")
+            raise UserError(f"{path}: weights of another network: {what} '{names[0]}'{more}{hint}")
     model.load_state_dict(tensors)

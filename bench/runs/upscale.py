@@ -104,8 +104,8 @@ def upscale(
         raise UserError(f"--size {size}: expected {_SIZES[0]} to {_SIZES[1]} pixels")
     if not 0 <= most_overlap <= 1:
         raise UserError(f"--max-overlap {most_overlap}: expected 0 to 1, a share of the smaller face's box")
-    if out.exists() and not out.is_dir():
-        raise UserError(f"--out {out}: a file, expected a folder")
+    if file := next((path for path in (out, *out.parents) if path.is_file()), None):
+        raise UserError(f"--out {out}: {file} is a file, expected a folder")
     detector = make_detector(
         recipe.detector, min_face=recipe.min_face, least_probability=recipe.least_probability, device=str(device)
     )
@@ -292,7 +292,7 @@ def _is_anothers(path: Path, owner: str) -> bool:
     try:
         with Image.open(path) as picture:
             marks = str(picture.info.get(_OWNER, "")).split()
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError, PermissionError):  # writing will say why it cannot
         return False
     except (OSError, SyntaxError, ValueError):  # no picture of ours
         return True

@@ -421,7 +421,7 @@ def test_what_is_missing_is_said_before_anything_is_done(
         (["--min-probability", "1.5"], "least_probability: 1.5 given, expected 0 to 1"),
         (["--max-overlap", "nan"], "--max-overlap nan: expected 0 to 1, a share of the smaller face's box"),
         (["--no-detect", "--max-overlap", "0"], "--max-overlap: not together with --no-detect"),
-        (["--no-detect", "--out", "a.png"], "--out a.png: a file, expected a folder"),
+        (["--no-detect", "--out", "a.png/made"], "--out a.png/made: a.png is a file, expected a folder"),
         (["--no-detect", "--margin", "1"], "--margin: not together with --no-detect"),
         (["--no-detect", "--min-face", "20"], "--min-face: not together with --no-detect"),
         (["--no-detect", "--size", "4"], "--size 4: expected 8 to 256 pixels"),
