@@ -73,3 +73,9 @@ def test_damaged_toml_names_file_and_place(tmp_path: Path) -> None:
     path.write_text("a = \n")
     with pytest.raises(UserError, match=r"x\.toml: not valid TOML: .*line 1"):
         read_toml(path)
+
+
+def test_the_name_of_a_run_fits_a_disk() -> None:
+    run = dataclasses.replace(config(), method="m" * 250)
+    assert run.name.endswith(f"-s{run.seed}-{run.id}") and len(run.name) < 230
+    assert config().name == f"{config().method}-s{config().seed}-{config().id}"
