@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val", "test"]
 
+# A name, which may have spaces before its suffix, and an identity.
+_PAIR = re.compile(r'"?(\S+?|.+\.\w+)"?\s*[\s,;]\s*"?([^\s,;"]+)"?')
+
 
 @dataclass(frozen=True, slots=True)
 class Placed:
@@ -76,25 +79,33 @@ def _pattern(name: str) -> re.Pattern[str]:
 
 
 def read_identities(path: Path) -> dict[str, str]:
-    """Read file -> identity: lines "000001.jpg 2880" as CelebA has them, or CSV with the columns file and identity.
+    """Read file -> identity: lines "000001.jpg 2880" as CelebA has them, or a table with columns file and identity.
 
-    Raises UserError when the file is missing or neither.
+    Raises UserError when the file is missing or neither, or gives a photo two identities.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except UnicodeDecodeError:
-        raise UserError(f"{path}: not a text file; expected lines like '000001.jpg 2880'") from None
-    if lines and lines[0].split(",")[:2] == ["file", "identity"]:
-        pairs = {row["file"]: row["identity"] or "" for row in csv.DictReader(lines)}
+        raise UserError(f"{path}: not UTF-8 text; expected lines like '000001.jpg 2880'") from None
+    comma = next((sign for sign in ";\t" if sign in lines[0]), ",")
+    head = [name.strip(' "').lower() for name in lines[0].split(comma)]
+    if {"file", "identity"} <= set(head):
+        table = csv.DictReader(lines[1:], head, delimiter=comma)
+        pairs = [((row["file"] or "").strip(), (row["identity"] or "").strip()) for row in table]
     else:
-        pairs = dict(_pair(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip())
-    return {unicodedata.normalize("NFC", file): identity for file, identity in pairs.items()}
+        pairs = [_pair(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
+    identities: dict[str, str] = {}
+    for name, identity in pairs:
+        file = unicodedata.normalize("NFC", name)
+        if identities.setdefault(file, identity) != identity:
+            raise UserError(f"{path}: {file} is there as '{identities[file]}' and as '{identity}'; keep one of them")
+    return identities
 
 
 def _pair(line: str, where: str) -> tuple[str, str]:
-    words = line.split()
-    if len(words) != 2:
-        raise UserError(f"{where} is '{' '.join(words)[:60]}', expected '000001.jpg 2880'")
-    return words[0], words[1]
+    match = _PAIR.fullmatch(line.strip())
+    if match is None:
+        raise UserError(f"{where} is '{line.strip()[:60]}', expected '000001.jpg 2880', or a head 'file,identity'")
+    return match[1], match[2]

@@ -232,7 +232,19 @@ def _place(
         raise UserError(f"no photo of {card_name} in {', '.join(map(str, wanted.sources))}{reason}")
     if wanted.strict and skipped:
         raise UserError(f"{skipped[0][0]}: {skipped[0][1]} ({len(skipped)} such files; --strict)")
+    if wanted.identities:
+        _check_listed(wanted.identities, identities, [photo.file for photos in splits.values() for photo in photos])
     return splits, skipped
+
+
+def _check_listed(path: Path, identities: Mapping[str, str], files: Sequence[str]) -> None:
+    """Say how many photos a list of identities lacks; raise UserError when it has none of them."""
+    missing = [file for file in files if file not in identities]
+    if len(missing) == len(files):
+        first = f"names like '{next(iter(identities))}'" if identities else "nothing"
+        raise UserError(f"{path}: lists {first}, none of the {len(files)} photos ('{files[0]}', ...)")
+    if missing:
+        log.warning("%s: %d of %d photos are not in it (%s)", path, len(missing), len(files), ", ".join(missing[:3]))
 
 
 def _identity_list(card_name: str, wanted: PhotoOptions) -> str:

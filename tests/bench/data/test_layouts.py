@@ -65,3 +65,27 @@ def test_identities_as_celeba_and_as_csv(tmp_path: Path) -> None:
         read_identities(tmp_path / "c.txt")
     with pytest.raises(UserError, match="no such file"):
         read_identities(tmp_path / "none.txt")
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        "a.jpg 1\nb c.jpg 2\nJo\u0308rg.jpg 3\n",
+        'a.jpg, 1\n"b c.jpg",2\nJ\u00f6rg.jpg;3',
+        "Identity;File;age\r\n1;a.jpg;40\r\n2; b c.jpg ;41\r\n3;J\u00f6rg.jpg;\r\n\r\n",
+        "file\tidentity\na.jpg\t1\nb c.jpg\t2\nJ\u00f6rg.jpg\t3\na.jpg\t1\n",
+        '"file","identity"\n"a.jpg","1"\n"b c.jpg","2"\n"J\u00f6rg.jpg","3"\n',
+    ],
+)
+def test_identities_as_other_programs_write_them(tmp_path: Path, content: str) -> None:
+    (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + content.encode())
+    assert read_identities(tmp_path / "a.csv") == {"a.jpg": "1", "b c.jpg": "2", "J\u00f6rg.jpg": "3"}
+
+
+def test_a_photo_of_two_identities_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").write_text("a.jpg 1\nb.jpg 2\na.jpg 2\n")
+    with pytest.raises(UserError, match=r"a.jpg is there as '1' and as '2'; keep one of them"):
+        read_identities(tmp_path / "a.txt")
+    (tmp_path / "a.txt").write_bytes("a.jpg 1\n".encode("utf-16"))
+    with pytest.raises(UserError, match="not UTF-8 text"):
+        read_identities(tmp_path / "a.txt")

@@ -327,3 +327,14 @@ def test_a_photo_twice_and_two_of_one_name(root: Path) -> None:
     assert store.card.counts["left out"]["the same photo again"]["files"] == ["2.tar:x/a.jpg"]
     with pytest.raises(UserError, match="have one name but differ"):
         prepare("helen", one, pack(root / "3.tar", {"a.jpg": photo(2)}))
+
+
+def test_photos_that_a_list_of_identities_lacks_are_told(root: Path, caplog: pytest.LogCaptureFixture) -> None:
+    source, listed = pack(root / "a.tar", {"a.jpg": photo(1), "b.jpg": photo(2)}), root / "ids.txt"
+    listed.write_text("b.jpg 7\n")
+    (store,) = prepare("folder", source, name="mine", identities=listed)
+    assert [row.identity for row in store.rows] == ["", "7"]
+    assert f"{listed}: 1 of 2 photos are not in it (a.jpg)" in caplog.messages
+    listed.write_text("photos/a.jpg 7\n")
+    with pytest.raises(UserError, match=r"lists names like 'photos/a.jpg', none of the 2 photos \('a.jpg', ...\)"):
+        prepare("folder", source, name="mine", identities=listed)
