@@ -30,7 +30,7 @@ from bench.data.layouts import Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
 from bench.data.scan import NO_FACE, NO_POINTS, ScanOptions, hash_photos, scan
 from bench.data.sources import Entry, Listing, list_sources
-from bench.data.store import FaceRow, FaceStore, alone, write_store
+from bench.data.store import FaceRow, FaceStore, alone, check_room, write_store
 
 log = logging.getLogger("fsr")
 _NAMED = 20  # files that a card names for each reason
@@ -81,6 +81,7 @@ def prepare_photos(card_name: str, wanted: PhotoOptions) -> list[FaceStore]:
             _unchanged(folder / split, inputs[split]) for split in splits
         ):
             return [FaceStore.open(folder / split) for split in sorted(splits)]
+        check_room(folder, sum(map(len, splits.values())), recipe.size)
         job = _Job(card_name, card, recipe, wanted, listing, skipped)
         photos = [photo for split in sorted(splits) for photo in splits[split]]
         hashes, kept, again = hash_photos(photos, wanted.how.quiet)

@@ -206,10 +206,11 @@ def write_store(
 
     `faces` yields each row's index and face, uint8 [size, size, 3], once and in any order. `card` holds the recipe and
     whatever else is to be told of the set; layout, names of set and split, and fingerprint are added. `extra` writes
-    further files of the folder: name -> function of its path. Raises UserError when there is no face.
+    further files of the folder: name -> function of its path. Raises UserError when there is no face or no room.
     """
     if not rows:
         raise UserError(f"no face left to write to {path}")
+    check_room(path.parent, len(rows), size)
     new = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     shutil.rmtree(new, ignore_errors=True)
     make_folder(new)
@@ -224,9 +225,24 @@ def write_store(
             write(new / name)
         shutil.rmtree(path, ignore_errors=True)
         new.rename(path)
+    except OSError as error:
+        if error.errno and not error.filename:  # as with a full disk
+            error.filename = str(path)
+        raise
     finally:
         shutil.rmtree(new, ignore_errors=True)
     return FaceStore.open(path)
+
+
+def check_room(folder: Path, faces: int, size: int) -> None:
+    """Raise UserError when the disk of `folder`, which is made, has no room for so many faces."""
+    folder.mkdir(parents=True, exist_ok=True)
+    needed, disk = faces * size * size * 3, shutil.disk_usage(folder)
+    if disk.total and disk.free < needed:  # some file systems do not tell
+        raise UserError(
+            f"{folder}: {faces:,} faces need {needed / 1e6:,.1f} MB, {disk.free / 1e6:,.1f} MB are free; "
+            "make room, or set FSR_ROOT to a folder on another disk"
+        )
 
 
 @contextlib.contextmanager

@@ -197,7 +197,7 @@ def _sides(side: Mapping[str, Any] | None) -> str | None:
     if side is None:
         return None
     least, _, median, _, most = side["quartiles"]
-    return f"{least} to {most}, median {median}"
+    return f"{least} to {most}, median {median}" if least < most else str(most)
 
 
 def _table(head: Sequence[str], body: Sequence[Sequence[str | int | None]]) -> str:

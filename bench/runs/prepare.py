@@ -86,9 +86,12 @@ def _without(unwanted: Mapping[str, str], store: FaceStore) -> FaceStore:
     """Write a store again without the faces that are unwanted (name -> why), which its card says."""
     if not unwanted:
         return store
-    log.info(
-        "%s: %d of %d faces are there twice or in another set, and left out", store.path, len(unwanted), len(store)
-    )
+    log.info("%s: %d of %d faces left out: there twice or in another set", store.path, len(unwanted), len(store))
+    if len(unwanted) == len(store):
+        raise UserError(
+            f"{store.path}: all of its faces ({len(store)}) are in other sets, so none is left; it stays whole: "
+            "prepare it from other photos, or without --drop-leaks"
+        )
     kept = [index for index, row in enumerate(store.rows) if row.name not in unwanted]
     places = {index: place for place, index in enumerate(kept)}
     names: dict[str, list[str]] = {}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,7 @@ from bench.cli.faces import prepare
 from bench.cli.main import main
 from bench.core import files, paths
 from bench.core.errors import UserError
-from bench.data import generated, scan
+from bench.data import generated, photoset, scan
 from bench.data import store as stores
 from bench.data.detect import Face
 from bench.data.photoset import PhotoOptions
@@ -106,6 +107,23 @@ def test_drop_leaks_takes_out_what_other_sets_have(root: Path) -> None:
     assert left_out(test) == {
         "a leak: the same as celeba/train": {"count": 2, "files": ["A_B_0001", "C_D_0001"]},
     }
+
+
+def test_a_set_that_is_all_leaks_stays_whole_and_says_so(root: Path) -> None:
+    prepare("celeba", wanted(pack(root / "a.tar", TRAIN)))
+    given = wanted(pack(root / "b.tar", {"x.jpg": TRAIN["000001.jpg"]}), name="mine", drop_leaks=True)
+    with pytest.raises(UserError, match=r"all of its faces \(1\) are in other sets.* or without --drop-leaks"):
+        prepare("folder", given)
+    assert names("mine", "test") == {"test": ["x"]}
+
+
+def test_room_is_looked_for_before_photos_are_read(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given = wanted(pack(root / "a.tar", TRAIN))
+    disk = shutil.disk_usage(root)._replace(free=5 * 128 * 128 * 3 - 1)
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: disk)
+    monkeypatch.setattr(photoset, "hash_photos", lambda *_: pytest.fail("photos were read"))
+    with pytest.raises(UserError, match=r"celeba: 5 faces need 0.2 MB, 0.2 MB are free; make room, or set FSR_ROOT"):
+        prepare("celeba", given)
 
 
 def test_drop_duplicates_keeps_the_first_of_each(root: Path) -> None:
