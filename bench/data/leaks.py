@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import functools
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import product
 from typing import Literal
@@ -34,6 +34,7 @@ _SIDES = (72, 68, 76)  # pixels a view is resized to before a window is cut from
 _SHIFTS = (0, -1, 1, -2, 2)  # pixels
 MOVES = tuple((side, x, y) for y, x, side in product(_SHIFTS, _SHIFTS, _SIDES))  # the first one moves nothing
 _COARSE, _LOOSE = len(_SIDES), 96  # only pairs within so many bits after the first few moves are compared in all
+_UNMOVED = 70  # within a set that is not moved, only faces so near to an earlier one are moved
 _BLOCK = (64, 8192)  # test and training faces that are compared at a time; few enough for the processor's cache
 _DECIMALS = 6  # of a DCT coefficient; finer differences are rounding, as in a picture of one colour
 # The 16 lowest of the 64 frequencies of the DCT, type II, as scipy scales it: float64 [16, 64].
@@ -127,13 +128,15 @@ def find_leaks(train: Prints, test: Prints, *, same_list: bool) -> Leaks:
     return Leaks(tuple(pairs), tuple(sorted(shared)), check)
 
 
-def find_duplicates(faces: Prints) -> tuple[Duplicate, ...]:
+def find_duplicates(faces: Prints, moved: Callable[[int], np.ndarray] | None = None) -> tuple[Duplicate, ...]:
     """Return the faces of one set that an earlier face of it is the same as, each with the nearest such face.
 
-    Exact: the same face, counted in order, of two files of the same bytes; several faces of one file are none.
+    Exact: the same face, counted in order, of two files of the same bytes; several faces of one file are none. Where
+    `faces` holds hashes that are not moved, `moved` gives those of a face, uint64 [4 * 75], where they are needed.
     """
     twins: dict[int, tuple[Kind, int, int]] = {j: ("exact", 0, i) for j, i in _copies(faces).items()}
-    for j, bits, i in _near(faces, faces, inside=True).tolist():
+    near = _near(faces, faces, NEAR if moved is None else _UNMOVED, inside=True)
+    for j, bits, i in (near if moved is None else _near_moved(faces, near, moved)).tolist():
         twins.setdefault(j, ("near", bits, i))
     names = faces.names
     return tuple(Duplicate(kind, names[i], names[j], bits) for j, (kind, bits, i) in sorted(twins.items()))
@@ -183,8 +186,8 @@ def _copies(faces: Prints) -> dict[int, int]:
     return copies
 
 
-def _near(train: Prints, test: Prints, inside: bool = False) -> np.ndarray:
-    """Return int [K, 3]: test face, bits and training face of the near pairs, block by block of both sets.
+def _near(train: Prints, test: Prints, limit: int = NEAR, inside: bool = False) -> np.ndarray:
+    """Return int [K, 3]: test face, bits and training face of pairs `limit` bits apart at most, block by block of both.
 
     With `inside`, both are one set, and a face is compared with those before it.
     """
@@ -196,7 +199,7 @@ def _near(train: Prints, test: Prints, inside: bool = False) -> np.ndarray:
         moves = hashes.reshape(len(hashes), -1, WORDS).transpose(1, 2, 0)
         hits = parts[0]
         for start in range(0, first + len(hashes) if inside else len(train.names), columns):
-            block = _near_in_block(known[:, start : start + columns], moves) + np.array([first, 0, start])
+            block = _near_in_block(known[:, start : start + columns], moves, limit) + np.array([first, 0, start])
             if inside:
                 new = block[block[:, 2] < block[:, 0]]
             else:
@@ -207,13 +210,23 @@ def _near(train: Prints, test: Prints, inside: bool = False) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _near_in_block(train: np.ndarray, moves: np.ndarray) -> np.ndarray:
-    """Return the near pairs of hashes [WORDS, M] with moved hashes [V, WORDS, N] as int [K, 3]: n, bits, m."""
+def _near_moved(faces: Prints, pairs: np.ndarray, moved: Callable[[int], np.ndarray]) -> np.ndarray:
+    """Return of pairs of one set, int [K, 3] sorted by the later face, those that are near when that face is moved."""
+    parts = [pairs[:0]]
+    for own in np.split(pairs, np.flatnonzero(np.diff(pairs[:, 0])) + 1) if len(pairs) else ():
+        moves, known = moved(int(own[0, 0])).reshape(-1, WORDS).T, faces.hashes[own[:, 2], :WORDS].T
+        bits = _distance(moves[:, :, None], known[:, None, :]).min(axis=0)
+        parts.append(_nearest(np.stack([own[:, 0], bits, own[:, 2]], axis=1)[bits <= NEAR]))
+    return np.concatenate(parts)
+
+
+def _near_in_block(train: np.ndarray, moves: np.ndarray, limit: int) -> np.ndarray:
+    """Return the pairs of hashes [WORDS, M] and moved ones [V, WORDS, N] within `limit` as int [K, 3]: n, bits, m."""
     coarse = _least(_distance(move[:, :, None], train[:, None, :]) for move in moves[:_COARSE])
     test_places, train_places = np.divmod(np.flatnonzero(coarse <= _LOOSE), train.shape[1])
     candidates = train[:, train_places]
     bits = _least(_distance(move[:, test_places], candidates) for move in moves)
-    near = bits <= NEAR
+    near = bits <= limit
     return np.stack([test_places[near], bits[near].astype(np.int64), train_places[near]], axis=1)
 
 

@@ -22,7 +22,7 @@ from bench.core.schema import from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, read_card
 from bench.data.crop import Recipe
 from bench.data.degrade import degrade, upsample
-from bench.data.leaks import MOVES, WORDS, Prints, find_duplicates, find_leaks, perceptual_hashes
+from bench.data.leaks import MOVES, WORDS, Duplicate, Prints, find_duplicates, find_leaks, perceptual_hashes
 from bench.data.manifest import COLUMNS
 from bench.data.store import FaceRow, FaceStore, prepared_splits
 from bench.metrics.protocol import DEFAULT_PROTOCOL
@@ -94,7 +94,15 @@ def leaked_names(store: FaceStore) -> dict[str, str]:
 
 def duplicate_names(store: FaceStore) -> dict[str, str]:
     """Return what --drop-duplicates takes out of a store: name of the face -> the earlier face that it equals."""
-    return {twin.again: f"{twin.first} ({twin.kind})" for twin in find_duplicates(prints_of(store))}
+    return {twin.again: f"{twin.first} ({twin.kind})" for twin in _twins(store)}
+
+
+def _twins(store: FaceStore) -> tuple[Duplicate, ...]:
+    def moved(index: int) -> np.ndarray:
+        view = _box_view(store.rows[index], store.faces[index])
+        return np.asarray(perceptual_hashes([view], moved=True)[0])
+
+    return find_duplicates(prints_of(store), moved if store.split == "train" and store.has_truth else None)
 
 
 def prints_of(store: FaceStore) -> Prints:
@@ -213,7 +221,7 @@ def _detectors(store: FaceStore) -> list[str]:
 
 
 def _duplicates(store: FaceStore) -> dict[str, Any]:
-    twins = find_duplicates(prints_of(store))
+    twins = _twins(store)
     count = {kind: sum(twin.kind == kind for twin in twins) for kind in ("exact", "near")}
     return {
         "exact": count["exact"],

@@ -158,6 +158,17 @@ def test_faces_that_a_set_holds_twice() -> None:
     )
 
 
+def test_a_training_face_is_moved_where_it_is_loosely_like_an_earlier_one() -> None:
+    hashes, moved = random_hashes(40, 5), random_hashes(40, 6, len(MOVES))
+    for again, first, unmoved, bits in ((20, 3, 60, 12), (21, 4, 60, 50), (22, 5, 90, 5), (23, 6, 9, 2)):
+        hashes[again] = flip(hashes[first], range(unmoved))
+        moved[again, 40:44] = flip(hashes[first], range(bits))
+    asked: list[int] = []
+    twins = find_duplicates(prints(hashes, "a"), lambda index: asked.append(index) or moved[index])  # type: ignore[func-returns-value]
+    assert twins == (Duplicate("near", "a3", "a20", 12), Duplicate("near", "a6", "a23", 2))
+    assert asked == [20, 21, 23], "hashing costs more than comparing"
+
+
 def test_duplicates_are_those_of_brute_force(monkeypatch: pytest.MonkeyPatch) -> None:
     draw, hashes = np.random.default_rng(3), random_hashes(60, 4, len(MOVES))
     for index in range(1, 60, 2):
