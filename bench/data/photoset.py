@@ -326,4 +326,12 @@ def _inputs(
 
 
 def _unchanged(path: Path, inputs: Mapping[str, str]) -> bool:
-    return (path / "inputs.json").exists() and read_json(path / "inputs.json") == inputs
+    """Tell whether a split is whole and made of the same; a damaged one is told."""
+    try:
+        same: bool = (path / "inputs.json").exists() and read_json(path / "inputs.json") == inputs
+        if same:
+            FaceStore.open(path).verify()
+    except UserError as error:
+        log.warning("prepared again: %s", error)
+        return False
+    return same

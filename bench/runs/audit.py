@@ -16,7 +16,7 @@ import numpy as np
 
 from bench.core import paths
 from bench.core.errors import UserError
-from bench.core.files import read_csv, read_json, write_bytes
+from bench.core.files import keep, read_csv, read_json
 from bench.core.progress import Bar
 from bench.core.schema import from_dict
 from bench.data.cards import ANY_FOLDER, Card, card_names, read_card
@@ -144,8 +144,7 @@ def _kept_hashes(store: FaceStore) -> np.ndarray:
         keys.append(hashlib.blake2b(f"{view.shape}".encode() + view.tobytes(), digest_size=8 * _KEY).digest())
         hashes.append(known[keys[-1]] if keys[-1] in known else perceptual_hashes([view], moved=moved)[0])
     rows = np.concatenate([np.frombuffer(b"".join(keys), np.uint64).reshape(-1, _KEY), np.array(hashes)], axis=1)
-    with contextlib.suppress(OSError):  # a folder that may only be read
-        write_bytes(path, _npy(rows))
+    keep(path, _npy(rows))
     return rows[:, _KEY:][1:]
 
 

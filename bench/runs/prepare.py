@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 from collections.abc import Mapping
@@ -67,7 +68,10 @@ def _check_unused(dataset: str, wanted: PhotoOptions) -> None:
 def write_audit(dataset: str, *, fresh: bool = False) -> dict[str, Any]:
     """Audit a data set (see bench.runs.audit), keep audit.json beside its faces, and return the audit."""
     made = audit.audit(dataset, fresh=fresh)
-    keep(paths.prepared() / dataset / "audit.json", json_bytes(made))
+    path = paths.prepared() / dataset / "audit.json"
+    keep(path, json_bytes(made))
+    with contextlib.suppress(OSError):
+        path.touch()  # newer than the sets that it is about
     return made
 
 

@@ -338,3 +338,17 @@ def test_photos_that_a_list_of_identities_lacks_are_told(root: Path, caplog: pyt
     listed.write_text("photos/a.jpg 7\n")
     with pytest.raises(UserError, match=r"lists names like 'photos/a.jpg', none of the 2 photos \('a.jpg', ...\)"):
         prepare("folder", source, name="mine", identities=listed)
+
+
+@pytest.mark.parametrize("file", ["faces.npy", "faces.csv", "card.json", "inputs.json"])
+def test_a_damaged_split_is_made_again(root: Path, file: str) -> None:
+    source = pack(root / "a.tar", {"a.jpg": photo(1), "b.jpg": photo(2)})
+    (store,) = prepare("folder", source, name="mine")
+    path, content = store.path / file, (store.path / file).read_bytes()
+    for damage in (None, b"", content[:-20], content[:-9] + bytes([content[-9] ^ 1]) + content[-8:]):
+        path.unlink()
+        if damage is not None:
+            path.write_bytes(damage)
+        (again,) = prepare("folder", source, name="mine")
+        again.verify()
+        assert again.fingerprint == store.fingerprint and path.read_bytes() == content

@@ -6,11 +6,13 @@ import re
 from pathlib import Path
 from typing import Any
 
+from bench.core.files import read_json
 from bench.report.audit import audit_page, audit_section
 from bench.report.build import build_report
 from bench.report.table import DASH
 from tests.bench.report.fabricate import fabricate, rows_of_table_1
 
+AUDITS = Path(__file__).parents[3] / "datasets" / "audits"
 RECIPE = {
     "detector": "mtcnn",
     "min_face": 41,
@@ -148,6 +150,13 @@ def test_duplicates_inside_a_split_are_counted_and_named() -> None:
     assert "\n\nNo split holds a photo twice, or near-duplicates.\n\n" in audit_page(found)
     del found["splits"]["train"]["duplicates"]  # as in older audits
     assert "\n\nNo split holds a photo twice.\n\n" in audit_page(found)
+
+
+def test_the_pages_that_come_with_the_cards_are_what_their_audits_say() -> None:
+    pages = sorted(AUDITS.glob("*.md"))
+    assert [page.stem for page in pages] == sorted(path.stem for path in AUDITS.glob("*.json")) != []
+    for page in pages:
+        assert page.read_text(encoding="utf-8") == audit_page(read_json(page.with_suffix(".json"))), page
 
 
 def test_names_cannot_break_the_page() -> None:

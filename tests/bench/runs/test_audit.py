@@ -292,8 +292,7 @@ def test_a_face_is_hashed_once_whatever_is_prepared_again(root: Path, monkeypatc
         return real(views, moved)
 
     monkeypatch.setattr(audits, "perceptual_hashes", counted)
-    files = {f"{name}.jpg": photograph(seed) for seed, name in enumerate("abcdefg")}
-    source = pack(root / "a", files)
+    source = pack(root / "a", {f"{name}.jpg": photograph(seed) for seed, name in enumerate("abcdefg")})
     (store,) = made("folder", source, {}, name="mine")
     first = audits.prints_of(store)
     assert sum(hashed) == 7 and first.hashes.shape == (7, 300)
@@ -316,7 +315,7 @@ def test_a_face_is_hashed_once_whatever_is_prepared_again(root: Path, monkeypatc
         raise PermissionError(13, "Permission denied")
 
     path.unlink()
-    monkeypatch.setattr(audits, "write_bytes", refuse)
+    monkeypatch.setattr("bench.core.files.write_bytes", refuse)
     assert len(audits.prints_of(store).hashes) == 7, "a folder that may only be read"
 
 
