@@ -124,10 +124,8 @@ def list_sources(sources: Sequence[Path]) -> Listing:
         only = f"{_SIDECAR} files" if listing.sidecars else "files that are no pictures"
         raise UserError(f"{', '.join(map(str, sources))}: only {only} in it; expected photos")
     if listing.others:
-        kinds = ", ".join(f"{count} {kind}" for kind, count in listing.others.most_common(_KINDS))
-        more = ", ..." if len(listing.others) > _KINDS else ""
         count = listing.others.total()
-        log.info("%d file%s passed over, no photos: %s%s", count, "s"[: count - 1], kinds, more)
+        log.info("%d file%s passed over, no photos: %s", count, "s"[: count - 1], _kinds(listing.others))
     listing.photos.sort(key=lambda entry: (entry.name, entry.path, entry.source.name, str(entry.source)))
     return listing
 
@@ -185,10 +183,12 @@ class Reader:
 
 def _add_source(source: Path, listing: Listing) -> None:
     """Add the files of one source to a listing."""
-    before = len(listing.skipped)
+    before, others = len(listing.skipped), listing.others.copy()
     try:
         if not source.exists():
             raise UserError(f"{source}: no such file or folder")
+        if source.suffix.lower() in _PHOTO and source.is_file():
+            raise UserError(f"{source}: a photo; give the folder it lies in, or an archive")
         walk = _walk_folder(source) if source.is_dir() else walk_archive(source)
         members = {member.path: member for member in walk}  # of one that is there twice the last, as unpacking gives
         useful = sum(_sort_in(member, source, listing) for member in members.values())
@@ -203,7 +203,15 @@ def _add_source(source: Path, listing: Listing) -> None:
     if archives and source.is_dir():
         raise UserError(f"{source}: holds archives ({archives[0]}) and no photos; give each archive as a --source")
     first = f" that can be used ({len(skipped)} cannot, the first: {': '.join(skipped[0])})" if skipped else ""
+    if not skipped and (left := listing.others - others):
+        first = f" but {_kinds(left)}"
     raise UserError(f"{source}: no files in it{first}; expected photos")
+
+
+def _kinds(others: Counter[str]) -> str:
+    """Return how many files there are of each suffix, the most frequent first."""
+    named = ", ".join(f"{count} {kind}" for kind, count in others.most_common(_KINDS))
+    return named + (", ..." if len(others) > _KINDS else "")
 
 
 def _sort_in(member: Member, source: Path, listing: Listing) -> bool:

@@ -214,7 +214,8 @@ def test_names_in_zips(tmp_path: Path) -> None:
     [
         (lambda p: p / "none.tar", "none.tar: no such file or folder"),
         (lambda p: (p / "empty").mkdir() or p / "empty", "empty: no files in it; expected photos"),
-        (lambda p: pack(p / "e.tgz", {"list.txt": b"1"}), "no files in it"),
+        (lambda p: pack(p / "e.tgz", {"list.txt": b"1", "a.MOV": b""}), "no files in it but 1 .txt, 1 .mov; expected"),
+        (lambda p: pack(p / "one", {"a.jpg": b"1"}) / "a.jpg", r"a\.jpg: a photo; give the folder it lies in"),
         (lambda p: pack(p / "e.zip", {}), "no files in it"),
         (
             lambda p: pack(p / "e.zip", {"i.zip": b"1"}),
