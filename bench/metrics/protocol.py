@@ -7,6 +7,7 @@ that papers report, so every score carries the name of its protocol.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +85,7 @@ class Protocol:
                 f"resampler: unknown degradation '{self.resampler}': {suggest(self.resampler, DEGRADATIONS)}"
             )
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """A hash of all that decides a score: everything but the source."""
         values = {key: value for key, value in dataclasses.asdict(self).items() if key not in ("source", "name")}
@@ -94,8 +95,8 @@ class Protocol:
         """Bring a picture in [0, 1] (any shape, float) to uint8, as it is saved; what is kept float is rounded."""
         import torch
 
-        levels = image.double().clamp(0, 1) * 255
-        levels = (levels + _HAIR).floor() if self.quantise == "truncate" else levels.round()
+        levels = image.to(torch.float64, copy=True).clamp_(0, 1).mul_(255)
+        levels = levels.add_(_HAIR).floor_() if self.quantise == "truncate" else levels.round_()
         return levels.to(torch.uint8)
 
     def quantise_sr(self, sr: Tensor) -> Tensor:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +16,8 @@ from bench.core import paths
 from bench.core.errors import UserError
 from bench.data.degrade import DEFAULT
 from bench.metrics.cache import ScoreCache, content, key_of
-from bench.metrics.spec import Batch, Described, Description, Metric, Pairwise, UnavailableError
+from bench.metrics.parts import in_parts, small_operations
+from bench.metrics.spec import AT_ONCE, Batch, Described, Description, Metric, Pairwise, UnavailableError
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -76,15 +78,29 @@ class Scorer:
         for metric in self.metrics:
             if missing := [_NEEDS[need] for need in metric.needs if given[need] is None]:
                 self.unavailable[metric.name] = f"needs {' and '.join(missing)}"
-        contents = {name: _contents(pictures) for name, pictures in given.items() if pictures is not None}
+        with small_operations() if sr.device.type == "cpu" else contextlib.nullcontext():
+            self._add(sr, hr, lr)
+
+    def _add(self, sr: Tensor, hr: np.ndarray | None, lr: np.ndarray | None) -> None:
+        sides = {"hr": hr, "lr": lr}
+        contents = {name: _contents(pictures) for name, pictures in sides.items() if pictures is not None}
+        units = _unit(hr, sr), _unit(lr, sr)
+        made: dict[tuple[str, bool], tuple[Tensor, np.ndarray, list[bytes]]] = {}
         for protocol in self.protocols:
-            compared = protocol.quantise_sr(sr)
-            contents["sr"] = _contents(compared.cpu().numpy())
-            batch = Batch(compared, _unit(hr, sr), _unit(lr, sr), protocol, self.scale, self.degradation)
+            if (way := (protocol.quantise, protocol.clamp)) not in made:  # several may make one picture of SR
+                levels = _levels(protocol, sr)
+                pictures = np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
+                kept = protocol.quantise == "none"
+                compared = protocol.quantise_sr(sr) if kept else levels.float() / 255
+                made[way] = compared, pictures, _contents(compared.cpu().numpy() if kept else pictures)
+            compared, _, contents["sr"] = made[way]
+            batch = Batch(compared, *units, protocol, self.scale, self.degradation)
             for metric in self.metrics:
                 if isinstance(metric, Pairwise) and (metric.colour or protocol is self.protocols[0]):
                     self._attempt([metric], partial(self._compare, metric, batch, contents))
-        self._describe_all(self.protocols[0].to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy(), hr)
+        first = self.protocols[0]
+        _, pictures, contents["sr"] = made[first.quantise, first.clamp]
+        self._describe_all({"sr": pictures, "hr": hr}, contents)
 
     def finish(self) -> Scores:
         """Return the scores of all pictures added, in their order."""
@@ -113,20 +129,20 @@ class Scorer:
             values = metric.compare(*map(np.concatenate, sides))
             self._parts[self.protocols[0].name, metric.name] = [values]
 
-    def _describe_all(self, sr: np.ndarray, hr: np.ndarray | None) -> None:
-        """Describe each picture once for all the metrics that share a description."""
+    def _describe_all(self, pictures: Mapping[str, np.ndarray | None], contents: Mapping[str, Sequence[bytes]]) -> None:
+        """Describe each picture of a side, uint8 [b, H, W, 3], once for all the metrics that share a description."""
         described = [metric for metric in self.metrics if isinstance(metric, Described)]
         for name in dict.fromkeys(metric.description.name for metric in described):
             sharing = [metric for metric in described if metric.description.name == name]
-            sides = {"sr": sr} | ({"hr": hr} if any("hr" in metric.needs for metric in sharing) else {})
-            for side, pictures in sides.items():
-                if pictures is not None:
-                    self._attempt(sharing, partial(self._describe, sharing[0].description, side, pictures))
+            for side in ("sr", "hr") if any("hr" in metric.needs for metric in sharing) else ("sr",):
+                if (own := pictures[side]) is not None:
+                    step = partial(self._describe, sharing[0].description, side, own, contents[side])
+                    self._attempt(sharing, step)
 
-    def _describe(self, description: Description, side: str, pictures: np.ndarray) -> None:
+    def _describe(self, description: Description, side: str, pictures: np.ndarray, contents: Sequence[bytes]) -> None:
         what = {"description": description.name, "parameters": dict(description.parameters())}
         rows = self._cached(
-            [key_of(what, [picture]) for picture in _contents(pictures)],
+            [key_of(what, [picture]) for picture in contents],
             lambda places: description.describe(pictures[places]),
         )
         self._descriptions.setdefault((description.name, side), []).append(rows)
@@ -155,6 +171,11 @@ class Scorer:
 
 def _contents(pictures: np.ndarray) -> list[bytes]:
     return [content(picture) for picture in pictures]
+
+
+def _levels(protocol: Protocol, sr: Tensor) -> Tensor:
+    """Return SR [b, 3, H, W] as the protocol saves it: uint8, in the same order in memory."""
+    return in_parts(protocol.to_uint8, (sr,), max(1, AT_ONCE // (sr.shape[-2] * sr.shape[-1])))
 
 
 def _unit(pictures: np.ndarray | None, like: Tensor) -> Tensor | None:

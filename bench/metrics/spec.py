@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bench.metrics.protocol import Channel, Protocol
 
-_AT_ONCE = 4 * 128 * 128  # pixels of each side
+AT_ONCE = 4 * 128 * 128  # pixels of each side
 Need = Literal["hr", "lr"]
 
 
@@ -49,7 +49,7 @@ class Batch:
         """Return score(sr, hr) of SR and HR as the protocol compares them in `channel`: float64 [B]."""
         assert self.hr is not None
         height, width = self.sr.shape[-2:]
-        count = max(1, _AT_ONCE // (height * width)) if self.sr.device.type == "cpu" else len(self.sr)
+        count = max(1, AT_ONCE // (height * width)) if self.sr.device.type == "cpu" else len(self.sr)
         compared = partial(self.protocol.compared, channel=channel)
         return in_parts(lambda sr, hr: score(compared(sr), compared(hr)), (self.sr, self.hr), count)
 
