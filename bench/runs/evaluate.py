@@ -19,6 +19,7 @@ from bench.metrics.protocol import get_protocol
 from bench.metrics.scoring import Scorer
 from bench.runs.chance import Generators
 from bench.runs.scores import ScoreSheet, make_sheet
+from bench.runs.soundness import is_finite
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
@@ -120,7 +121,7 @@ def psnr_of(model: nn.Module, hr: np.ndarray, config: RunConfig, device: torch.d
     """Return the mean PSNR in dB of a run's model over uint8 [N, H, W, 3]; NaN when its output is not finite."""
     values: list[float] = []
     for sr in Enlarger(model, device, config.chance)(low_resolution(hr, config.scale)):
-        if not bool(torch.isfinite(sr).all()):
+        if not bool(is_finite(sr).all()):
             return math.nan
         values += score_pictures(sr, hr[len(values) : len(values) + len(sr)], config.protocol, ["psnr"])["psnr"]
     return float(np.mean(values))
@@ -172,7 +173,7 @@ def evaluate(
     enlarge = Enlarger(model, device, config.chance)
     for sr in enlarge(lr):
         end = start + len(sr)
-        finite = torch.isfinite(sr).flatten(1).all(dim=1).tolist()
+        finite = is_finite(sr).tolist()
         broken += [name for name, whole in zip(store.names[start:end], finite, strict=True) if not whole]
         sr = torch.nan_to_num(sr, nan=0.0, posinf=1.0, neginf=0.0)
         scorer.add(sr, faces[start:end] if store.has_truth else None, lr[start:end])

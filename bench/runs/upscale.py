@@ -43,7 +43,6 @@ SIZE = 16  # pixels of the network's input; the committed networks have seen no 
 # several, true neighbours share at most 0.36 of the smaller box, boxes that stand for nobody 0.49 and more.
 LEAST_PROBABILITY = 0.95
 MOST_OVERLAP = 0.4
-_SIZES = (8, 256)
 _OWNER = "fsr-photo"  # the text in a picture that says which photo it was made from, by hashes of its path and bytes
 
 
@@ -100,10 +99,6 @@ def upscale(
     that cannot be read, or has no face, and a face that cannot be written say so. Raises UserError when there is no
     detector and for a size that the network cannot take.
     """
-    if not _SIZES[0] <= size <= _SIZES[1]:
-        raise UserError(f"--size {size}: expected {_SIZES[0]} to {_SIZES[1]} pixels")
-    if not 0 <= most_overlap <= 1:
-        raise UserError(f"--max-overlap {most_overlap}: expected 0 to 1, a share of the smaller face's box")
     if file := next((path for path in (out, *out.parents) if path.is_file()), None):
         raise UserError(f"--out {out}: {file} is a file, expected a folder")
     detector = make_detector(
@@ -136,7 +131,7 @@ def _check_size(network: ArchivedNetwork, enlarge: Enlarger, size: int) -> None:
     """Raise UserError where the network does not turn an input of `size` pixels into a picture of `size` x scale."""
     try:
         (sr,) = enlarge(np.full((1, size, size, 3), 128, np.uint8))
-    except RuntimeError as error:
+    except (Exception, SystemExit) as error:
         problem = f"--size {size}: {network.label} cannot take {size}x{size} pixels ({reason(error)})"
         raise UserError(f"{problem}; multiples of 4 fit the networks here") from None
     side = size * network.scale

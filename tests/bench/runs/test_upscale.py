@@ -417,14 +417,14 @@ def test_what_is_missing_is_said_before_anything_is_done(
     ("given", "message"),
     [
         (["--margin", "0.2"], "margin: 0.2 given, expected 0.5 to 10"),
-        (["--min-face", "3"], "min_face: 3 given, expected 12 to 10,000"),
-        (["--min-probability", "1.5"], "least_probability: 1.5 given, expected 0 to 1"),
-        (["--max-overlap", "nan"], "--max-overlap nan: expected 0 to 1, a share of the smaller face's box"),
+        (["--min-face", "3"], "--min-face: 3 given, expected 12 to 10,000"),
+        (["--min-probability", "1.5"], "--min-probability: 1.5 given, expected 0 to 1"),
+        (["--max-overlap", "nan"], "--max-overlap: nan given, expected 0 to 1"),
         (["--no-detect", "--max-overlap", "0"], "--max-overlap: not together with --no-detect"),
         (["--no-detect", "--out", "a.png/made"], "--out a.png/made: a.png is a file, expected a folder"),
         (["--no-detect", "--margin", "1"], "--margin: not together with --no-detect"),
         (["--no-detect", "--min-face", "20"], "--min-face: not together with --no-detect"),
-        (["--no-detect", "--size", "4"], "--size 4: expected 8 to 256 pixels"),
+        (["--no-detect", "--size", "4"], "--size: 4 given, expected 8 to 256"),
         (["--no-detect", "--sise", "4"], "did you mean '--size'?"),
     ],
 )
@@ -457,11 +457,11 @@ import torch.nn.functional as F
 from torch import nn
 from bench import register
 
-@register("fickle", title="Fickle", year=2024, scales=(8,))
+@register("fickle", title="Fickle", year=2024, scales=(4, 8))
 class Fickle(nn.Module):
     def __init__(self, scale: int = 8) -> None:
         super().__init__()
-        self.weight = nn.Parameter(F.one_hot(nn.Parameter().new_zeros(1).long()).float())
+        self.scale, self.weight = scale, nn.Linear(1, 1)
 
     def forward(self, lr):
         sr = F.interpolate(lr, scale_factor=8, mode="nearest")
@@ -471,6 +471,7 @@ class Fickle(nn.Module):
             if red == 30: face[:, :64] = -0.6
             if red == 40: raise ValueError("forty")
             if red == 50: sys.exit(0)
+            if red == 128 and self.scale == 4: return sr,
         return sr
 """
 
@@ -510,6 +511,9 @@ def test_what_is_no_picture_is_never_silent_and_ends_nothing(
         "fsr: 2 of 6 photos skipped: in/40.png: Fickle failed (ValueError: forty), in/50.png: Fickle failed "
         "(SystemExit: 0)",
     ]
+    odd = make_run(root / "results" / "mine" / "odd", "fickle", scale=4)
+    message = error_of(["upscale", "in", "--no-detect", "--run", str(odd)], capsys)
+    assert message.startswith("fsr: --size 16: Fickle cannot take 16x16 pixels (AttributeError: 'tuple' object has no")
     for level in (40, 50):
         (root / "in" / f"{level}.png").unlink()
     assert main(given) == 0, "everything is written, with warnings"
