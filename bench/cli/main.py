@@ -21,7 +21,7 @@ import typer
 
 from bench.cli.usage import Command, Group, usage_message
 from bench.core.errors import UserError
-from bench.core.stop import Interrupted
+from bench.core.stop import EndedError, Interrupted, contained
 from bench.core.streams import lost_output, prepare_streams
 from bench.core.version import __version__
 
@@ -123,6 +123,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             raise
         log.error("fsr: %s: %s", "standard output" if lost else error.filename or "writing", (lost or error).strerror)
         return 1 if error.errno in _FAILURES else 2
+    except EndedError as error:
+        log.error("fsr: %s", error)
+        return 1
     except Interrupted as stopped:
         log.error("fsr: stopped: %s; the same command goes on from there", stopped)
         return 128 + stopped.signum
@@ -137,7 +140,7 @@ def _answer(arguments: list[str]) -> int:
     if "_FSR_COMPLETE" in os.environ:
         command.main(prog_name="fsr")  # ends the process
     try:
-        with command.make_context("fsr", arguments) as context:
+        with contained(), command.make_context("fsr", arguments) as context:
             code: int = command.invoke(context)
             return code
     except typer.Exit as end:  # after --help and --version

@@ -2,10 +2,17 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import threading
+import traceback
+from collections.abc import Iterator
+from pathlib import Path
 from types import FrameType, TracebackType
-from typing import Any
+from typing import Any, NoReturn
+
+from bench.core.errors import reason
 
 
 class Interrupted(Exception):  # noqa: N818 - it tells what happened, it is no error
@@ -17,6 +24,54 @@ class Interrupted(Exception):  # noqa: N818 - it tells what happened, it is no e
 
     def __str__(self) -> str:
         return str(self.args[0])
+
+
+class Pressed(KeyboardInterrupt):
+    """Ctrl-C, as distinct from a KeyboardInterrupt that somebody's code raises."""
+
+
+class EndedError(Exception):
+    """Code of a method would have ended the program."""
+
+
+@contextlib.contextmanager
+def contained() -> Iterator[None]:
+    """Keep code of others from ending the program: what would becomes EndedError, which says where.
+
+    That is sys.exit, os._exit, and any exception that is no Exception; Ctrl-C passes.
+    """
+    before, handler = getattr(_inside, "process", None), signal.getsignal(signal.SIGINT)
+    ours = handler is signal.default_int_handler and threading.current_thread() is threading.main_thread()
+    os._exit, _inside.process = _exit, os.getpid()
+    try:
+        if ours:
+            signal.signal(signal.SIGINT, _press)
+        yield
+    except (Exception, Pressed):
+        raise
+    except BaseException as error:
+        frames = traceback.extract_tb(error.__traceback__)
+        place = [frame for frame in frames if frame.filename != __file__ and "_sitebuiltins" not in frame.filename][-1:]
+        where = "".join(f"{Path(frame.filename).name}, line {frame.lineno}, " for frame in place)
+        raise EndedError(f"{where}ended the program ({reason(error)})") from error
+    finally:
+        _inside.process = before
+        if ours:
+            signal.signal(signal.SIGINT, handler)
+
+
+_inside, _end = threading.local(), os._exit
+
+
+def _exit(status: int) -> NoReturn:
+    """Stand in for os._exit, which ends the processes that code of others has forked, but not the one it runs in."""
+    if getattr(_inside, "process", None) == os.getpid():
+        raise SystemExit(status)
+    _end(status)
+
+
+def _press(signum: int, frame: FrameType | None) -> None:
+    raise Pressed
 
 
 class Stop:
@@ -51,5 +106,5 @@ class Stop:
 
     def _note(self, signum: int, frame: FrameType | None) -> None:
         if self.signum == signal.SIGINT == signum:
-            raise KeyboardInterrupt
+            raise Pressed
         self.signum = signum

@@ -8,6 +8,7 @@ from typing import Any
 
 from bench.core.errors import UserError, reason
 from bench.core.machine import cores
+from bench.core.stop import contained
 from bench.core.text_table import text_table
 from bench.models import registry
 from bench.models.cost import count_method
@@ -65,7 +66,8 @@ def _describe(name: str) -> dict[str, Any]:
         "error": None,
     }
     try:
-        return record | _count(spec)
+        with contained():
+            return record | _count(spec)
     except UserError as error:
         return record | {"error": str(error)}
     except Exception as error:

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from bench.core.errors import UserError, reason, suggest
 from bench.core.limits import shown
 from bench.core.schema import resolve_options
+from bench.core.stop import contained
+from bench.models.plugins import Plugin
 from bench.models.sources import ImportFailedError, Source, find_sources
 from bench.models.spec import MethodSpec, make_specs
 
@@ -47,7 +49,7 @@ class _Entry(NamedTuple):
 
 _entries: dict[str, _Entry] = {}
 _computed: dict[str, list[str]] = {}  # the ids of modules that had to be imported to be read
-_plugins: list[Path] = []
+_plugins: list[Plugin] = []
 _catalogue: Catalogue | None = None
 
 
@@ -72,18 +74,16 @@ def register(method: str, **about: Any) -> Callable[[_Class], _Class]:
     return add
 
 
-def add_plugin(path: Path) -> None:
-    """Take methods from the Python file `path` as well; raise UserError when there is none."""
+def add_plugin(given: Path | Plugin) -> None:
+    """Take methods from a Python file as well, read anew if it was given before; raise UserError when there is none."""
     global _catalogue
-    if not path.is_file():
-        raise UserError(f"--plugin {path}: no such file")
-    if path.resolve() not in _plugins:
-        _plugins.append(path.resolve())
+    plugin = Plugin.read(given) if isinstance(given, Path) else given
+    _plugins[:] = [*(known for known in _plugins if known.path != plugin.path), plugin]
     _catalogue = None
 
 
-def plugins() -> tuple[Path, ...]:
-    """Return the files given by `add_plugin`, so that a worker process can be told of them."""
+def plugins() -> tuple[Plugin, ...]:
+    """Return the plug-ins given by `add_plugin`, so that a worker process can be told of them."""
     return tuple(_plugins)
 
 
@@ -130,7 +130,9 @@ def options(method: str, given: Mapping[str, Any] | None = None) -> dict[str, An
 
 def build(method: str, given: Mapping[str, Any] | None = None) -> nn.Module:
     """Build `method` with the options `given` on top of its defaults."""
-    return load(method)(**options(method, given))
+    cls, chosen = load(method), options(method, given)
+    with contained():
+        return cls(**chosen)
 
 
 def check(method: str, given: Mapping[str, Any]) -> nn.Module | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -9,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import LeftAloneError, UserError, reason
 from bench.core.provenance import code_of, describe_device, environment, now
-from bench.core.stop import Interrupted
+from bench.core.stop import Interrupted, contained
 from bench.metrics.protocol import PROTOCOLS
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
@@ -63,20 +64,24 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
         return Outcome(run.config.name, RunState.CACHED)
     title = row_run.label if run.config.seed == 0 else f"{row_run.label}, seed {run.config.seed}"
     try:
-        if not run.trained:
-            _train(run, faces, device, title, make_bar)
-        _score(row_run, faces, device, samples)
-    except (Interrupted, OSError):
+        with contained():
+            if not run.trained:
+                _train(run, faces, device, title, make_bar)
+            _score(row_run, faces, device, samples)
+    except Interrupted:
         raise
     except Exception as error:
         import torch
+
+        if isinstance(error, OSError) and error.errno not in (None, errno.ENOENT):
+            raise  # of the disk, not of a file or page that a method wants
 
         bad_input, no_memory = isinstance(error, UserError), isinstance(error, torch.OutOfMemoryError | MemoryError)
         message = str(error) if bad_input else reason(error)
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
         if not isinstance(error, LeftAloneError):
-            elsewhere = bad_input or no_memory or isinstance(error, ImportError | torch.AcceleratorError)
+            elsewhere = bad_input or no_memory or isinstance(error, ImportError | OSError | torch.AcceleratorError)
             run.write(status=RunState.FAILED, error=message, retry=elsewhere)
         return Outcome(run.config.name, RunState.FAILED, message, bad_input, no_memory)
     return Outcome(run.config.name, RunState.FINISHED)

@@ -21,16 +21,19 @@ from typing import TYPE_CHECKING, Any
 from bench.core.machine import cores
 from bench.core.progress import Bar
 from bench.core.stop import Interrupted, Stop
+from bench.models import registry
+from bench.models.plugins import Plugin
 from bench.runs.complete import Outcome
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
-from bench.schedule.parcel import Plugin, Work, named_plugins
+from bench.schedule.parcel import Work
 
 if TYPE_CHECKING:
     import torch
 
 log = logging.getLogger("fsr")
 _MOST = 8
+_END_SECONDS = 5  # until the exit code of a process is known whose pipe has ended
 _BAR_SECONDS = 0.2  # between two messages of a worker's bar
 
 
@@ -101,34 +104,36 @@ class _Crew(_Alone):
         super().__init__(work, device, quiet)
         self.jobs, self.bars = jobs, Bars(quiet)
         self.at: dict[Any, int] = {}  # pipe -> run
+        self.processes: dict[Any, BaseProcess] = {}
 
     def execute(self) -> dict[int, Outcome]:
         """Hand out runs until all have ended."""
         with Stop() as stop:
-            processes = [self._start() for _ in range(self.jobs)]
+            for _ in range(self.jobs):
+                self._start()
             try:
                 while self.at and not stop.asked:
                     for pipe in connection.wait(list(self.at), timeout=0.2):
                         self._listen(pipe)
             finally:
-                for process in processes:
+                for process in self.processes.values():
                     process.terminate()  # SIGTERM: one that is at work saves its run and ends
-                for process in processes:
+                for process in self.processes.values():
                     process.join()
             stop.check("every run at work is saved")
         while self.left:  # every worker was killed
             self._lose(self.left.popleft()[0])
         return self.outcomes
 
-    def _start(self) -> BaseProcess:
+    def _start(self) -> None:
         context = multiprocessing.get_context("spawn")
         pipe, far_end = context.Pipe()
-        task = (self.work, self.device, far_end, threads_each(self.jobs), named_plugins())
+        task = (self.work, self.device, far_end, threads_each(self.jobs), registry.plugins())
         process = context.Process(target=_serve, args=task, daemon=True)
+        self.processes[pipe] = process
         process.start()
         far_end.close()  # so that the pipe ends when the process does
         self._hand_out(pipe)
-        return process
 
     def _hand_out(self, pipe: Any) -> None:
         if self.left:
@@ -139,10 +144,12 @@ class _Crew(_Alone):
             self.at.pop(pipe, None)
             pipe.send(None)
 
-    def _lose(self, index: int) -> None:
-        """Note a run whose process is gone without a word: killed, most often for its memory."""
-        error = "its process was killed; run again to go on from its last state"
-        self.note(index, Outcome(self.work.name(index), RunState.FAILED, error, out_of_memory=True))
+    def _lose(self, index: int, code: int | None = -signal.SIGKILL) -> None:
+        """Note a run whose process is gone without a word: killed, most often for its memory, or crashed."""
+        killed = code in (None, -signal.SIGKILL, -signal.SIGBUS)
+        how = "was killed" if killed or code is None else f"crashed ({_exit_name(code)})"
+        error = f"its process {how}; run again to go on from its last state"
+        self.note(index, Outcome(self.work.name(index), RunState.FAILED, error, out_of_memory=killed))
 
     def _listen(self, pipe: Any) -> None:
         """Take one message of a worker, or note that it is gone."""
@@ -150,7 +157,8 @@ class _Crew(_Alone):
             message = pipe.recv()
         except (EOFError, OSError):
             self.bars.end(pipe)
-            self._lose(self.at.pop(pipe))
+            self.processes[pipe].join(_END_SECONDS)
+            self._lose(self.at.pop(pipe), self.processes[pipe].exitcode)
             return
         if isinstance(message, Exception):
             raise message
@@ -163,6 +171,10 @@ class _Crew(_Alone):
             self.bars.show(pipe, message)
 
 
+def _exit_name(code: int) -> str:
+    return signal.Signals(-code).name if code < 0 else f"exit code {code}"
+
+
 def _serve(work: Work, device: str, pipe: Any, threads: int, plugins: tuple[Plugin, ...]) -> None:
     """Take runs and bring them to their end until there are no more (the body of a worker process)."""
     import torch
@@ -171,7 +183,7 @@ def _serve(work: Work, device: str, pipe: Any, threads: int, plugins: tuple[Plug
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     torch.set_num_threads(threads)
     for plugin in plugins:
-        plugin.add()
+        registry.add_plugin(plugin)
     try:
         while (task := pipe.recv()) is not None:
             index, wait = task

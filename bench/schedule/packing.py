@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import UserError, reason
 from bench.core.parallel import place_sockets
 from bench.core.text_table import text_table
-from bench.schedule.parcel import Plugin, named_plugins
+from bench.models import registry
+from bench.models.plugins import Plugin
 
 if TYPE_CHECKING:
     import numpy as np
@@ -58,7 +59,7 @@ def measure(
     place_sockets()
     context = multiprocessing.get_context("spawn")
     with context.Manager() as manager, ProcessPoolExecutor(count, context) as pool:
-        task = (config, faces[:_FACES], str(device), seconds, named_plugins(), manager.Barrier(count))
+        task = (config, faces[:_FACES], str(device), seconds, registry.plugins(), manager.Barrier(count))
         futures = [pool.submit(_train, *task) for _ in range(count)]
         errors = [error for future in futures if (error := future.exception()) is not None]
     if errors:
@@ -79,7 +80,7 @@ def _train(
     try:
         torch.set_num_threads(1)
         for plugin in plugins:
-            plugin.add()
+            registry.add_plugin(plugin)
         place = torch.device(device)
         reset_peak_memory(place)
         trainee, batches = Trainee(config, place), batches_of(config, faces, place)

@@ -22,11 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 from bench.core.files import write_bytes
 from bench.core.stop import Stop
+from bench.models import registry
+from bench.models.plugins import Plugin
 from bench.runs.complete import Outcome, is_complete
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
 from bench.schedule.cluster import Share, check_share, connected
-from bench.schedule.parcel import Plugin, Work, named_plugins, send_faces
+from bench.schedule.parcel import Work, send_faces
 from bench.schedule.storage import Storage
 
 if TYPE_CHECKING:
@@ -72,7 +74,7 @@ def execute(work: Work, share: Share, *, address: str, storage: str, jobs: int, 
             check_share(ray, share)
             absolute = tuple(_moved(row_run, row_run.run.experiment.resolve()) for row_run in row_runs)
             sent = dataclasses.replace(work, row_runs=absolute, faces=send_faces(faces, ray))
-            reports = _execute(ray, Task(sent, share, named_plugins(), token, kept), left, jobs, quiet)
+            reports = _execute(ray, Task(sent, share, registry.plugins(), token, kept), left, jobs, quiet)
     return [_outcome(row_runs[i], faces, before[i], reports.get(i, {})) for i in range(len(row_runs))]
 
 
@@ -182,7 +184,7 @@ def _trial(config: dict[str, Any], task: Task) -> None:
 
     torch.set_num_threads(task.share.cpus)
     for plugin in task.plugins:
-        plugin.add()
+        registry.add_plugin(plugin)
     with _housed(task.work.row_runs[config["index"]], task) as row_run:
         bar = functools.partial(FarBar, lambda step: tune.report({"bar": step}), _REPORT_SECONDS)
         outcome = dataclasses.replace(task.work, row_runs=(row_run,)).do(0, task.share.device, True, bar)

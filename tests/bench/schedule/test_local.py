@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import dataclasses
+import hashlib
 import multiprocessing
 import os
+import pickle
 import signal
 from pathlib import Path
 from typing import Any, cast
@@ -14,16 +17,17 @@ import torch
 
 from bench.core.errors import UserError
 from bench.core.progress import Bar
+from bench.core.provenance import code_of
 from bench.models import registry
 from bench.runs.complete import Outcome, complete
 from bench.runs.experiment import Row, RowRun
 from bench.runs.records import RunState
 from bench.schedule import local
-from bench.schedule.parcel import Plugin, Work
+from bench.schedule.parcel import Work
 from tests.bench.conftest import TINY
 from tests.bench.runs.train_child import make_run
 
-KILLED, STARVED, BUSY, FAILED, BROKEN = range(5)  # seeds
+KILLED, STARVED, BUSY, FAILED, BROKEN, CRASHED = range(6)  # seeds
 
 
 def pretend(row_run: RowRun, faces: Any, device: Any, samples: int, make_bar: Any, wait: bool) -> Outcome:
@@ -34,6 +38,9 @@ def pretend(row_run: RowRun, faces: Any, device: Any, samples: int, make_bar: An
         bar.update(2)
     if seed == KILLED and beside:
         os.kill(os.getpid(), signal.SIGKILL)
+    if seed == CRASHED:
+        assert beside, "it would take the command along"
+        os.abort()
     if seed == STARVED and beside:
         return Outcome(name, RunState.FAILED, "out of memory", out_of_memory=True)
     if seed == BUSY and not wait:
@@ -65,6 +72,8 @@ def test_each_run_ends_whatever_becomes_of_the_others(
     assert [outcome.status for outcome in outcomes] == ["finished"] * 3 + ["failed"] + ["finished"] * 2
     assert outcomes[3].error == "a mistake"
     assert "2 of 6 runs had too little memory: again, 1 side by side" in caplog.text
+    crashed, whole = execute(row_runs(tmp_path, CRASHED, 7), jobs=2)
+    assert (crashed.status, whole.status) == ("failed", "finished") and "crashed (SIGABRT)" in crashed.error
     with pytest.raises(OSError, match="No space left"):  # concerns them all
         execute(row_runs(tmp_path, BROKEN, 7), jobs=2)
 
@@ -83,15 +92,25 @@ def test_a_worker_imports_the_plugin_that_was_named(tmp_path: Path, monkeypatch:
     monkeypatch.setattr(registry, "_plugins", [])
     monkeypatch.setattr(registry, "_catalogue", None)
     named = tmp_path / "mine.py"
-    named.write_text(TINY.read_text())
-    plugin = Plugin(named, named.read_text())
-    plugin.add()
-    assert registry.plugins() == (named,)
-    monkeypatch.setattr(registry, "_plugins", [])
+    named.write_text(TINY.read_text().replace('"tiny"', '"carried"'))
+    text = named.read_text()
+    registry.add_plugin(named)
+    (plugin,) = registry.plugins()
     named.write_text("raise RuntimeError('changed since')")
-    plugin.add()
-    plugin.add()
-    (copy,) = registry.plugins()
-    assert copy != named and copy.name == "mine.py" and copy.read_text() == TINY.read_text()
+    monkeypatch.setattr(registry, "_plugins", [])
+    registry.add_plugin(pickle.loads(pickle.dumps(plugin)))
+    registry.add_plugin(plugin)
+    assert registry.plugins() == (plugin,)
+    assert registry.load("carried").__module__ == plugin.module
+    assert code_of(registry.build("carried")) == hashlib.sha256(_bare(text).encode()).hexdigest()[:12]
     with pytest.raises(UserError, match="no such file"):
         registry.add_plugin(tmp_path / "none.py")
+
+
+def _bare(text: str) -> str:
+    """Return code without comments and docstrings."""
+    tree = ast.parse(text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.unparse(tree)
