@@ -58,8 +58,13 @@ def gain(
     """Return how far a row's mean lies above that of `base`, paired by image; None without scores of both."""
     if base is None or row is base:
         return None
-    a, b = (scores_of(results, side, test, metric, protocol) for side in (row, base))
-    return None if a is None or b is None else difference(a, b)
+    over = base
+
+    def compute() -> Estimate | None:
+        a, b = (scores_of(results, side, test, metric, protocol) for side in (row, over))
+        return None if a is None or b is None else difference(a, b)
+
+    return row.once(("gain", id(over), test, metric, protocol or results.protocol, results.protocol), compute)
 
 
 def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
@@ -69,6 +74,10 @@ def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]
     have several seeds; otherwise the leading rows are all "tie". A row without a finite mean never stands out, and
     where one is infinitely good, none does.
     """
+    return results.once(("emphasis", test, metric, results.protocol), lambda: _emphasis(results, test, metric))
+
+
+def _emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
     spec = get_metric(metric)
     scored = {
         place: values

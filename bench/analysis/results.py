@@ -94,8 +94,20 @@ class RunResult:
         return self.status is RunState.FINISHED and self.scored_faces(test, protocol) == test.faces
 
 
+class _Known:
+    """Remembers what was computed from a record that does not change; a copy of the record begins anew."""
+
+    def once(self, key: Hashable, compute: Callable[[], _T]) -> _T:
+        """Return what `compute` gives for this key, computed once: a report asks thousands of times."""
+        known: dict[Hashable, Any] = self.__dict__.setdefault("_known", {})
+        if key not in known:
+            known[key] = compute()
+        value: _T = known[key]
+        return value
+
+
 @dataclass(frozen=True)
-class RowResult:
+class RowResult(_Known):
     """One row: a method, a run a seed, and which modules it has (empty: the question does not arise).
 
     `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
@@ -109,14 +121,6 @@ class RowResult:
     match: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
-    _known: dict[Hashable, Any] = field(default_factory=dict, init=False, repr=False, compare=False)
-
-    def once(self, key: Hashable, compute: Callable[[], _T]) -> _T:
-        """Return what `compute` gives for this key, computed once: a report asks thousands of times."""
-        if key not in self._known:
-            self._known[key] = compute()
-        known: _T = self._known[key]
-        return known
 
     def scored_runs(self, test: FaceSet, protocol: str) -> tuple[RunResult, ...]:
         """Return the runs whose scores on `test` are complete."""
@@ -125,7 +129,7 @@ class RowResult:
 
 
 @dataclass(frozen=True)
-class Results:
+class Results(_Known):
     """An experiment as its folder tells it."""
 
     folder: Path
@@ -265,10 +269,14 @@ def read_run(folder: Path) -> RunResult:
     record = read_run_record(folder)
     if record is None:
         return RunResult(folder.name, folder, RunState.NOT_RUN)
-    for what, name in (("its id says", record.id), ("its folder is named", folder.name)):
-        if name not in (record.config.id, record.config.name):
-            path = folder / RUN_FILE
-            raise UserError(f"{path}: the config is that of run {record.config.name}, {what} {name}; {_WAY_OUT}")
+    own = record.config.name
+    for what, name, expected in (
+        ("its id says", record.id, own.rpartition("-")[2]),
+        ("its name is", record.name, own),
+        ("its folder is named", folder.name, own),
+    ):
+        if name != expected:
+            raise UserError(f"{folder / RUN_FILE}: the config is that of run {own}, {what} {name}; {_WAY_OUT}")
     return RunResult(
         name=folder.name,
         folder=folder,

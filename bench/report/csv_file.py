@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 import pandas as pd
 
@@ -23,48 +23,47 @@ def render(table: Table) -> str:
     test set has a row of its own; where cells can say where they come from, `dataset`, `fingerprint`, `protocol`,
     `images`, `seeds` and `runs` do.
     """
-    records = [record for row in table.rows for record in _records(table, row)]
+    details = [
+        _details(column.key, [row.cells[place] for row in table.rows]) for place, column in enumerate(table.columns)
+    ]
+    measured = any(cell.provenance for row in table.rows for cell in row.cells)
+    remarked = any(cell.remarks for row in table.rows for cell in row.cells[1:])
+    records = []
+    for row, *detail in zip(table.rows, *details, strict=True):
+        for dataset in dict.fromkeys(column.dataset for column in table.columns if column.dataset):
+            record: dict[str, Value] = {}
+            chosen: list[Cell] = []
+            for column, cell, more in zip(table.columns, row.cells, detail, strict=True):
+                if column.dataset in ("", dataset):
+                    chosen.append(cell)
+                    record |= {column.key: cell.value} | (more if column.dataset else {})
+            record |= {"dataset": dataset} | (_source(row, chosen) if measured else {})
+            if remarked:
+                record["remark"] = " ".join(dict.fromkeys(text for cell in chosen[1:] for text in cell.remarks)) or None
+            records.append(record)
     texts = [{_plain(key): _plain(value) for key, value in record.items()} for record in records]
     return str(pd.DataFrame(texts, dtype=object).to_csv(index=False, lineterminator="\n"))
 
 
-def _records(table: Table, row: Row) -> Iterator[dict[str, Value]]:
-    """Yield a record a test set."""
-    for dataset in dict.fromkeys(column.dataset for column in table.columns if column.dataset):
-        record: dict[str, Value] = {}
-        chosen: list[Cell] = []
-        for place, (column, cell) in enumerate(zip(table.columns, row.cells, strict=True)):
-            if column.dataset in ("", dataset):
-                chosen.append(cell)
-                record[column.key] = cell.value
-            if column.dataset == dataset:
-                record |= _details(column.key, cell, [other.cells[place] for other in table.rows])
-        remarks = dict.fromkeys(text for cell in chosen[1:] for text in cell.remarks)
-        about = {"remark": " ".join(remarks) or None} if any(map(_remarks, table.rows)) else {}
-        yield record | {"dataset": dataset, **_source(table, row, chosen), **about}
+def _details(key: str, cells: Sequence[Cell]) -> list[dict[str, Value]]:
+    """Return what each cell of a column has besides its number, of all that any of them has."""
+    has_source, has_interval, has_p = (
+        any(map(has, cells))
+        for has in (lambda cell: cell.provenance, lambda cell: cell.interval, lambda cell: cell.p is not None)
+    )
+    records: list[dict[str, Value]] = [{} for _ in cells]
+    for record, cell in zip(records, cells, strict=True):
+        if has_source:
+            record[f"{key}_std"] = cell.spread
+        if has_interval:
+            record[f"{key}_low"], record[f"{key}_high"] = cell.interval or (None, None)
+        if has_p:
+            record[f"{key}_p"] = cell.p
+    return records
 
 
-def _remarks(row: Row) -> list[str]:
-    """Return the footnotes of a row's numbers; those of its label are its problem."""
-    return [text for cell in row.cells[1:] for text in cell.remarks]
-
-
-def _details(key: str, cell: Cell, column: Sequence[Cell]) -> dict[str, Value]:
-    """Return what a cell has besides its number, of all that any cell of its column has."""
-    record: dict[str, Value] = {}
-    if any(other.provenance for other in column):
-        record[f"{key}_std"] = cell.spread
-    if any(other.interval for other in column):
-        record[f"{key}_low"], record[f"{key}_high"] = cell.interval or (None, None)
-    if any(other.p is not None for other in column):
-        record[f"{key}_p"] = cell.p
-    return record
-
-
-def _source(table: Table, row: Row, chosen: Sequence[Cell]) -> dict[str, Value]:
-    """Return where the numbers of a record come from, for tables whose cells know it."""
-    if not any(cell.provenance for other in table.rows for cell in other.cells):
-        return {}
+def _source(row: Row, chosen: Sequence[Cell]) -> dict[str, Value]:
+    """Return where the numbers of a record come from."""
     source = next((cell.provenance for cell in chosen if cell.provenance), None)
     return {
         "method": row.method,

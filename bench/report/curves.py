@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import io
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from itertools import chain, pairwise
 from statistics import fmean
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import matplotlib
 import pandas as pd
@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 
 SIZE = (4.8, 3.7)  # inches: the text width of a plain article
 DPI = 200
+MOST = 36  # rows in a figure: with more nobody finds one in it
+T = TypeVar("T")
 _COLOURS = 256
 # Okabe and Ito's colours, safe for the colour-blind; the first four also differ as greys.
 OKABE_ITO = ("#000000", "#56B4E9", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
@@ -79,13 +81,14 @@ def draw_curves(results: Results) -> Figure | None:
     """Draw the mean curve of every row over its seeds, with a band of one standard deviation for several seeds.
 
     Where curves leave room, the last quarter of the iterations is enlarged in a picture in the picture. Runs that
-    failed are left out; returns None when there is no curve at all.
+    failed are left out, and of many rows those that end low; returns None when there is no curve at all.
     """
     # Styles are chosen over all rows, so that a row looks the same whichever others have a curve.
     styled = list(zip(results.rows, choose_styles(results.rows, results.modules), strict=True))
     styled = [(row, style) for row, style in styled if _points(row)]
     if not styled:
         return None
+    styled = most(styled, lambda shown: max(_points(shown[0]))[1])
     curves = [_points(row) for row, _ in styled]
     with settings():
         figure = new_figure(SIZE)
@@ -101,6 +104,14 @@ def draw_curves(results: Results) -> Figure | None:
         row_legend(figure, styled)
         sns.despine(ax=axes)
     return figure
+
+
+def most(items: Sequence[T], value: Callable[[T], float]) -> list[T]:
+    """Return at most MOST of what a figure shows, those of the highest value, in their order."""
+    if len(items) <= MOST:
+        return list(items)
+    chosen = sorted(range(len(items)), key=lambda place: value(items[place]), reverse=True)[:MOST]
+    return [items[place] for place in sorted(chosen)]
 
 
 def new_figure(size: tuple[float, float]) -> Figure:

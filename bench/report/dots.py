@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,7 +11,7 @@ import seaborn as sns
 from matplotlib.figure import Figure
 
 from bench.analysis.results import RowResult
-from bench.report.curves import OKABE_ITO, REFERENCE, choose_styles, new_figure, row_legend, settings
+from bench.report.curves import OKABE_ITO, REFERENCE, choose_styles, most, new_figure, row_legend, settings
 
 _WIDTH = 4.8  # inches: the text width of a plain article
 _MARKERS = (("o", OKABE_ITO[3], True), ("D", REFERENCE, False))  # measured, published
@@ -73,6 +74,7 @@ def draw_dots(series: Sequence[Dots], label: str) -> Figure:
 
 def draw_sizes(rows: Sequence[RowResult], modules: Sequence[str], marked: Sequence[Marked]) -> Figure:
     """Draw gains against parameters and against multiply-adds, side by side, in the styles of the curves of `rows`."""
+    marked = most(marked, lambda point: math.inf if point.line else point.mean)
     styles = dict(zip((row.label for row in rows), choose_styles(rows, modules), strict=True))
     with settings():
         figure = new_figure((_WIDTH, 3.4))

@@ -22,6 +22,7 @@ from bench.report.columns import (
     parameters,
     scored,
 )
+from bench.report.curves import MOST
 from bench.report.dots import Dots, Marked, draw_dots, draw_sizes
 from bench.report.page import Page, Picture
 from bench.report.table import Cell, Column, Table, gain_cell, signed_cell
@@ -73,6 +74,7 @@ def capacity_page(results: Results) -> Page | None:
         about = f"PSNR over {base.label} on {on(test)} with 95% intervals, against parameters and multiply-adds." + (
             f" The line leads from {base.label} to {control.label}: what size alone gives." if control else ""
         )
+        about += f" Of more than {MOST} rows those that gain most are drawn." if len(rows) > MOST else ""
         pictures[f"capacity{suffix(results, test)}"] = Picture(draw, "Gain in PSNR against size", about)
     text = "The modules make the network larger. A gain counts for a module as far as it exceeds what size alone gives"
     text += f": {control.label} is {control.method}, widened to the size of {control.match}." if control else "."

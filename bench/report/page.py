@@ -10,6 +10,7 @@ from bench.analysis.results import Results, RunResult
 from bench.report import markdown
 from bench.report.audit import audit_section
 from bench.report.columns import beside_of
+from bench.report.curves import MOST
 from bench.report.table import DASH, Table
 from bench.report.tables import shown_in_table_1
 from bench.report.words import row_status
@@ -88,6 +89,8 @@ def _about_curves(results: Results) -> str:
         f"PSNR on {results.val.faces:,} validation faces of {markdown.escape(results.val.dataset)} "
         f"({results.val.fingerprint[:8]}), protocol {markdown.escape(results.protocol)}. "
     )
+    if len(results.rows) > MOST:
+        text += f"Of more than {MOST} rows those that end highest are drawn. "
     if len(results.seeds) > 1:
         text += "Lines are means over seeds, bands one standard deviation. "
     return text + (

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from bench.analysis.results import read_results
 from bench.core.files import read_csv, write_csv
-from bench.report.curves import choose_styles, draw_curves, end_limits, figure_bytes, psnr_limits
+from bench.report.curves import MOST, choose_styles, draw_curves, end_limits, figure_bytes, most, psnr_limits
 from bench.runs.store import CURVE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
@@ -127,3 +127,9 @@ def test_nothing_to_draw(tmp_path: Path) -> None:
 def test_any_label_can_be_drawn(tmp_path: Path, kind: str) -> None:
     row = {**rows_of_table_1()[-1], "label": "_m\nodel% ^ $\\frac{$"}
     assert len(figure_bytes(draw(fabricate(tmp_path, rows=[row])), kind)) > 1000
+
+
+def test_of_many_rows_those_that_end_highest_are_drawn_in_their_order() -> None:
+    assert most([3.0, 1.0, 2.0], lambda value: value) == [3.0, 1.0, 2.0]
+    many = [float(place * 7 % 50) for place in range(50)]
+    assert most(many, lambda value: value) == [value for value in many if value >= 50 - MOST]
