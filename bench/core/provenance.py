@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import importlib.metadata
 import inspect
@@ -85,16 +86,21 @@ def code_of(model: nn.Module) -> str:
     names = {type(part).__module__ for part in model.modules()}
     digest = hashlib.sha256()
     for name in sorted(name for name in names if name.split(".")[0] != "torch"):
-        try:
-            tree = ast.parse(inspect.getsource(sys.modules[name]))
-        except (OSError, TypeError, KeyError, SyntaxError):
-            digest.update(name.encode())
-            continue
-        for node in ast.walk(tree):
-            if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
-                node.body = node.body[1:]
-        digest.update(ast.unparse(tree).encode())
+        digest.update(_code_of_module(name, getattr(sys.modules.get(name), "__file__", None)).encode())
     return digest.hexdigest()[:12]
+
+
+@functools.cache
+def _code_of_module(name: str, _: str | None) -> str:
+    """Return what counts of a module's source, its name where there is none; what is imported does not change."""
+    try:
+        tree = ast.parse(inspect.getsource(sys.modules[name]))
+    except (OSError, TypeError, KeyError, SyntaxError):
+        return name
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.unparse(tree)
 
 
 def _processor() -> str:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from bench.core.errors import UserError, reason
-from bench.core.machine import cores
+from bench.core.parallel import forked_map
 from bench.core.stop import contained
 from bench.core.text_table import text_table
 from bench.models import registry
@@ -24,12 +23,8 @@ def describe_methods() -> list[dict[str, Any]]:
     """
     known = registry.catalogue()
     names = sorted(known.specs)
-    if "fork" in multiprocessing.get_all_start_methods() and cores() > 1:  # torch is imported once and shared
-        with multiprocessing.get_context("fork").Pool(min(cores(), len(names) or 1)) as pool:
-            records = pool.map(_describe, names, chunksize=1)
-    else:
-        records = list(map(_describe, names))
-    return records + [{"id": source, "title": "", "error": error} for source, error in sorted(known.broken.items())]
+    broken = [{"id": source, "title": "", "error": error} for source, error in sorted(known.broken.items())]
+    return forked_map(_describe, names) + broken
 
 
 def methods_text(records: Sequence[Mapping[str, Any]]) -> str:

@@ -18,14 +18,14 @@ from typing import TYPE_CHECKING, Any
 import torch
 from torch.autograd.profiler import profile
 
-from bench.models.cost import HR_SIZE, Dtype, count_values, forward
+from bench.models.cost import HR_SIZE, Dtype, forward
 
 if TYPE_CHECKING:
     from torch import Tensor, nn
 
 MIB = 2**20
 _KEPT = 0.65
-_MOST_A_FACE = 256  # MiB that a face takes in the training of a large network
+MOST_A_FACE = 256  # MiB that a face takes in the training of a large network
 
 
 def peak_memory(model: nn.Module, lr: Tensor, dtype: Dtype = "float32") -> float:
@@ -75,22 +75,15 @@ def memory_there_is(device: torch.device, *, free: bool = True) -> float:
     return 0.0
 
 
-def least_training_memory(
-    model: nn.Module | None, scale: int, batch: int, faces: int, device: torch.device, *, half: bool
-) -> float:
-    """Return a bound in MiB that the training of `model`, built on the meta device, cannot stay below on `device`.
+def least_training_memory(parameters: int, values: int, batch: int, faces: int, *, half: bool) -> float:
+    """Return a bound in MiB that training cannot stay below: of a network with `values` put out for a face (0: few).
 
     It holds `faces` as bytes; a batch as bytes and twice as floats; of each weight also its gradient and two averages
     of Adam; and of each face of the batch part of what operations put out (in 16 bits with `half`), for the way back:
     networks of this suite keep 0.69 to 0.96 of it at the peak.
     """
-    face = 3 * HR_SIZE**2
-    total = 1.0 * face * (faces + 9 * batch)
-    if model is not None:
-        total += 16 * sum(parameter.numel() for parameter in model.parameters())
-        if batch * _MOST_A_FACE > memory_there_is(device):  # else every network fits
-            total += _KEPT * (2 if half else 4) * batch * count_values(model, scale)
-    return total / MIB
+    kept = _KEPT * (2 if half else 4) * batch * values
+    return (3 * HR_SIZE**2 * (faces + 9 * batch) + 16 * parameters + kept) / MIB
 
 
 def size_of(tensors: Iterable[Tensor]) -> int:

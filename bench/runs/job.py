@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,6 +13,7 @@ from bench.core import paths
 from bench.core.errors import UserError, check_known, suggest
 from bench.core.files import held, sweep
 from bench.core.names import fit, listed, readable
+from bench.core.parallel import forked_map
 from bench.core.schema import canonical_json, find_file, from_dict, override_setting, read_toml
 from bench.data.cards import default_dataset
 from bench.data.store import check_disjoint, open_split
@@ -46,16 +48,17 @@ from bench.runs.store import Run
 
 if TYPE_CHECKING:
     import torch
-    from torch import nn
 
     from bench.data.store import FaceStore
+_FEW = 8  # networks that one process checks as fast as several
 
 
 @dataclass(frozen=True)
 class Job:
     """An experiment under a profile on a data set: everything needed to plan, run and report it.
 
-    Trained and tested on `data`, and tested on the data sets `tests` as well.
+    Trained and tested on `data`, and tested on the data sets `tests` as well. `sizes` are the parameters of networks
+    that were counted when they were checked, by method and options.
     """
 
     name: str
@@ -64,6 +67,7 @@ class Job:
     profile: Profile
     data: str
     tests: tuple[str, ...] = ()
+    sizes: Mapping[tuple[str, str], int] = field(default_factory=dict)
 
     @property
     def folder(self) -> Path:
@@ -110,9 +114,9 @@ def load_job(
         if name == data or tests.count(name) > 1:
             raise UserError(f"--test {name}: given twice, or --data itself, which is tested on anyway")
     job = Job(fit(readable("-".join(parts))), asked, profile_path.stem, budget, data, tuple(tests))
-    _check_rows(job, profile_path.name, device)
+    sizes = _check_rows(job, profile_path.name, device)
     rows = tuple(_matched(asked, budget, row) for row in rows)
-    return dataclasses.replace(job, experiment=dataclasses.replace(asked, rows=rows))
+    return dataclasses.replace(job, experiment=dataclasses.replace(asked, rows=rows), sizes=sizes)
 
 
 def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
@@ -126,9 +130,12 @@ def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
     return dataclasses.replace(row, options={**row.options, "width": width})
 
 
-def _check_rows(job: Job, where: str, device: torch.device | None) -> None:
-    """Raise UserError for what a row's method cannot do: a scale, an option, or an option of the profile none has."""
-    from bench.models.meta import meta_device
+def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple[str, str], int]:
+    """Raise UserError for what a row's method cannot do: a scale, an option, or an option of the profile none has.
+
+    Returns the parameters of the networks that were built for it.
+    """
+    from bench.models.memory import MOST_A_FACE, memory_there_is
 
     experiment, profile = job.experiment, job.profile
     known = {name for row in experiment.rows for name in registry.options(row.method)}
@@ -140,31 +147,45 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> None:
     labels = [row.label or registry.get(row.method).title for row in experiment.rows]
     if twice := next((label for place, label in enumerate(labels) if label in labels[:place]), None):
         raise UserError(f"rows: two are called '{twice}', expected rows that differ, with different labels")
-    fits = _built_before(job.folder)
+    built, unknown = _built_before(job.folder), dict[tuple[str, str], Row]()
     for row in experiment.rows:
         scales = registry.get(row.method).scales
         if experiment.scale not in scales:
             asked = f"supports scales {list(scales)}, the experiment asks {experiment.scale}"
             raise UserError(f"method '{row.method}' {asked}")
         options = resolve_row(experiment, profile, row)
-        if (network := (row.method, canonical_json(options))) not in fits:
-            fits.add(network)
-            with meta_device():  # shapes alone: nothing is computed
-                model = registry.check(row.method, options)
-            if device is not None and registry.get(row.method).trainable:
-                _check_memory(job, device, row, model)
+        if (network := (row.method, canonical_json(options))) not in built:
+            unknown.setdefault(network, row)
         _training_of(profile, row)
+    large = device is not None and profile.training.batch * MOST_A_FACE > memory_there_is(device)
+    measure = forked_map if len(unknown) > _FEW else map
+    sizes = dict(zip(unknown, measure(partial(_check_network, job, large), list(unknown.values())), strict=True))
+    for network, row in unknown.items():
+        if device is not None and registry.get(row.method).trainable:
+            _check_memory(job, device, row, sizes[network])
+    return {network: parameters for network, (parameters, _) in sizes.items()}
 
 
-def _check_memory(job: Job, device: torch.device, row: Row, model: nn.Module | None) -> None:
+def _check_network(job: Job, large: bool, row: Row) -> tuple[int, int]:
+    """Return a row's parameters and, where a batch is `large`, the values that it puts out for a face; 0: not known."""
+    from bench.models.cost import count_parameters, count_values
+    from bench.models.meta import meta_device
+
+    with meta_device():  # shapes alone: nothing is computed
+        model = registry.check(row.method, resolve_row(job.experiment, job.profile, row))
+    if model is None:
+        return 0, 0
+    return count_parameters(model), count_values(model, job.experiment.scale) if large else 0
+
+
+def _check_memory(job: Job, device: torch.device, row: Row, size: tuple[int, int]) -> None:
     """Raise UserError where the training of a row takes more memory than the device has, as far as that is known."""
     from bench.models.memory import least_training_memory, memory_there_is
     from bench.runs.trainee import uses_bf16
 
     training, most = _training_of(job.profile, row), memory_there_is(device, free=False)
     faces = job.profile.generate.train if job.data == default_dataset() else 0
-    half = uses_bf16(training.precision, device)
-    least = least_training_memory(model, job.experiment.scale, training.batch, faces, device, half=half)
+    least = least_training_memory(*size, training.batch, faces, half=uses_bf16(training.precision, device))
     if 0 < most < least:
         what = f"batch {training.batch:,}" + (f" and {faces:,} faces" if faces else "")
         need = f"takes at least {least / 1024:,.0f} GiB of memory, the device ({device}) has {most / 1024:,.0f}"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -12,13 +12,12 @@ from bench.core.errors import LeftAloneError, UserError
 from bench.core.provenance import code_of, describe_device
 from bench.core.text_table import text_table
 from bench.models import registry
-from bench.models.cost import seconds_per_image
 from bench.models.memory import memory_there_is
+from bench.models.meta import meta_device
 from bench.runs.behaviour import load_network
 from bench.runs.complete import unscored
-from bench.runs.evaluate import low_resolution, to_tensor
 from bench.runs.records import RunState
-from bench.runs.train import probe
+from bench.schedule.costs import Cost, Network, measure_all, network_of
 from bench.schedule.executor import failed_before
 from bench.schedule.local import choose_jobs, threads_each
 
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from bench.runs.job import Job
     from bench.schedule.executor import ExecutionOptions
 
-_Cost = tuple[float, float, float]  # seconds of a training iteration and of one image scored, memory (MiB)
 _CHANGED = "begun by other code of its method; delete the folder to begin again, or go on by --changed-code"
 _HEAD = ("row", "seed", "state", "iterations", "s/iteration", "MiB", "minutes")
 
@@ -56,7 +54,7 @@ class Plan:
 
     `fit` is how many runs as large as the largest the memory holds side by side (0: not known), and `gpus` for how many
     devices like this one the time is given too. `warnings` name runs that cannot go on since the code of their network
-    has changed.
+    has changed. The costs of so many networks are `interpolated` (see bench.schedule.costs).
     """
 
     name: str
@@ -69,6 +67,7 @@ class Plan:
     fit: int = 0
     gpus: int = 1
     warnings: tuple[str, ...] = ()
+    interpolated: int = 0
 
     def to_json(self) -> dict[str, Any]:
         """Return the plan as plain values."""
@@ -102,6 +101,8 @@ class Plan:
             lines.append(f"on {self.gpus} devices like this one: {_duration(self.seconds / self.gpus)}")
         if self.fit:
             lines.append(f"memory for {self.fit} of the largest run side by side")
+        if self.interpolated:
+            lines.append(f"{self.interpolated} networks were not measured: between others of their method, by size")
         return lines
 
 
@@ -119,19 +120,20 @@ def make_plan(
     most: float = 1.0,
     gpus: int = 1,
 ) -> Plan:
-    """Measure ten iterations of each network that has something left to train (or `most` seconds of it), and add up.
+    """Measure each network that has something left to train (see bench.schedule.costs, also for `most`), and add up.
 
     Measured with the threads that each of the runs side by side will have, one after the other. The time is given for
     `gpus` devices like this one, too.
     """
     jobs = choose_jobs(options.jobs, len(row_runs), device)
-    costs: dict[str, _Cost] = {}
     threads = torch.get_num_threads()
     torch.set_num_threads(threads_each(jobs))
     try:
-        runs = tuple(_plan_run(row_run, faces, device, options, costs, most) for row_run in row_runs)
+        left = [row_run.run.config for row_run in row_runs if _is_to_be_trained(row_run, options)]
+        costs, interpolated = measure_all(left, job.sizes, faces, device, most)
     finally:
         torch.set_num_threads(threads)
+    runs = tuple(_plan_run(row_run, faces, options, costs) for row_run in row_runs)
     largest = max((run.memory for run in runs), default=0.0)
     return Plan(
         name=job.name,
@@ -144,20 +146,18 @@ def make_plan(
         fit=int(memory_there_is(device) / largest) if largest else 0,
         gpus=gpus,
         warnings=tuple(filter(None, map(_warning, row_runs))),
+        interpolated=interpolated,
     )
 
 
-def _plan_run(
-    row_run: RowRun,
-    faces: Faces,
-    device: torch.device,
-    options: ExecutionOptions,
-    costs: dict[str, _Cost],
-    most: float,
-) -> PlannedRun:
+def _is_to_be_trained(row_run: RowRun, options: ExecutionOptions) -> bool:
+    return not (row_run.run.trained or failed_before(row_run, options))
+
+
+def _plan_run(row_run: RowRun, faces: Faces, options: ExecutionOptions, costs: Mapping[Network, Cost]) -> PlannedRun:
     config = row_run.run.config
     training, missing, left = config.training, unscored(row_run, faces), 0
-    cost: _Cost = (0.0, 0.0, 0.0)
+    cost = Cost()
     if failed_before(row_run, options):
         state, missing = RunState.FAILED, []
     elif row_run.run.trained:
@@ -166,8 +166,7 @@ def _plan_run(
         assert training is not None  # else it would count as trained
         left = training.iterations - _done(row_run)
         state = RunState.INTERRUPTED if left < training.iterations else RunState.NOT_RUN
-        key = f"{config.method}{config.options}"
-        cost = costs[key] = costs.get(key) or _measure(row_run, faces, device, most)
+        cost = costs.get(network_of(config), cost)
     step, image, memory = cost
     images = sum(test.count for test in missing)
     if training:
@@ -189,7 +188,11 @@ def _warning(row_run: RowRun) -> str:
     """Return what stops a run from going on, or from being scored: its method's code has changed since; "" if none."""
     run, code, config = row_run.run, row_run.run.record().code, row_run.run.config
     try:
-        if code in (None, code_of(registry.build(config.method, config.options))):
+        if code is None:
+            return ""
+        with meta_device():
+            model = registry.build(config.method, config.options)
+        if code == code_of(model):
             return ""
         if run.trained:
             load_network(run.record(), run.folder)
@@ -207,18 +210,3 @@ def _done(row_run: RowRun) -> int:
     except UserError:
         return 0
     return int(state["iteration"]) if state else 0
-
-
-def _measure(row_run: RowRun, faces: Faces, device: torch.device, most: float) -> _Cost:
-    """Measure what a network costs; nothing for one that fails.
-
-    What is wrong with it is told when its run fails, and the other rows are planned all the same.
-    """
-    config = row_run.run.config
-    try:
-        trial = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device, most=most)
-        model = registry.build(config.method, config.options).to(device).eval()
-        lr = to_tensor(low_resolution(faces.test.faces[:1], config.scale), device)
-        return trial.seconds, seconds_per_image(model, lr, least_seconds=0), trial.memory
-    except Exception:
-        return 0.0, 0.0, 0.0
