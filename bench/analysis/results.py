@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from bench.core.errors import UserError
 from bench.core.files import read_csv
 from bench.core.schema import describe
+from bench.runs.digests import check
 from bench.runs.records import (
     EXPERIMENT_FILE,
     RUN_FILE,
@@ -277,6 +278,7 @@ def read_run(folder: Path) -> RunResult:
     ):
         if name != expected:
             raise UserError(f"{folder / RUN_FILE}: the config is that of run {own}, {what} {name}; {_WAY_OUT}")
+    check(folder, record.digests, "curve")
     return RunResult(
         name=folder.name,
         folder=folder,
@@ -290,7 +292,7 @@ def read_run(folder: Path) -> RunResult:
         seconds_per_image=record.seconds_per_image,
         device=record.scored_on or record.device,
         environment={name: str(version) for name, version in record.environment.items()},
-        scores=read_scores(folder),
+        scores=read_scores(folder, record.digests),
         curve=_read_curve(folder / "curve.csv"),
         broken=record.broken,
         chance=record.chance,

@@ -104,6 +104,17 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path}: {kind}; {foreign.EXPECTED}") from None
 
 
+def check_whole(path: Path) -> None:
+    """Raise UserError where `path` is no safetensors file, or not as long as its header says; no tensor is read."""
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(path, "pt"):
+            return
+    except (SafetensorError, OSError) as error:
+        raise UserError(f"{path}: not a whole safetensors file ({reason(error)}); restore it or train again") from None
+
+
 def load_into(model: nn.Module, path: Path, *parts: Path) -> None:
     """Load weights in `path` and its further `parts` into `model`; raise UserError naming what does not fit.
 

@@ -28,6 +28,7 @@ from bench.data.cards import default_dataset
 from bench.models import weights
 from bench.runs.behaviour import load_network, probe_of
 from bench.runs.config import RunConfig
+from bench.runs.digests import check, digests_of
 from bench.runs.evaluate import evaluate, low_resolution
 from bench.runs.merge import drop_runs, make_way, merge_records, merge_run_records
 from bench.runs.model_card import model_card
@@ -36,6 +37,7 @@ from bench.runs.pictures import write_webp
 from bench.runs.prepare import prepare
 from bench.runs.records import (
     EXPERIMENT_FILE,
+    RUN_FILE,
     ExperimentRecord,
     FaceSetRecord,
     RunState,
@@ -127,8 +129,11 @@ def share_runs(folder: Path, record: ExperimentRecord) -> ExperimentRecord:
 
 
 def _holds(other: Path, folder: Path) -> bool:
-    """Tell whether every file of `folder` is in `other`, with the same bytes."""
-    files = [path.relative_to(folder) for path in listed(folder, "**/*") if path.is_file()]
+    """Tell whether every file of `folder` is in `other`, with the same bytes, and their records agree."""
+    files = [path.relative_to(folder) for path in listed(folder, "**/*") if path.is_file() and path.name != RUN_FILE]
+    plain = [dataclasses.replace(run_record(place), digests={}, probe=None) for place in (other, folder)]
+    if plain[0] != plain[1]:
+        return False
     _, different, missing = filecmp.cmpfiles(folder, other, [str(path) for path in files], shallow=False)
     return not different and not missing
 
@@ -142,7 +147,12 @@ def _keep(source: Path, target: Path, test: FaceStore, *, first: bool, with_weig
     if with_weights and not weights.find(folder):  # kept ones are of the same training, and no smaller
         tensors, about = weights.load(source / "weights.safetensors")
         weights.save_parts(folder, halved(tensors), about)
-    scores, before, record = read_scores(source), read_scores(folder), run_record(source)
+    record, kept = run_record(source), read_run_record(folder)
+    check(source, record.digests)
+    if kept and kept.digests:
+        check(folder, kept.digests)
+        write_run_record(folder, dataclasses.replace(kept, digests={}))  # they do not hold while files are replaced
+    scores, before = read_scores(source), read_scores(folder)
     model = load_network(record, source)
     if with_weights:
         weights.load_into(model, *weights.find(folder))
@@ -151,9 +161,10 @@ def _keep(source: Path, target: Path, test: FaceStore, *, first: bool, with_weig
     own = scores.on(more.dataset, more.fingerprint)  # where the experiment's own faces are the default ones
     scores.put(more.merged(own) if own.images else more)
     for sheet in scores.values():
-        kept = before.on(sheet.dataset, sheet.fingerprint)
-        write_sheet(folder, sheet.rounded().completed(kept), packed=True)
-    write_run_record(folder, merge_run_records(record, read_run_record(folder)))  # last: it says that all is there
+        larger = sheet.rounded().completed(before.on(sheet.dataset, sheet.fingerprint))
+        write_sheet(folder, larger, packed=True)
+    record = dataclasses.replace(record, digests=digests_of(folder))
+    write_run_record(folder, merge_run_records(record, kept))  # last: it says that all is there
     return folder
 
 

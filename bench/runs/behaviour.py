@@ -21,6 +21,7 @@ from bench.core.errors import LeftAloneError, UserError
 from bench.core.provenance import code_of
 from bench.data.store import SIZE
 from bench.models import registry, weights
+from bench.runs import digests
 from bench.runs.chance import Generators
 
 if TYPE_CHECKING:
@@ -90,6 +91,8 @@ def load_network(record: RunRecord, folder: Path, files: Sequence[Path] = (), *,
     model = registry.build(record.config.method, record.config.options)
     own = weights.find(folder) if record.config.training is not None else []
     if files := files or own:
+        if set(files) <= set(own):
+            digests.check(folder, record.digests, "weights")
         weights.load_into(model, *files)
         check = check and set(files) <= set(own)
     elif record.config.training is not None:

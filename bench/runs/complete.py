@@ -64,6 +64,7 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
         return Outcome(run.config.name, RunState.CACHED)
     title = row_run.label if run.config.seed == 0 else f"{row_run.label}, seed {run.config.seed}"
     try:
+        run.check()
         with contained():
             if not run.trained:
                 _train(run, faces, device, title, make_bar)
@@ -88,7 +89,11 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
 
 
 def is_complete(row_run: RowRun, faces: Faces) -> bool:
-    """Tell whether a run is trained and scored on every test set."""
+    """Tell whether a run is trained and scored on every test set, and its files are those that were written."""
+    try:
+        row_run.run.check()
+    except LeftAloneError:  # told when its turn comes
+        return False
     return row_run.run.trained and not unscored(row_run, faces)
 
 

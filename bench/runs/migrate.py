@@ -4,8 +4,8 @@ Layout 1 had one scores.csv a run (scores.csv.gz where runs were kept) with a ro
 value is kept as it is. A run's run.json is replaced last, so a migration that was interrupted goes on when it is called
 again.
 
-A finished run without a probe of its network (see bench.runs.behaviour) gets one where today's code still makes the
-pictures of faces that were kept beside its scores.
+A finished run without digests of its files gets them, and one without a probe of its network (see bench.runs.behaviour)
+gets that, where today's code still makes the pictures of faces that were kept beside its scores.
 """
 
 from __future__ import annotations
@@ -29,6 +29,7 @@ from bench.core.names import listed
 from bench.metrics.protocol import get_protocol
 from bench.models.weights import find
 from bench.runs.behaviour import load_network, probe_of
+from bench.runs.digests import digests_of
 from bench.runs.evaluate import Enlarger
 from bench.runs.records import (
     EXPERIMENT_FILE,
@@ -36,11 +37,12 @@ from bench.runs.records import (
     RETIRED,
     RUN_FILE,
     SEARCH_FILE,
+    RunRecord,
     RunState,
     read_run_record,
     write_run_record,
 )
-from bench.runs.scores import ScoreSheet, write_sheet
+from bench.runs.scores import ScoreSheet, read_scores, write_sheet
 
 log = logging.getLogger("fsr")
 _OLD = 1
@@ -65,38 +67,51 @@ def _migrate(path: Path) -> bool:
     record = read_json(path)
     layout = record.get("layout") if isinstance(record, dict) else None
     if layout == LAYOUT:
-        return path.name == RUN_FILE and _add_probe(path.parent)
+        return path.name == RUN_FILE and _complete(path.parent)
     if layout != _OLD:
         raise UserError(f"{path}: results layout {layout}, expected {_OLD} or {LAYOUT}")
     if path.name == RUN_FILE:
         _migrate_scores(path.parent)
     plain = {key: value for key, value in record.items() if key not in RETIRED[path.name]}
     write_json(path, {**plain, "layout": LAYOUT})
+    if path.name == RUN_FILE:
+        _complete(path.parent)
     return True
 
 
-def _add_probe(folder: Path) -> bool:
-    """Add to run.json what a finished run's network answers, if that is still what was scored; tell whether it is."""
+def _complete(folder: Path) -> bool:
+    """Add to run.json what an older version did not keep of a finished run; tell whether there was anything to add."""
     record = read_run_record(folder)
-    trained = record is not None and record.config.training is not None
-    if record is None or record.probe or record.status is not RunState.FINISHED or (trained and not find(folder)):
+    if record is None or record.status is not RunState.FINISHED:
         return False
+    read_scores(folder, record.digests)  # what is damaged gets no digest
+    completed = dataclasses.replace(
+        record, digests=record.digests or digests_of(folder), probe=record.probe or _probe(folder, record)
+    )
+    if completed != record:
+        write_run_record(folder, completed)
+    return completed != record
+
+
+def _probe(folder: Path, record: RunRecord) -> tuple[float, ...] | None:
+    """Return what a run's network answers; None where that cannot be known, or is not what was scored any more."""
+    if record.config.training is not None and not find(folder):
+        return None
     model = load_network(record, folder, check=False)
     kept = {path.stem: _pixels(path) for path in listed(folder / "samples", "*.*")}
     inputs = {path.stem: path for path in listed(folder.parent / "samples", "*_lr.*")}
     names = [name for name in kept if f"{name}_lr" in inputs]
     probe = probe_of(model, record.config.scale)
     if not names or probe is None:
-        return False
+        return None
     enlarge = Enlarger(model, torch.device("cpu"), record.config.chance)
     sr = torch.cat(list(enlarge(np.stack([_pixels(inputs[f"{name}_lr"]) for name in names]))))
     made = get_protocol(record.config.protocol).to_uint8(sr).permute(0, 2, 3, 1).numpy()
     difference = np.abs(made.astype(int) - np.stack([kept[name] for name in names])).mean()
     if difference > _SAME:
         log.warning("%s: no probe: its pictures differ from those kept by %.2f grey levels", folder, difference)
-        return False
-    write_run_record(folder, dataclasses.replace(record, probe=probe))
-    return True
+        return None
+    return probe
 
 
 def _pixels(path: Path) -> np.ndarray:

@@ -110,7 +110,7 @@ def open_run(path: Path) -> ArchivedNetwork:
     if (experiment / EXPERIMENT_FILE).exists():
         about = read_experiment_record(experiment)
         label = next((row.label for row in about.rows if config.name in row.runs), label)
-        sheet = read_scores(folder).on(about.test[0].dataset, about.test[0].fingerprint)
+        sheet = read_scores(folder, named.record.digests).on(about.test[0].dataset, about.test[0].fingerprint)
         mean = sheet.mean("psnr", about.protocol)
         psnr = psnr if mean is None else mean
     return ArchivedNetwork(

@@ -76,7 +76,8 @@ class RunRecord:
     metrics have no score, and `broken` names the faces whose picture held NaN or infinity. `code` is a hash of the
     network's code, `earlier_code` those that began its training, `probe` what the network answers (see
     bench.runs.behaviour), `chance` what draws at random do to its scores, `stopped_at` where a search ended the run.
-    With `retry` it failed for what was missing around it, and is tried again.
+    `digests` are the SHA-256 of its files (see bench.runs.digests). With `retry` it failed for what was missing around
+    it, and is tried again.
     """
 
     layout: int
@@ -92,6 +93,7 @@ class RunRecord:
     code: str | None = None
     earlier_code: tuple[str, ...] = ()
     probe: tuple[float, ...] | None = None
+    digests: Mapping[str, str] = field(default_factory=dict)
     progress: Progress = field(default_factory=Progress)
     trained: str | None = None
     train_seconds: float | None = None

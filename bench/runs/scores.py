@@ -13,11 +13,13 @@ import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 
 from bench.core.errors import UserError
 from bench.core.files import write_bytes
 from bench.core.names import listed
 from bench.metrics.protocol import PROTOCOLS
+from bench.runs.digests import check
 
 FOLDER = "scores"
 _IMAGE = "image"
@@ -60,6 +62,11 @@ class ScoreSheet:
         """The metrics and protocols of the columns."""
         pairs = (name.rpartition("@") for name in self.columns)
         return tuple((metric, protocol) for metric, _, protocol in pairs)
+
+    @property
+    def file_name(self) -> str:
+        """The name of its file, where that is not packed."""
+        return f"{self.dataset}-{self.fingerprint}.csv"
 
     def rounded(self) -> ScoreSheet:
         """Return the scores with six significant digits, as kept runs have them."""
@@ -105,8 +112,9 @@ class Scores(dict[tuple[str, str], ScoreSheet]):
         self[sheet.dataset, sheet.fingerprint] = sheet
 
 
-def read_scores(folder: Path) -> Scores:
-    """Read all scores of a run's folder; raise UserError that names a damaged file."""
+def read_scores(folder: Path, digests: Mapping[str, str] = MappingProxyType({})) -> Scores:
+    """Read all scores of a run's folder; raise UserError that names a damaged file, or one not of its digest."""
+    check(folder, digests, "scores")
     scores = Scores()
     for path in reversed(listed(folder / FOLDER, "*.csv*")):
         if path.suffix in (".csv", ".xz"):  # .csv comes last: it is the newer where both are there
@@ -122,7 +130,7 @@ def write_sheet(folder: Path, sheet: ScoreSheet, packed: bool = False) -> Path:
     texts = [list(map(_text, column)) for column in sheet.columns.values()]
     writer.writerows(zip(sheet.images, *texts, strict=True))
     content = out.getvalue().encode()
-    path = folder / FOLDER / f"{sheet.dataset}-{sheet.fingerprint}.csv"
+    path = folder / FOLDER / sheet.file_name
     if packed:
         path, content = path.with_suffix(_PACKED), lzma.compress(content, preset=6)
     write_bytes(path, content)

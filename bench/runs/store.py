@@ -13,21 +13,27 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
+import hashlib
 import io
 import logging
+import shutil
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from bench.core.errors import UserError
+from bench.core.errors import LeftAloneError, UserError
 from bench.core.files import sweep, write_bytes, write_csv
 from bench.core.locks import is_locked, lock
+from bench.models import weights
 from bench.runs.config import RunConfig
+from bench.runs.digests import check, digest_of
 from bench.runs.records import RUN_FILE, RunRecord, read_run_record, write_run_record
-from bench.runs.scores import Scores, ScoreSheet, read_scores, write_sheet
+from bench.runs.scores import FOLDER, Scores, ScoreSheet, read_scores, write_sheet
 
 log = logging.getLogger("fsr")
+_MARK = b"fsr-sha256:"  # before the digest that a state ends with; torch by itself notices no flipped bit
+_TAIL = len(_MARK) + 64
 CURVE = ("iteration", "loss", "psnr", "learning_rate")
 
 
@@ -109,13 +115,31 @@ class Run:
 
     def scores(self) -> Scores:
         """Return the scores written so far."""
-        return read_scores(self.folder)
+        return read_scores(self.folder, self.record().digests)
 
     def add_scores(self, sheets: Iterable[ScoreSheet]) -> None:
         """Write the scores of test sets; a set's columns that were there before and are not given again are kept."""
-        known = self.scores()
-        for sheet in sheets:
-            write_sheet(self.folder, known.on(sheet.dataset, sheet.fingerprint).merged(sheet))
+        known, digests = self.scores(), dict(self.record().digests)
+        merged = [known.on(sheet.dataset, sheet.fingerprint).merged(sheet) for sheet in sheets]
+        stale = [digests.pop(f"{FOLDER}/{sheet.file_name}", None) for sheet in merged]
+        if any(stale):  # killed between, a run has scores without a digest, not scores of another one
+            self.write(digests=digests)
+        paths = [write_sheet(self.folder, sheet) for sheet in merged]
+        self.write(digests=digests | {f"{FOLDER}/{path.name}": digest_of(path) for path in paths})
+
+    def drop_scores(self) -> None:
+        """Remove all scores: those of weights that are gone say nothing of the next ones."""
+        shutil.rmtree(self.folder / FOLDER, ignore_errors=True)
+
+    def check(self) -> None:
+        """Raise LeftAloneError where weights, curve or scores are not what was written, or weights are not whole."""
+        digests = self.record().digests
+        check(self.folder, digests)
+        if self.weights.exists() and self.weights.name not in digests:
+            try:
+                weights.check_whole(self.weights)
+            except UserError as error:
+                raise LeftAloneError(str(error)) from None
 
     def save_state(self, state: Mapping[str, Any]) -> None:
         """Replace the training state, in one step; the one before it is kept."""
@@ -125,7 +149,7 @@ class Run:
         torch.save({"config": self.config.id, **state}, out)
         if self.state.exists():
             self.state.replace(self.previous)
-        write_bytes(self.state, out.getvalue())
+        write_bytes(self.state, out.getvalue() + _MARK + _digest(out.getvalue()))
 
     def load_state(self) -> dict[str, Any] | None:
         """Return the training state, or None when there is none; no pickled code is ever run.
@@ -167,6 +191,10 @@ def _lock(experiment: Path, name: str) -> Path:
     return experiment / ".locks" / f"{name}.lock"
 
 
+def _digest(content: bytes) -> bytes:
+    return hashlib.sha256(content).hexdigest().encode()
+
+
 class _DamagedError(Exception):
     """A file is no whole checkpoint."""
 
@@ -176,8 +204,12 @@ def _read_state(path: Path) -> dict[str, Any]:
     import torch
 
     try:
-        state = torch.load(path, map_location="cpu", weights_only=True)
-    except OSError:
+        content = path.read_bytes()
+        body, mark, digest = content[:-_TAIL], content[-_TAIL:][: len(_MARK)], content[-_TAIL:][len(_MARK) :]
+        if mark == _MARK and digest != _digest(body):
+            raise _DamagedError("its SHA-256 is another")
+        state = torch.load(io.BytesIO(body if mark == _MARK else content), map_location="cpu", weights_only=True)
+    except (OSError, _DamagedError):
         raise
     except Exception as error:  # what torch.load raises depends on the damage
         raise _DamagedError(type(error).__name__) from None

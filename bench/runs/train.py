@@ -22,6 +22,7 @@ from bench.models import weights
 from bench.models.memory import peak_memory_of_process, reset_peak_memory
 from bench.runs.behaviour import load_network, probe_of
 from bench.runs.config import RunConfig
+from bench.runs.digests import digests_of
 from bench.runs.evaluate import psnr_of
 from bench.runs.records import RunState
 from bench.runs.trainee import Trainee, batches_of
@@ -51,6 +52,8 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     if state is not None and before not in (None, code):
         way_out = "restore that code, delete the folder to train from the start, or let fsr run go on by --changed-code"
         raise LeftAloneError(f"{run.state}: begun by code {before} of method '{config.method}', now {code}; {way_out}")
+    if state is None:
+        run.drop_scores()
     began, elapsed = time.monotonic(), trainee.restore(state)
     saved_at = began
     run.write(
@@ -60,6 +63,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
         device=describe_device(device),
         environment=environment(),
         code=code,
+        digests={},
     )
     with Stop() as stop:
         while trainee.iteration < training.iterations:
@@ -84,6 +88,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     weights.save(run.weights, trainee.network.state_dict(), {"run": config.name})
     run.write(
         trained=now(),
+        digests=digests_of(run.folder),
         probe=probe_of(load_network(run.record(), run.folder), config.scale),
         train_seconds=round(seconds, 3),
         seconds_per_iteration=round(seconds / training.iterations, 5),

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
 from bench.core.names import listed
+from bench.runs.digests import damage
+from bench.runs.records import read_run_record
 
 if TYPE_CHECKING:
     from bench.runs.store import Run
@@ -46,6 +48,10 @@ class Storage:
         for name in sorted(objects, key=_rank):
             if states or not name.startswith("state"):
                 write_bytes(run.folder / name, objects[name])
+        with contextlib.suppress(UserError):  # a damaged record is told where the run goes on
+            record = read_run_record(run.folder)
+            for name in damage(run.folder, record.digests, ["scores"]) if record else ():
+                (run.folder / name).unlink()  # a push that was cut short: they are scored again
 
     def push(self, run: Run, sent: dict[str, int]) -> None:
         """Copy a run's files that have changed since they were `sent`, which is updated, and remove what is gone."""

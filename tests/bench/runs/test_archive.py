@@ -260,12 +260,13 @@ def test_migration_adds_a_probe_where_the_kept_pictures_come_out_again(
     first, second = (run.folder for run in read_results(own).rows[1].runs)
     probes = [read_json(folder / "run.json")["probe"] for folder in (first, second)]
     for folder in (first, second):
-        change(folder / "run.json", probe=None, code="older")
+        change(folder / "run.json", probe=None, code="older", digests={})
     for path in (second / "samples").iterdir():
         Image.new("RGB", (128, 128)).save(path)
     assert main(["migrate", str(own)]) == 0
     assert read_json(first / "run.json")["probe"] == pytest.approx(probes[0], abs=1e-5)
     assert networks.run_record(second).probe is None
+    assert sorted(networks.run_record(second).digests)[:2] == ["curve.csv", "scores/photos-f54fef67cb91.csv"]
     assert f"{second}: no probe: its pictures differ" in capsys.readouterr().err
     networks.open_run(first).load(torch.device("cpu"))
     with pytest.raises(UserError, match="no probe was kept"):
@@ -306,6 +307,9 @@ def test_nothing_kept_gets_smaller(root: Path) -> None:
     (sheet,) = (sheet for sheet in read_scores(kept / name).values() if sheet.dataset == "photos")
     more = {**sheet.columns, "lpips@sparnet": (1.0, 2.0, 3.0)}
     write_sheet(kept / name, dataclasses.replace(sheet, columns=more), packed=True)
+    with pytest.raises(UserError, match=r"damaged or edited: its SHA-256 begins with"):
+        archive.archive(NAME)
+    change(kept / name / "run.json", digests={})
     before = (kept / name / "weights.safetensors").read_bytes()
     archive.archive(NAME)
     assert (kept / name / "weights.safetensors").read_bytes() == before

@@ -12,12 +12,14 @@ import pytest
 import torch
 from PIL import Image
 
+from bench.analysis.results import read_run
 from bench.core.errors import UserError
 from bench.core.files import read_json
 from bench.core.progress import Bar
 from bench.data.store import FaceRow, write_store
 from bench.models import registry
 from bench.runs import evaluate
+from bench.runs.behaviour import load_network
 from bench.runs.complete import Outcome, complete, is_complete
 from bench.runs.config import DataRef, RunConfig, Training
 from bench.runs.experiment import Faces, Row, RowRun, Sizes
@@ -89,9 +91,43 @@ def test_a_run_is_complete_only_with_its_record(row_run: RowRun, faces: Faces, m
 def test_a_truncated_scores_file_names_itself(row_run: RowRun, faces: Faces) -> None:
     run(row_run, faces)
     (scores,) = (row_run.run.folder / "scores").iterdir()
-    scores.write_bytes(scores.read_bytes()[:-40])
+    whole = scores.read_bytes()
+    scores.write_bytes(whole[:-40])
+    outcome = run(row_run, faces)
+    assert outcome.status == "failed" and f"{scores}: damaged or edited" in outcome.error
+    change(row_run.run.folder / "run.json", digests={})
     with pytest.raises(UserError, match=rf"{scores}: \d+ fields in line 4, expected 16; delete it"):
         run(row_run, faces)
+    scores.unlink()
+    assert run(row_run, faces).status == "finished" and scores.read_bytes() == whole
+
+
+@pytest.mark.parametrize("name", ["weights.safetensors", "curve.csv", "scores/*.csv"])
+def test_a_flipped_bit_is_noticed_and_told_with_what_to_do(row_run: RowRun, faces: Faces, name: str) -> None:
+    run(row_run, faces)
+    (path,) = row_run.run.folder.glob(name)
+    whole, record = path.read_bytes(), row_run.run.record()
+    path.write_bytes(whole[:-30] + bytes([whole[-30] ^ 1]) + whole[-29:])
+    outcome = run(row_run, faces)
+    assert outcome.status == "failed" and f"{path}: damaged or edited" in outcome.error and "delete" in outcome.error
+    assert row_run.run.record() == record, "the run itself has not failed"
+    with pytest.raises(UserError, match="damaged or edited"):
+        load_network(record, row_run.run.folder) if path.suffix == ".safetensors" else read_run(row_run.run.folder)
+    path.write_bytes(whole)
+    assert run(row_run, faces).status == "cached"
+
+
+def test_half_weights_of_an_older_run_are_not_done(row_run: RowRun, faces: Faces) -> None:
+    run(row_run, faces)
+    weights = row_run.run.weights
+    scores = row_run.run.scores()
+    whole = weights.read_bytes()
+    weights.write_bytes(whole[:-100])
+    change(row_run.run.folder / "run.json", digests={})
+    assert "not a whole safetensors file" in run(row_run, faces).error
+    weights.unlink()
+    assert run(row_run, faces).status == "finished" and weights.read_bytes() == whole
+    assert row_run.run.scores() == scores and len(row_run.run.record().digests) == 3
 
 
 def test_changed_code_is_noticed(row_run: RowRun, faces: Faces) -> None:

@@ -117,6 +117,23 @@ def test_a_damaged_or_foreign_checkpoint_is_refused_and_left_alone(tmp_path: Pat
         assert run.state.read_bytes() == content
 
 
+def test_a_flipped_bit_in_a_state_is_noticed_and_the_one_before_is_taken(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    run = make_run(tmp_path)
+    for iteration in (1, 2):
+        run.save_state({"iteration": iteration, "model": torch.zeros(100)})
+    whole = run.state.read_bytes()
+    for place in range(0, len(whole), len(whole) // 60):
+        run.previous.write_bytes(whole)
+        run.state.write_bytes(whole[:place] + bytes([whole[place] ^ 4]) + whole[place + 1 :])
+        state = run.load_state()
+        assert state is not None and torch.equal(state["model"], torch.zeros(100))
+        assert ("SHA-256" in caplog.text) or place > len(whole) - 75
+    torch.save({"config": run.config.id, "iteration": 7}, run.state)  # of a version before digests
+    assert run.load_state()["iteration"] == 7  # type: ignore[index]
+
+
 def test_training_goes_on_by_the_code_that_began_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
     run = make_run(tmp_path)

@@ -9,6 +9,7 @@ import pytest
 from bench.core.errors import UserError
 from bench.core.files import write_bytes
 from bench.runs.config import RunConfig
+from bench.runs.records import RunState
 from bench.runs.store import Run
 from bench.schedule.storage import Storage
 
@@ -65,6 +66,15 @@ def test_a_run_that_ends_badly_is_kept_as_far_as_it_is(storage: Storage, tmp_pat
         raise RuntimeError("out of memory")
     storage.pull(there)
     assert contents(there) == contents(here)
+
+
+def test_scores_of_a_push_that_was_cut_short_are_scored_again(storage: Storage, tmp_path: Path) -> None:
+    here, there = run_in(tmp_path / "here"), run_in(tmp_path / "there")
+    here.write(status=RunState.FINISHED, digests={"scores/a-1.csv": "0" * 64})
+    write_bytes(here.folder / "scores" / "a-1.csv", b"older")
+    storage.push(here, {})
+    storage.pull(there)
+    assert list(contents(there)) == ["run.json"]
 
 
 def test_what_makes_a_run_count_comes_last(storage: Storage, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
