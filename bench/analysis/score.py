@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -15,6 +16,7 @@ from bench.core.errors import UserError
 from bench.data.degrade import DEFAULT, upsample
 from bench.data.pairs import read_pairs
 from bench.data.store import open_split
+from bench.metrics.cache import content
 from bench.metrics.catalogue import get_metric, get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocols
 from bench.metrics.scoring import Scorer, shared_cache
@@ -154,6 +156,7 @@ def score_pairs(
         "hr": str(hr) if hr else None,
         "lr": str(lr) if lr else None,
         "scale": pairs.scale if lr else None,
+        "fingerprint": None if pairs.hr is None else hashlib.sha256(content(pairs.hr)).hexdigest(),
         "warnings": list(pairs.warnings),
         **_report(scores.values, pairs.names, scores.unavailable, metrics, failing),
     }

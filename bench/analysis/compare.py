@@ -1,0 +1,84 @@
+"""Two scores of `fsr score --json` beside each other, paired by image."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from bench.analysis.intervals import difference
+from bench.core.errors import UserError
+from bench.core.files import read_json
+from bench.metrics.catalogue import get_metric
+
+_SAME = ("protocol", "dataset", "split", "scale", "degradation")  # or they are scores of different things
+_Values = Mapping[tuple[str, str], Mapping[str, float]]  # (protocol, metric) -> image -> value
+
+
+def compare_scores(a: Path, b: Path) -> dict[str, Any]:
+    """Return by how much the scores in file `a` are above those in `b`, with 95% intervals over the images of both.
+
+    Raises UserError for a file of another kind, and for scores under different protocols, on different faces or on none
+    that both have.
+    """
+    first, second = _read(a), _read(b)
+    for key in _SAME:
+        if first.get(key) != second.get(key):
+            raise UserError(f"{a} and {b}: {key} is {first.get(key)} and {second.get(key)}, expected the same")
+    ours, theirs = _values(a, first), _values(b, second)
+    names = [{image for column in values.values() for image in column} for values in (ours, theirs)]
+    paired = names[0] & names[1]
+    if names[0] == names[1] and first.get("fingerprint") != second.get("fingerprint"):
+        raise UserError(f"{a} and {b}: images of the same names and other contents: other ground truth")
+    rows = [_row(*key, ours[key], theirs[key]) for key in ours if key in theirs]
+    rows = [row for row in rows if row["n"]]
+    if not rows:
+        raise UserError(f"{a} and {b}: no metric of an image that both have")
+    return {
+        "a": str(a),
+        "b": str(b),
+        "paired": len(paired),
+        "unpaired": [len(own - paired) for own in names],
+        "failures": [len(scored.get("failures", ())) for scored in (first, second)],
+        "metrics": rows,
+    }
+
+
+def _row(protocol: str, metric: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any]:
+    spec, images = get_metric(metric), sorted(ours.keys() & theirs.keys())
+    a, b = (np.array([[values[image] for image in images]]) for values in (ours, theirs))
+    estimate, sign = difference(a, b), 1 if spec.higher_is_better else -1
+    finite = np.isfinite(a) & np.isfinite(b)
+    interval = [value if math.isfinite(value) else None for value in (estimate.low, estimate.high)]
+    return {
+        "metric": metric,
+        "protocol": protocol,
+        "a": float(a[finite].mean()) if estimate.n else None,
+        "b": float(b[finite].mean()) if estimate.n else None,
+        "difference": estimate.mean if estimate.n else None,
+        "ci95": interval,
+        "n": estimate.n,
+        "wins": int((sign * (a - b)[finite] > 0).sum()),
+        "losses": int((sign * (a - b)[finite] < 0).sum()),
+    }
+
+
+def _read(path: Path) -> dict[str, Any]:
+    given = read_json(path)
+    if not isinstance(given, dict) or not isinstance(given.get("images"), list):
+        raise UserError(f"{path}: no scores of images; expected what `fsr score --json` prints")
+    return given
+
+
+def _values(path: Path, given: Mapping[str, Any]) -> _Values:
+    values: dict[tuple[str, str], dict[str, float]] = {}
+    try:
+        for row in given["images"]:
+            value = math.nan if row["value"] is None else float(row["value"])
+            values.setdefault((str(row["protocol"]), str(row["metric"])), {})[str(row["image"])] = value
+    except (KeyError, TypeError, ValueError):
+        raise UserError(f"{path}: images: expected rows of image, metric, protocol and value") from None
+    return values
