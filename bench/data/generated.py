@@ -21,7 +21,7 @@ from bench.core.errors import UserError
 from bench.core.modes import make_folder, open_new
 from bench.core.progress import Bar
 from bench.data.cards import read_card
-from bench.data.store import SIZE, FaceRow, FaceStore, alone, write_store
+from bench.data.store import SIZE, FaceRow, FaceStore, alone, check_room, write_store
 
 _FACE_BYTES = SIZE * SIZE * 3
 Make = Callable[[], "Generator"]
@@ -97,6 +97,7 @@ def _grow(path: Path, size: int, old: FaceStore | None, recipe: dict[str, Any], 
     """Make the faces that `old` lacks and write a store of all."""
     split, first = path.name, int(recipe["first_seed"][path.name])
     have = len(old) if old is not None else 0
+    check_room(path.parent, 2 * size - have, SIZE)  # those that are made, and the store of all
     partial = path.with_name(f"{split}-from-{have}.partial")
     _make_missing(partial, size - have, first + have, make, quiet)
 

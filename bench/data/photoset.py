@@ -28,7 +28,7 @@ from bench.data.decode import reading
 from bench.data.detect import BAD_POINTS
 from bench.data.layouts import Placed, read_identities
 from bench.data.manifest import Row, by_photo, check_photos, read_manifest, write_manifest
-from bench.data.scan import NO_FACE, NO_POINTS, ScanOptions, hash_photos, scan
+from bench.data.scan import MANY, NO_FACE, NO_POINTS, ScanOptions, hash_photos, scan
 from bench.data.sources import Entry, Listing, list_sources
 from bench.data.store import FaceRow, FaceStore, alone, check_room, write_store
 
@@ -81,7 +81,11 @@ def prepare_photos(card_name: str, wanted: PhotoOptions) -> list[FaceStore]:
             _unchanged(folder / split, inputs[split]) for split in splits
         ):
             return [FaceStore.open(folder / split) for split in sorted(splits)]
-        check_room(folder, sum(map(len, splits.values())), recipe.size)
+        number = sum(map(len, splits.values()))
+        check_room(folder, number, recipe.size)
+        if number > MANY and not wanted.how.quiet:
+            need = number * 3 * recipe.size**2 / 1e9
+            log.info("%s photos: their faces will take up to %.1f GB in %s", f"{number:,}", need, folder)
         job = _Job(card_name, card, recipe, wanted, listing, skipped)
         photos = [photo for split in sorted(splits) for photo in splits[split]]
         hashes, kept, again = hash_photos(photos, wanted.how.quiet)

@@ -13,6 +13,7 @@ import json
 import logging
 import os
 import posixpath
+import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -38,6 +39,8 @@ log = logging.getLogger("fsr")
 NO_FACE = "no face"
 NO_POINTS = "no .pts file with points beside it"
 # Photos that are looked at together. On a CPU larger groups do not fit its cache, and take memory.
+MANY = 5_000  # photos from which on it is told beforehand what they take
+_FIRST = 100  # photos that the time is measured on
 _GROUP, _GROUP_ON_GPU = 5, 50
 _SIGNS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA's driver, of one under Windows, of AMD's
 
@@ -130,6 +133,7 @@ def _detect_all(
         contents = (
             [(reader.read(photo.entry), points.get(photo.file, b"")) for photo in group] for group in groups[start:]
         )
+        new, began, told = 0, time.monotonic(), how.quiet or len(photos) - count <= MANY
         results = ordered_map(work, contents, jobs=jobs, preload=("facenet_pytorch",))
         for group, result in zip(groups[start:], results, strict=True):
             file.write(json.dumps(result, separators=(",", ":")) + "\n")
@@ -137,6 +141,11 @@ def _detect_all(
             yield from zip(group, result, strict=True)
             count += len(group)
             bar.update(count)
+            new += len(group)
+            if not told and new >= _FIRST:
+                left = (time.monotonic() - began) / new * (len(photos) - count) / 60
+                log.info("%s photos: finding faces takes %.0f minutes more, as the first did", f"{len(photos):,}", left)
+                told = True
             stop.check(f"{count} of {len(photos)} photos are done")
 
 

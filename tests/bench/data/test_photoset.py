@@ -160,6 +160,22 @@ def test_the_cards_manifests_spare_the_detector_by_hash(
     assert other.fingerprint != again.fingerprint
 
 
+def test_of_many_photos_disk_and_time_are_told_beforehand(
+    root: Path, corner: type[Corner], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO", "fsr")
+    for module in (photoset, scan):
+        monkeypatch.setattr(module, "MANY", 5)
+    monkeypatch.setattr(scan, "_FIRST", 5)
+    (root / "many").mkdir()
+    for i in range(12):
+        (root / "many" / f"{i}.png").write_bytes(photo(i))
+    prepare_photos("folder", PhotoOptions([root / "many"], "mine"))
+    told = [record.getMessage() for record in caplog.records if "12 photos:" in record.getMessage()]
+    assert [line.partition(" in ")[0] for line in told[:1]] == ["12 photos: their faces will take up to 0.0 GB"]
+    assert len(told) == 2 and "finding faces takes 0 minutes more" in told[1]
+
+
 def test_unchanged_sources_are_not_read_again(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     source = pack(root / "a.tar", {"000001.jpg": photo(1)})
     prepare("celeba", source)
