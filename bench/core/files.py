@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import contextlib
 import csv
 import io
@@ -85,10 +86,26 @@ def json_bytes(value: object) -> bytes:
     return json.dumps(value, indent=2, allow_nan=False).encode() + b"\n"
 
 
+def text_of(content: bytes) -> str:
+    """Return the text of a file as programs of any system write it: UTF-8, with or without a mark, any ends of lines.
+
+    Raises ValueError that says what else it is.
+    """
+    if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
+        name = "UTF-32" if content.startswith(codecs.BOM_UTF32_LE) else "UTF-16"
+        raise ValueError(f"{name} text; save it as UTF-8")
+    if b"\0" in content:
+        raise ValueError("NUL bytes, so no text; save it as UTF-8")
+    try:
+        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+    except UnicodeDecodeError as error:
+        raise ValueError(f"not UTF-8 text: byte 0x{content[error.start]:02x}; save it as UTF-8") from None
+
+
 def read_json(path: Path) -> Any:
     """Read a JSON file; raise UserError that names it when it is missing or damaged."""
     try:
-        return json.loads(path.read_text(encoding="utf-8-sig"))
+        return json.loads(text_of(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:
@@ -116,8 +133,10 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     Raises UserError that names it when it is damaged.
     """
     try:
-        text = read_unpacked(path).decode("utf-8-sig")
-        head, *rows = filter(None, csv.reader(io.StringIO(text, newline=""), strict=True))
+        text = text_of(read_unpacked(path))
+        sign = next((sign for sign in ";\t" if text.startswith(sign.join(columns))), ",")  # of other spreadsheets
+        head, *rows = filter(None, csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=sign))
+        head = [name.strip() for name in head]
     except (ValueError, csv.Error, EOFError, lzma.LZMAError) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
     if head != list(columns):

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar, Union
 
 from bench.core.errors import UserError, check_known, suggest
+from bench.core.files import text_of
 from bench.core.limits import check_plain, shown
 from bench.core.names import listed
 
@@ -34,7 +35,7 @@ def canonical_json(value: object) -> str:
 def read_toml(path: Path) -> dict[str, Any]:
     """Read a TOML file; raise UserError that names the file and line when it is damaged."""
     try:
-        return tomllib.loads(path.read_text(encoding="utf-8-sig"))
+        return tomllib.loads(text_of(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except (ValueError, RecursionError) as error:  # besides its own errors, of numbers and tables without end

@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import UserError
+from bench.core.files import text_of
 from bench.core.limits import Count, Line
 
 if TYPE_CHECKING:
@@ -84,11 +85,11 @@ def read_identities(path: Path) -> dict[str, str]:
     Raises UserError when the file is missing or neither, or gives a photo two identities.
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = text_of(path.read_bytes()).split("\n")
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except UnicodeDecodeError:
-        raise UserError(f"{path}: not UTF-8 text; expected lines like '000001.jpg 2880'") from None
+    except ValueError as error:
+        raise UserError(f"{path}: {error}; expected lines like '000001.jpg 2880'") from None
     comma = next((sign for sign in ";\t" if sign in lines[0]), ",")
     head = [name.strip(' "').lower() for name in lines[0].split(comma)]
     if {"file", "identity"} <= set(head):

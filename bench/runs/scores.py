@@ -16,7 +16,7 @@ from pathlib import Path
 from types import MappingProxyType
 
 from bench.core.errors import UserError
-from bench.core.files import write_bytes
+from bench.core.files import text_of, write_bytes
 from bench.core.names import listed
 from bench.metrics.protocol import PROTOCOLS
 from bench.runs.digests import check
@@ -153,7 +153,7 @@ def read_sheet(path: Path) -> ScoreSheet:
     dataset, _, fingerprint = path.name.partition(".csv")[0].rpartition("-")
     try:
         content = lzma.decompress(path.read_bytes()) if path.suffix == ".xz" else path.read_bytes()
-        reader = csv.reader(io.StringIO(content.decode("utf-8-sig"), newline=""), strict=True)
+        reader = csv.reader(io.StringIO(text_of(content), newline=""), strict=True)
         (_, head), *rows = [(reader.line_num, row) for row in reader if row]
     except (ValueError, csv.Error, EOFError, lzma.LZMAError) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None

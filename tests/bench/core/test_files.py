@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.core.files import held, write_text
+from bench.core.errors import UserError
+from bench.core.files import held, read_csv, write_text
 
 
 def test_a_folder_that_is_held_is_waited_for(tmp_path: Path) -> None:
@@ -37,3 +38,31 @@ def test_a_name_of_any_length_is_written_and_an_error_names_it(tmp_path: Path) -
         (tmp_path / "folder").mkdir()
         write_text(tmp_path / "folder", "")
     assert error.value.filename == str(tmp_path / "folder")
+
+
+@pytest.mark.parametrize("sign", [",", ";", "\t"])
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r"])
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"])
+def test_tables_are_read_as_other_programs_write_them(sign: str, end: str, mark: bytes, tmp_path: Path) -> None:
+    rows = [["file", "side"], ['"a,b; c.png"', "12"], ["", ""], ["d.png", "13"]]
+    text = end.join(sign.join(row) if any(row) else "" for row in rows) + end + end
+    (tmp_path / "a.csv").write_bytes(mark + text.encode())
+    assert read_csv(tmp_path / "a.csv", ["file", "side"]) == [
+        {"file": "a,b; c.png", "side": "12"},
+        {"file": "d.png", "side": "13"},
+    ]
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ("file,side\n".encode("utf-16"), "UTF-16 text; save it as UTF-8"),
+        ("file,side\n".encode("utf-32"), "UTF-32 text; save it as UTF-8"),
+        (b"file,side\nZo\xeb.png,1\n", "not UTF-8 text: byte 0xeb; save it as UTF-8"),
+        (b"file,side\na.png,\x001\n", "NUL bytes, so no text"),
+    ],
+)
+def test_what_is_no_utf8_text_is_named(content: bytes, what: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_bytes(content)
+    with pytest.raises(UserError, match=rf"a\.csv: not valid CSV \({what}"):
+        read_csv(tmp_path / "a.csv", ["file", "side"])

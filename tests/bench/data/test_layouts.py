@@ -87,5 +87,5 @@ def test_a_photo_of_two_identities_is_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a.jpg is there as '1' and as '2'; keep one of them"):
         read_identities(tmp_path / "a.txt")
     (tmp_path / "a.txt").write_bytes("a.jpg 1\n".encode("utf-16"))
-    with pytest.raises(UserError, match="not UTF-8 text"):
+    with pytest.raises(UserError, match="UTF-16 text; save it as UTF-8"):
         read_identities(tmp_path / "a.txt")
