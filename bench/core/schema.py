@@ -185,6 +185,8 @@ def describe(hint: Any) -> str:
         return "one of " + ", ".join(repr(choice) for choice in arguments)
     if origin in (Union, types.UnionType):
         return " or ".join(describe(choice) for choice in arguments)
+    if origin is tuple and arguments[1:] != (...,):
+        return f"a list of {len(arguments)}, each {describe(arguments[0])}"
     if origin in (tuple, list):
         return f"a list of {describe(arguments[0])}"
     return "a table" if _is_table(hint) else _NAMES.get(hint, str(hint))

@@ -94,6 +94,7 @@ def test_the_same_values_come_without_pydantic() -> None:
         ({}, "p: key 'name' is missing"),
         ({"name": "a", "sedes": [1]}, "p: unknown key 'sedes': did you mean 'seeds'?"),
         ({"name": "a", "seeds": [1, True]}, "p: seeds: [1, True] given, expected a list of a whole number"),
+        ({"name": "a", "ends": [0.5]}, "p: ends: [0.5] given, expected a list of 2, each a number"),
         ({"name": "a", "kind": "lng"}, "p: kind: 'lng' given, expected one of 'long', 'short'"),
         ({"name": "a", "budget": 3}, "p: budget: 3 given, expected a table"),
         ({"name": "a", "budget": {"iterations": "3"}}, "p: budget: iterations: '3' given, expected a whole number"),
