@@ -74,7 +74,10 @@ def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]
     have several seeds; otherwise the leading rows are all "tie". A row without a finite mean never stands out, and
     where one is infinitely good, none does.
     """
-    return results.once(("emphasis", test, metric, results.protocol), lambda: _emphasis(results, test, metric))
+    if not results.rows:
+        return {}
+    key = ("emphasis", tuple(map(id, results.rows)), test, metric, results.protocol)
+    return results.rows[0].once(key, lambda: _emphasis(results, test, metric))  # tables of fewer test sets share rows
 
 
 def _emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:

@@ -95,20 +95,8 @@ class RunResult:
         return self.status is RunState.FINISHED and self.scored_faces(test, protocol) == test.faces
 
 
-class _Known:
-    """Remembers what was computed from a record that does not change; a copy of the record begins anew."""
-
-    def once(self, key: Hashable, compute: Callable[[], _T]) -> _T:
-        """Return what `compute` gives for this key, computed once: a report asks thousands of times."""
-        known: dict[Hashable, Any] = self.__dict__.setdefault("_known", {})
-        if key not in known:
-            known[key] = compute()
-        value: _T = known[key]
-        return value
-
-
 @dataclass(frozen=True)
-class RowResult(_Known):
+class RowResult:
     """One row: a method, a run a seed, and which modules it has (empty: the question does not arise).
 
     `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
@@ -123,6 +111,14 @@ class RowResult(_Known):
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def once(self, key: Hashable, compute: Callable[[], _T]) -> _T:
+        """Return what `compute` gives for this key, computed once: a report asks thousands of times."""
+        known: dict[Hashable, Any] = self.__dict__.setdefault("_known", {})
+        if key not in known:
+            known[key] = compute()
+        value: _T = known[key]
+        return value
+
     def scored_runs(self, test: FaceSet, protocol: str) -> tuple[RunResult, ...]:
         """Return the runs whose scores on `test` are complete."""
         runs = (run for run in self.runs if run.scored(test, protocol))
@@ -130,7 +126,7 @@ class RowResult(_Known):
 
 
 @dataclass(frozen=True)
-class Results(_Known):
+class Results:
     """An experiment as its folder tells it."""
 
     folder: Path

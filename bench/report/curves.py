@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
 SIZE = (4.8, 3.7)  # inches: the text width of a plain article
 DPI = 200
-MOST = 36  # rows in a figure: with more nobody finds one in it
+MOST = 24  # rows in a figure: with more nobody finds one in it
 T = TypeVar("T")
 _COLOURS = 256
 # Okabe and Ito's colours, safe for the colour-blind; the first four also differ as greys.
