@@ -18,6 +18,8 @@ from bench.runs import networks
 from bench.runs.behaviour import changed_since
 from bench.runs.evaluate import Enlarger, score_pictures
 from bench.runs.records import read_run_record
+from bench.runs.soundness import LIMIT
+from bench.runs.verify import worst_outputs
 
 ROOT = Path(__file__).parents[1]
 REFERENCE = ROOT / "results" / "reference"
@@ -93,3 +95,13 @@ def test_kept_weights_give_the_kept_scores(folder: Path) -> None:
         assert found[metric] == pytest.approx([kept[name] for name in results.samples], abs=tolerance)
     card = (folder / "README.md").read_text(encoding="utf-8")
     assert "research only" in card and f"{network.psnr:.3f}" in card
+
+
+@pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
+def test_kept_networks_are_sound_but_for_the_one_without_a_bound(folder: Path) -> None:
+    record = networks.run_record(folder)
+    with Image.open(min(folder.parent.glob("samples/*_hr.webp"))) as picture:
+        faces = np.asarray(picture.convert("RGB"))[None]
+    model = networks.open_run(folder).load(torch.device("cpu"))
+    unbounded = folder.name == "msfnet-8-s0-daada5566b45"  # its gate is a sum (msrb_fuse = "add")
+    assert bool((worst_outputs(model, record, faces) > LIMIT).any()) == unbounded

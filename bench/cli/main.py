@@ -39,6 +39,7 @@ COMMANDS = {  # name -> where its function is, what it does
     "plan": ("experiment:plan", "show what an experiment would run and how long it takes"),
     "run": ("experiment:run", "train, score and report an experiment; done runs are not repeated"),
     "status": ("results:status", "show how the runs of an experiment are doing"),
+    "verify": ("results:verify", "check records, weights, curves and scores of runs, and how sound their networks are"),
     "archive": ("results:archive", "keep finished runs in results/reference, small enough to be committed"),
     "migrate": ("results:migrate", "bring an older version's results to the present layout"),
     "report": ("results:report", "redraw tables and figures from results alone"),

@@ -1,4 +1,4 @@
-"""`fsr status`, `fsr archive` and `fsr report`."""
+"""`fsr status`, `fsr verify`, `fsr archive` and `fsr report`."""
 
 from __future__ import annotations
 
@@ -60,6 +60,21 @@ def archive(
     text = f"{len(kept)} finished runs in {folder}; draw them by `fsr report --reference`"
     show(json, {"folder": str(folder), "runs": [path.name for path in kept]}, lambda: text)
     return 0
+
+
+def verify(
+    experiment: Names,
+    *,
+    json: Json = False,
+    plugin: Plugins,
+) -> int:
+    from bench.runs.verify import verify as look
+    from bench.runs.verify import verify_json, verify_text
+
+    verdicts = {name: look(folder) for name, folder in _folders(experiment).items()}
+    text = "\n\n".join(verify_text(name, own) for name, own in verdicts.items())
+    show(json, {name: verify_json(own) for name, own in verdicts.items()}, lambda: text)
+    return int(any(verdict.wrong for own in verdicts.values() for verdict in own))
 
 
 def migrate(

@@ -6,14 +6,16 @@ and Model 1 stay below 1.72 on flat colours, saturated frames and 59,838 faces, 
 
 from __future__ import annotations
 
+import colorsys
 from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
 if TYPE_CHECKING:
-    import numpy as np
     from torch import Tensor
 
+HUES = 24
 LIMIT = 2.0  # of |2 sr - 1|, which is at most 1 in a picture: sr beyond [-0.5, 1.5] is far out of range
 
 
@@ -37,3 +39,19 @@ def share_out(sr: Tensor | np.ndarray) -> Tensor:
     """Return which share of each output's values, [N, ...], is far out of range or not finite: float64 [N]."""
     within = (torch.as_tensor(sr).float() - 0.5).abs() <= LIMIT / 2
     return 1 - within.flatten(1).double().mean(1)
+
+
+def trial_pictures(faces: np.ndarray) -> np.ndarray:
+    """Return HR pictures on whose LR unsound networks break down, uint8 [M, H, W, 3], from `faces`, uint8 [N, H, W, 3].
+
+    Flat ones, black, white and saturated at every hue, and each face with a frame of each of these colours that is a
+    eighth of its side wide.
+    """
+    hues = [colorsys.hsv_to_rgb(hue / HUES, 1, 1) for hue in range(HUES)]
+    colours = np.array([(0, 0, 0), (1, 1, 1), *hues]) * 255
+    flat = np.broadcast_to(colours.round().astype(np.uint8)[:, None, None], (len(colours), *faces.shape[1:]))
+    edge = max(1, round(faces.shape[1] / 8))
+    framed = [flat.copy() for _ in faces]
+    for pictures, face in zip(framed, faces, strict=True):
+        pictures[:, edge:-edge, edge:-edge] = face[edge:-edge, edge:-edge]
+    return np.concatenate([flat, *framed])
