@@ -69,7 +69,11 @@ def nested(path: tuple[str | int, ...], value: Any) -> Any:
     return value
 
 
-@pytest.mark.parametrize(("root", "path", "kind", "rules"), LEAVES, ids=lambda part: str(part)[:60])
+@pytest.mark.parametrize(
+    ("root", "path", "kind", "rules"),
+    LEAVES,
+    ids=[f"{leaf[0].__name__}-{'.'.join(map(str, leaf[1]))}" for leaf in LEAVES],
+)
 def test_no_field_takes_what_cannot_be_meant(
     root: Any, path: tuple[str | int, ...], kind: Any, rules: tuple[Rule, ...]
 ) -> None:
