@@ -66,5 +66,6 @@ def test_the_faces_that_runs_break_down_on_are_counted() -> None:
         for failure in failures_of(results, run, test)
     }
     faces, runs = {key[:2] for key in losses}, {name for *_, name in losses}
-    told = f"on {len(faces)} faces of CelebA's, {len(runs)} runs are {min(losses.values()):.1f} to "
+    verb = "run is" if len(runs) == 1 else "runs are"
+    told = f"on {len(faces)} faces of CelebA's, {len(runs)} {verb} {min(losses.values()):.1f} to "
     assert f"{told}{max(losses.values()):.1f} dB worse than Bicubic" in " ".join(README.split())

@@ -121,8 +121,8 @@ def test_power_names_what_is_wrong(results: Path, capsys: pytest.CaptureFixture[
         (["mine", "--protocol", "dic"], "no complete scores of psnr under protocol dic"),
         (["mine", "--data", "helen"], "not tested on 'helen'"),
         (["mine", "--row", "sparnet"], "nothing to compare SPARNet with"),
-        (["mine", "--level", "95"], "level 95"),
-        (["mine", "--gain", "-1"], "gain -1"),
+        (["mine", "--level", "95"], "--level: 95.0 given"),
+        (["mine", "--gain", "-1"], "--gain: -1.0 given"),
     ):
         assert message in error_of(["power", *arguments], capsys)
     change(folder / run_name("msfnet-8") / "run.json", status="failed", error="out of memory")

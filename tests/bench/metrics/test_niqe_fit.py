@@ -222,10 +222,10 @@ def test_too_little_to_fit_to(capsys: pytest.CaptureFixture[str]) -> None:
     [
         (["--pictures", "few", "--faces", "3"], "--split and --faces choose from --data"),
         (["--pictures", "none"], "none: no such file or folder"),
-        (["--data", "mine", "--faces", "0"], "--faces 0: expected at least 1"),
+        (["--data", "mine", "--faces", "0"], "--faces: 0 given, expected 1 to"),
         (["--data", "mien"], "no data set 'mien'"),
         (["--data", "mine", "--block", "33"], "block 33: expected an even number of pixels, at least 16"),
-        (["--data", "mine", "--stride", "0"], "stride 0: expected an even number of pixels, at least 2"),
+        (["--data", "mine", "--stride", "0"], "--stride: 0 given, expected 2 to"),
         (["--data", "mine", "--block", "160"], "blocks of 160x160 needs larger pictures than 128x128"),
         ([], "give either --pictures or --data"),
     ],

@@ -233,7 +233,8 @@ def test_weights_under_edited_code_make_no_row_of_the_old_one(
         edited = root / "edited" / "tiny_method.py"
         edited.parent.mkdir(exist_ok=True)
         edited.write_text(TINY.read_text().replace("base + 0.1 *", edit))
-        monkeypatch.setattr(registry, "_plugins", [edited])
+        monkeypatch.setattr(registry, "_plugins", [])
+        registry.add_plugin(edited)
         monkeypatch.delitem(registry._entries, "tiny", raising=False)
         monkeypatch.setattr(registry, "_catalogue", None)
         for command in (score, ["archive", NAME, "--weights", "tiny"]):

@@ -157,4 +157,4 @@ def test_the_ladder_ends_with_ours(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("arguments", [["train", "--batch", "0"], ["data", "--batch", "0"]])
 def test_a_batch_has_faces(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> None:
-    assert "--batch 0: expected at least 1" in error_of(["bench", *arguments], capsys)
+    assert "--batch: 0 given, expected 1 to" in error_of(["bench", *arguments], capsys)

@@ -32,4 +32,4 @@ def test_a_metric_that_is_off_shows(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_faces_are_needed(capsys: pytest.CaptureFixture[str]) -> None:
-    assert "expected at least 1" in error_of(["bench", "metrics", "--faces", "0"], capsys)
+    assert "--faces: 0 given, expected 1 to" in error_of(["bench", "metrics", "--faces", "0"], capsys)
