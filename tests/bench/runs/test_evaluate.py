@@ -97,4 +97,7 @@ def test_what_does_not_draw_keeps_its_batches() -> None:
 
 
 def test_a_source_that_cannot_be_seeded_is_told() -> None:
-    assert enlarged(lambda _, sr: sr + np.random.default_rng().normal(), LR)[1].chance == UNSEEDED
+    def noisy(_: object, sr: torch.Tensor) -> torch.Tensor:
+        return sr + torch.from_numpy(np.random.default_rng().uniform(-0.1, 0.1, sr.shape)).float()
+
+    assert enlarged(noisy, LR)[1].chance == UNSEEDED
