@@ -64,7 +64,7 @@ def gain(
         a, b = (scores_of(results, side, test, metric, protocol) for side in (row, over))
         return None if a is None or b is None else difference(a, b)
 
-    return row.once(("gain", id(over), test, metric, protocol or results.protocol, results.protocol), compute)
+    return row.once(("gain", over, test, metric, protocol or results.protocol, results.protocol), compute)
 
 
 def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
@@ -76,7 +76,7 @@ def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]
     """
     if not results.rows:
         return {}
-    key = ("emphasis", tuple(map(id, results.rows)), test, metric, results.protocol)
+    key = ("emphasis", results.rows, test, metric, results.protocol)
     return results.rows[0].once(key, lambda: _emphasis(results, test, metric))  # tables of fewer test sets share rows
 
 

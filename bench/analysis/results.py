@@ -95,9 +95,11 @@ class RunResult:
         return self.status is RunState.FINISHED and self.scored_faces(test, protocol) == test.faces
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RowResult:
     """One row: a method, a run a seed, and which modules it has (empty: the question does not arise).
+
+    A row equals itself alone, so that what was computed of it, and of it beside another, can be kept.
 
     `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
     its training and in its network.

@@ -22,6 +22,7 @@ from PIL import Image
 from bench.core.errors import UserError, reason
 from bench.core.progress import Bar
 from bench.core.schema import from_dict
+from bench.core.stop import contained
 from bench.data.cards import card_names, read_card
 from bench.data.crop import Recipe, Square, cut, square_of
 from bench.data.decode import decode
@@ -130,8 +131,9 @@ def upscale(
 def _check_size(network: ArchivedNetwork, enlarge: Enlarger, size: int) -> None:
     """Raise UserError where the network does not turn an input of `size` pixels into a picture of `size` x scale."""
     try:
-        (sr,) = enlarge(np.full((1, size, size, 3), 128, np.uint8))
-    except (Exception, SystemExit) as error:
+        with contained():
+            (sr,) = enlarge(np.full((1, size, size, 3), 128, np.uint8))
+    except Exception as error:
         problem = f"--size {size}: {network.label} cannot take {size}x{size} pixels ({reason(error)})"
         raise UserError(f"{problem}; multiples of 4 fit the networks here") from None
     side = size * network.scale
@@ -173,7 +175,7 @@ class _Job:
                 small = about["left_out"].get("small")
                 return {**about, "problem": f"{NO_FACE} of {self.recipe.min_face} pixels" if small else NO_FACE}
             inputs = [self._shrink(decoded.pixels, square) for _, square in squares]
-            with _failing(f"{self.network.label}"):
+            with _failing(self.network.label):
                 outputs = torch.cat(list(self.enlarge(np.stack([lr for lr, _ in inputs]))))
         except UserError as error:
             return {**about, "problem": str(error).removeprefix(f"{photo.entry.where}: ")}
@@ -270,10 +272,11 @@ class _Job:
 def _failing(what: str) -> Iterator[None]:
     """Turn what somebody else's code raises on one photo into a UserError, so that the others go on."""
     try:
-        yield
+        with contained():
+            yield
     except UserError:
         raise
-    except (Exception, SystemExit) as error:  # also a method that ends the process
+    except Exception as error:
         raise UserError(f"{what} failed ({reason(error)})") from error
 
 

@@ -15,12 +15,9 @@ from PIL import Image
 from bench.cli.faces import prepare
 from bench.core import paths
 from bench.core.files import read_json, write_json
-from bench.data.cards import card_names, manifest_paths, read_card
-from bench.data.manifest import read_manifest
-from bench.data.photoset import PhotoOptions, _recipe
+from bench.data.photoset import PhotoOptions
 from bench.data.scan import ScanOptions
 from bench.data.store import FaceRow, FaceStore, open_split, write_store
-from bench.papers.paper import paper_of
 from bench.runs import audit as audits
 from bench.runs.audit import audit, bicubic_row, card_of, leaked_names, open_splits
 from bench.runs.prepare import write_audit
@@ -380,30 +377,3 @@ def test_the_views_that_are_hashed_are_the_detectors_boxes(root: Path) -> None:
     assert [view.shape[0] for view in views] == [64, 64, 128]
     assert np.array_equal(views[0], face[32:96, 32:96])
     assert np.array_equal(views[1], face[0:64, 0:64])
-
-
-def test_the_papers_row_of_each_card_is_what_it_prints() -> None:
-    for name in ("celeba", "helen", "lfw"):
-        for metric in ("psnr", "ssim"):
-            printed = paper_of(["bicubic"]).find("bicubic", metric, name, ["Table 2"])
-            assert printed is not None and getattr(read_card(name).bicubic, f"paper_{metric}") == printed.value
-
-
-@pytest.mark.parametrize("name", sorted({*card_names(), "folder"} - {"synthfaces"}))
-def test_every_card_of_photos_can_be_used(name: str) -> None:
-    card = read_card(name)
-    recipe = _recipe(card, PhotoOptions([]))
-    assert {key: getattr(recipe, key) for key in card.recipe} == dict(card.recipe)
-    assert recipe.size == (16 if card.kind == "real-world" else 128)
-    for detector, margin in card.margins.items():
-        assert _recipe(card, PhotoOptions([], detector=detector)).margin == margin
-
-
-def test_the_manifests_beside_the_cards_are_their_recipes() -> None:
-    known = [name for name in card_names() if manifest_paths(name)]
-    assert known == ["celeba", "helen", "lfw", "webface", "widerface"]
-    for name in known:
-        recipe = _recipe(read_card(name), PhotoOptions([]))
-        for split, path in manifest_paths(name).items():
-            assert split in ("train", "val", "test")
-            assert {row.detector for row in read_manifest(path) if not row.problem} == {recipe.detection}
