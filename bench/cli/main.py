@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import importlib
-import io
 import logging
 import os
 import signal
@@ -105,8 +104,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     prepare_streams()
     logging.basicConfig(stream=sys.stderr, format="%(message)s", force=True)
     log.setLevel(logging.INFO)
-    if isinstance(sys.stdout, io.TextIOWrapper):  # a name that the terminal cannot show is no failure
-        sys.stdout.reconfigure(errors="surrogateescape" if sys.stdout.encoding == "utf-8" else "backslashreplace")
     try:
         code = _answer(sys.argv[1:] if arguments is None else list(arguments))
         sys.stdout.flush()

@@ -52,8 +52,7 @@ class Source:
         classes = [node for node in ast.walk(tree) if isinstance(node, ast.ClassDef)]
         calls = [call for node in classes for call in node.decorator_list if _is_register(call)]
         try:
-            known = _Constants(tree)
-            arguments = [_literals(known.visit(call)) for call in calls if isinstance(call, ast.Call)]
+            arguments = [_literals(call) for call in calls if isinstance(call, ast.Call)]
         except ValueError:
             return []
         return [spec for method, about in arguments for spec in make_specs(method, about, self.name)]
@@ -89,26 +88,6 @@ def _is_register(call: ast.expr) -> bool:
         return False
     name = call.func
     return getattr(name, "id" if isinstance(name, ast.Name) else "attr", "") == "register"
-
-
-class _Constants(ast.NodeTransformer):
-    """Puts what a module says once, as `NARROW = {"width": 0.5}`, in the place of its name, in `{**NARROW}` too."""
-
-    def __init__(self, tree: ast.Module) -> None:
-        assigned = [node for node in tree.body if isinstance(node, ast.Assign) and len(node.targets) == 1]
-        self.values = {node.targets[0].id: node.value for node in assigned if isinstance(node.targets[0], ast.Name)}
-
-    def visit_Name(self, node: ast.Name) -> ast.expr:
-        return self.values.get(node.id, node) if isinstance(node.ctx, ast.Load) and node.id != "register" else node
-
-    def visit_Dict(self, node: ast.Dict) -> ast.Dict:
-        self.generic_visit(node)
-        keys: list[ast.expr | None] = []
-        values: list[ast.expr] = []
-        for key, value in zip(node.keys, node.values, strict=True):
-            spread = value if key is None and isinstance(value, ast.Dict) else ast.Dict([key], [value])
-            keys, values = keys + spread.keys, values + spread.values
-        return ast.Dict(keys, values)
 
 
 def _literals(call: ast.Call) -> tuple[str, dict[str, object]]:

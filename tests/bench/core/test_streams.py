@@ -8,6 +8,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from PIL import Image
 
 _PRINT = "from bench.core.streams import prepare_streams; prepare_streams(); import sys\n"
 _PRINT += "print(sys.argv[1]); print(sys.argv[1], file=sys.stderr)"
@@ -62,3 +63,12 @@ def test_streams_that_are_closed_lead_nowhere(tmp_path: Path) -> None:
     command = ["sh", "-c", 'exec "$@" <&- >&- 2>&-', "sh", sys.executable, "-c", code, "text", str(tmp_path / "file")]
     assert subprocess.run(command).returncode == 0
     assert (tmp_path / "file").read_bytes() == b""
+
+
+def test_the_command_line_has_no_other_way_with_letters(tmp_path: Path) -> None:
+    Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
+    score = [sys.executable, "-m", "bench.cli.main", "score", "--sr", ".", "--hr", ".", "--metric", "psnr"]
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii", "PYTHONPATH": str(Path(__file__).parents[3])}
+    environment["FSR_CACHE"] = str(tmp_path / "cache")
+    done = subprocess.run(score, cwd=tmp_path, env=environment, capture_output=True, text=True, check=True)
+    assert "PSNR      dB      inf " in done.stdout, "of two pictures that are one"
