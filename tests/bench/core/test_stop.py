@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 import signal
 import sys
@@ -27,7 +28,9 @@ def test_code_of_others_does_not_end_the_program(end: Callable[[], object]) -> N
     assert signal.getsignal(signal.SIGINT) is before
 
 
-def test_ctrl_c_passes_and_other_errors_stay_what_they_are() -> None:
+def test_ctrl_c_passes_and_other_errors_stay_what_they_are(request: pytest.FixtureRequest) -> None:
+    request.addfinalizer(functools.partial(signal.signal, signal.SIGINT, signal.getsignal(signal.SIGINT)))
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background ignores it
     with pytest.raises(Pressed), contained():
         signal.raise_signal(signal.SIGINT)
     with pytest.raises(Pressed), contained(), Stop():
