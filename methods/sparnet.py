@@ -6,8 +6,23 @@ is non-commercial; no code of it is used here.
 
 from __future__ import annotations
 
+import re
+
 from bench import register
-from methods.layers.scaffold import Attention, Scaffold, draw_weights
+from methods.layers.keys import rename
+from methods.layers.scaffold import BODY_DEPTH, DECODER_DEPTHS, ENCODER_DEPTHS, Attention, Scaffold, draw_weights
+
+_NAMES = [  # the released names, and ours
+    (r"encoder\.0\.conv2d\.(.+)", r"head.conv.\1"),
+    (r"out_conv\.conv2d\.(.+)", r"tail.conv.\1"),
+    (r"shortcut_func\.conv2d\.(.+)", r"shortcut.conv.\1"),
+    (r"preact_func\.0\.norm\.(.+)", r"before.0.\1"),
+    (r"(conv[12])\.conv2d\.(.+)", r"\1.conv.\2"),
+    (r"(conv[12])\.norm\.norm\.(.+)", r"\1.norm.\2"),
+    (r"att_func\.out_block\.0\.conv2d\.(.+)", r"hourglass.to_attention.conv.\1"),
+]
+_BLOCK = re.compile(r"(encoder|res_layers|decoder)\.(\d+)\.(.+)")
+_LEVEL = re.compile(r"att_func\.b(1|2|2_plus|3)_(\d)\.(conv2d|norm\.norm)\.(.+)")
 
 
 @register(
@@ -51,3 +66,25 @@ class SPARNet(Scaffold):
     ) -> None:
         super().__init__(scale, width, deep_blocks, attention)
         draw_weights(self, width, branch_gain)
+
+    @staticmethod
+    def authors_key(key: str) -> str | None:
+        """Return our name of a tensor of the released networks, None for one that they have not."""
+        if (block := _BLOCK.fullmatch(key)) and not key.startswith("encoder.0."):
+            part, number, inner = block[1], int(block[2]), block[3]
+            number -= part == "encoder"
+            depths = {"encoder": ENCODER_DEPTHS, "decoder": DECODER_DEPTHS}.get(part)
+            if depths and number >= len(depths):
+                return None
+            level = _LEVEL.fullmatch(inner)
+            ours = _level(level, depths[number] if depths else BODY_DEPTH) if level else rename(inner, _NAMES)
+            return ours and f"{'body' if part == 'res_layers' else part}.{number}.{ours}"
+        return rename(key, _NAMES[:2])
+
+
+def _level(names: re.Match[str], depth: int) -> str:
+    """Return our name of a tensor at one level of an hourglass; the authors count levels from the innermost, 1."""
+    branch, level, layer, rest = names.groups()
+    inside = "hourglass.levels" + ".inner" * (depth - int(level))
+    part = {"1": "skip", "2": "down", "2_plus": "inner", "3": "up"}[branch]
+    return f"{inside}.{part}.{'conv' if layer == 'conv2d' else 'norm'}.{rest}"

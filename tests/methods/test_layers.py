@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import tarfile
+
 import numpy as np
 import pytest
 import torch
 import torch.nn.functional as F
-from PIL import Image
+from PIL import Image, ImageOps
 from torch.utils.flop_counter import FlopCounterMode
 
 from bench.models import registry
@@ -16,6 +18,7 @@ from methods.layers.eca import ECA, eca_kernel
 from methods.layers.feature_enhancement import FEM
 from methods.layers.pyramid_attention import PyramidAttention
 from methods.layers.resample import upsample_8bit
+from tests.bench.conftest import REAL, needs_photos
 
 
 @pytest.mark.parametrize("scope", ["joint", "per-level"])
@@ -104,16 +107,33 @@ def test_fem_against_equations_10_and_11() -> None:
     assert torch.allclose(layer(x, [f1, f2, f3]), expected, atol=1e-5)
 
 
-@pytest.mark.parametrize("scale", [4, 8])
-def test_bicubic_is_pils(scale: int) -> None:
-    small = np.random.default_rng(0).integers(0, 256, (3, 16, 16, 3), dtype=np.uint8)
-    size = (16 * scale, 16 * scale)
-    expected = np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BICUBIC)) for one in small])
+@pytest.mark.parametrize("size", [1, 5, 16, 31])
+@pytest.mark.parametrize("scale", [2, 3, 8, 16])
+def test_bicubic_is_pils_to_the_last_bit(scale: int, size: int) -> None:
+    draw = np.random.default_rng(scale * size)
+    small = draw.integers(0, 256, (24, size, size, 3), dtype=np.uint8)
+    small[8:16] = np.where(small[8:16] > 127, 255, 0)  # PIL clips between its two passes
+    small[16:] = small[16:] // 4 + 90
+    side = size * scale
+    expected = np.stack([np.asarray(Image.fromarray(face).resize((side, side), Image.BICUBIC)) for face in small])
     lr = torch.from_numpy(small).permute(0, 3, 1, 2).float() / 255
-    got = registry.build("bicubic", {"scale": scale})(lr)
-    assert np.array_equal((got * 255).round().byte().permute(0, 2, 3, 1).numpy(), expected)
-    # Away from 0 and 255: PIL also clips between its two passes.
-    smooth = small // 4 + 90
-    expected = np.stack([np.asarray(Image.fromarray(one).resize(size, Image.Resampling.BICUBIC)) for one in smooth])
-    near = upsample_8bit(torch.from_numpy(smooth).permute(0, 3, 1, 2).float() / 255, scale) * 255
-    assert np.abs(near.permute(0, 2, 3, 1).numpy() - expected).max() <= 1
+    for sr in (upsample_8bit(lr, scale), registry.build("bicubic", {"scale": scale})(lr)):
+        assert np.array_equal((sr * 255).round().byte().permute(0, 2, 3, 1).numpy(), expected)
+
+
+@needs_photos
+@pytest.mark.photos
+def test_bicubic_is_pils_on_faces() -> None:
+    with tarfile.open(REAL / "helen_test.tar") as archive:
+        files = [archive.extractfile(member) for member in archive.getmembers()[:60]]
+        photos = [Image.open(file).convert("RGB") for file in files if file]
+    small = [ImageOps.fit(photo, (16, 16), Image.Resampling.BICUBIC) for photo in photos]
+    expected = np.stack([np.asarray(face.resize((128, 128), Image.Resampling.BICUBIC)) for face in small])
+    lr = torch.from_numpy(np.stack([np.asarray(face) for face in small])).permute(0, 3, 1, 2).float() / 255
+    assert np.array_equal((upsample_8bit(lr, 8) * 255).round().byte().permute(0, 2, 3, 1).numpy(), expected)
+
+
+@pytest.mark.skipif(not torch.cuda.is_available(), reason="needs CUDA")
+def test_bicubic_is_the_same_on_cuda() -> None:
+    lr = torch.randint(0, 256, (64, 3, 16, 16)) / 255
+    assert torch.equal(upsample_8bit(lr.cuda(), 8).cpu(), upsample_8bit(lr, 8))
