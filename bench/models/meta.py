@@ -166,11 +166,22 @@ def _resize(x: Tensor, size: list[int], *_: Any) -> Tensor:
     return _new(x, [*x.shape[:2], *size])
 
 
+def _to_pixels(x: Tensor, factor: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    return _new(x, [batch, channels // factor**2, height * factor, width * factor])
+
+
+def _to_channels(x: Tensor, factor: int) -> Tensor:
+    batch, channels, height, width = x.shape
+    return _new(x, [batch, channels * factor**2, height // factor, width // factor])
+
+
 def _rules() -> dict[Any, Callable[..., Any]]:
     names: dict[Callable[..., Any], str] = {
         _in_place: "normal_ uniform_ zero_ fill_.Scalar add_.Tensor leaky_relu_ relu_",
         _into: "mul.out",
-        _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar",
+        _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar "
+        "__rshift__.Scalar",
         _broadcast: "add.Tensor sub.Tensor mul.Tensor div.Tensor",
         _reduce: "mean.dim sum.dim_IntList",
         _concatenate: "cat",
@@ -180,6 +191,8 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _normalise: "native_batch_norm",
         _pool: "avg_pool2d",
         _pad: "reflection_pad2d",
+        _to_pixels: "pixel_shuffle",
+        _to_channels: "pixel_unshuffle",
         _resize: "upsample_nearest2d upsample_bicubic2d _upsample_bicubic2d_aa",
     }
     rules: dict[Any, Callable[..., Any]] = {}

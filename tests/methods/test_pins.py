@@ -27,6 +27,8 @@ METHODS = {  # by the name of its table; tensors of the file that our network le
     "SPARNet": ("sparnet", 0),
     "SPARNet-3D": ("sparnet-3d", 0),
     "SPARNet-Light": ("sparnet-light", 0),
+    "KDFSRNet": ("kdfsrnet", 4),
+    "KDFSRNet-net1": ("kdfsrnet", 4),
 }
 # SFMNet's authors' own network moves by 2.4e-5 with the number of threads.
 TOLERANCE = {"SFMNet": 1e-4}

@@ -82,7 +82,9 @@ class Everything(nn.Module):
         g = torch.cat([e, f.view(len(e), -1, 1, 1).expand(-1, -1, 9, 7)], dim=-1).flatten(2)
         h = torch.baddbmm(g.new_zeros(len(g), 6, 6), g, g.transpose(1, 2)).softmax(1) @ g
         i = self.dense((h.clamp(0, 1).sqrt() / 2).transpose(1, 2)) - h.mean()
-        return [t.shape for t in (a, b, c, d, e, f, g, h, i)]
+        j = F.pixel_shuffle((a * 255).int() >> 3, 2)
+        k = F.pixel_unshuffle(j, 2)
+        return [t.shape for t in (a, b, c, d, e, f, g, h, i, j, k)]
 
 
 def executed(model: nn.Module, *shape: int) -> int:
