@@ -19,6 +19,7 @@ import torch.nn.functional as F
 
 from bench.core.errors import UserError
 from bench.data.augment import Augment
+from bench.data.landmarks import POINTS, move_landmarks
 
 if TYPE_CHECKING:
     from torch import Tensor
@@ -34,11 +35,20 @@ class Batches:
     """Batch k -> (lr, hr): float32 in [0, 1], [B, 3, H/scale, W/scale] and [B, 3, H, W], in channels-last memory.
 
     `faces` is uint8 [N, H, W, 3]. Faces are drawn without replacement, epoch by epoch; batches run on over the end of
-    an epoch. Raises UserError without faces and for faces that are not square.
+    an epoch. `landmarks` are the faces', float32 [N, 68, 2], NaN where there are none. Raises UserError without faces,
+    for faces that are not square, and for landmarks that are not one set a face.
     """
 
     def __init__(
-        self, faces: np.ndarray, *, batch: int, scale: int, seed: int, augment: Augment, device: torch.device
+        self,
+        faces: np.ndarray,
+        *,
+        batch: int,
+        scale: int,
+        seed: int,
+        augment: Augment,
+        device: torch.device,
+        landmarks: np.ndarray | None = None,
     ) -> None:
         if len(faces) == 0:
             raise UserError("no training faces")
@@ -46,6 +56,11 @@ class Batches:
             raise UserError(f"training faces are {faces.shape[2]}x{faces.shape[1]}, expected squares")
         self.faces = torch.from_numpy(np.array(faces)).to(device).permute(0, 3, 1, 2)
         self.batch, self.scale, self.seed, self.augment, self.device = batch, scale, seed, augment, device
+        if landmarks is not None and landmarks.shape != (len(faces), POINTS, 2):
+            raise UserError(
+                f"landmarks are {list(landmarks.shape)}, expected {[len(faces), POINTS, 2]}: one set a face"
+            )
+        self.landmarks = None if landmarks is None else torch.from_numpy(np.array(landmarks, np.float32))
 
     def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
         chosen = [self._face(k * self.batch + i) for i in range(self.batch)]
@@ -53,6 +68,19 @@ class Batches:
         cuts = draw_cuts(self.augment, self.faces.shape[-1], self.batch, draw)
         hr = cut_faces(self.faces, chosen, cuts)
         return degrade_batch(hr, self.scale).float() / 255, hr.float() / 255
+
+    def landmarks_of(self, k: int) -> Tensor | None:
+        """Return the landmarks of batch k's HR faces, moved as their pixels are: float32 [B, 68, 2] on the device.
+
+        x, then y, in HR pixels, (0, 0) being the centre of the first one; NaN for a face without. None without
+        landmarks. See `move_landmarks`.
+        """
+        if self.landmarks is None:
+            return None
+        chosen = [self._face(k * self.batch + i) for i in range(self.batch)]
+        draw = torch.Generator().manual_seed(derive_seed(self.seed, "augment", k))  # the same as the pixels'
+        cuts = draw_cuts(self.augment, self.faces.shape[-1], self.batch, draw)
+        return _send(move_landmarks(self.landmarks[chosen], cuts, self.faces.shape[-1]), self.device)
 
     def _face(self, position: int) -> int:
         epoch, place = divmod(position, len(self.faces))

@@ -54,14 +54,31 @@ def _describe(pictures: np.ndarray) -> np.ndarray:
 
 
 @functools.cache
+def landmark_predictor() -> tuple[Any, Any]:
+    """Return dlib and its predictor of 68 landmarks; raise UnavailableError where either is not installed."""
+    dlib = _dlib()
+    return dlib, dlib.shape_predictor(str(_folder() / _SHAPE))
+
+
+def predictor_sha256() -> str:
+    """Return the SHA-256 of the landmark predictor's file; raise UnavailableError where it or dlib is missing."""
+    _dlib()
+    return _sha256(_folder() / _SHAPE)
+
+
+@functools.cache
 def _models() -> tuple[Any, Any, Any]:
     """Return dlib, its landmark predictor and its face network."""
+    network = _dlib().face_recognition_model_v1(str(_folder() / _FACE))
+    return *landmark_predictor(), network
+
+
+def _dlib() -> Any:
     try:
         import dlib
     except ImportError:
         raise UnavailableError("dlib is not installed: pip install 'fsr-bench[identity]'") from None
-    folder = _folder()
-    return dlib, dlib.shape_predictor(str(folder / _SHAPE)), dlib.face_recognition_model_v1(str(folder / _FACE))
+    return dlib
 
 
 def _folder() -> Path:  # the package itself is not imported: it needs an old setuptools
@@ -75,8 +92,12 @@ def _folder() -> Path:  # the package itself is not imported: it needs an old se
 def _parameters() -> Mapping[str, Any]:
     """Return what decides landmarks and embeddings: the box and hashes of the models."""
     folder = _folder()
-    hashes = {name: hashlib.sha256((folder / name).read_bytes()).hexdigest()[:12] for name in (_SHAPE, _FACE)}
-    return {"box": list(BOX), **hashes}
+    return {"box": list(BOX), **{name: _sha256(folder / name)[:12] for name in (_SHAPE, _FACE)}}
+
+
+@functools.cache
+def _sha256(path: Path) -> str:
+    return hashlib.sha256(path.read_bytes()).hexdigest()
 
 
 def _distance(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:
