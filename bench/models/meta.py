@@ -178,7 +178,7 @@ def _to_channels(x: Tensor, factor: int) -> Tensor:
 
 def _rules() -> dict[Any, Callable[..., Any]]:
     names: dict[Callable[..., Any], str] = {
-        _in_place: "normal_ uniform_ zero_ fill_.Scalar add_.Tensor leaky_relu_ relu_",
+        _in_place: "normal_ uniform_ zero_ fill_.Scalar add_.Tensor mul_.Tensor leaky_relu_ relu_",
         _into: "mul.out",
         _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar "
         "__rshift__.Scalar",
@@ -193,7 +193,7 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _pad: "reflection_pad2d",
         _to_pixels: "pixel_shuffle",
         _to_channels: "pixel_unshuffle",
-        _resize: "upsample_nearest2d upsample_bicubic2d _upsample_bicubic2d_aa",
+        _resize: "upsample_nearest2d upsample_bilinear2d upsample_bicubic2d _upsample_bicubic2d_aa",
     }
     rules: dict[Any, Callable[..., Any]] = {}
     for rule, operations in names.items():

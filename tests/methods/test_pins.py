@@ -24,6 +24,7 @@ from tests.methods.pins.make_checkpoint import picture, tensors
 PINS = Path(__file__).parent / "pins"
 EXPECTED: dict[str, Any] = json.loads((PINS / "expected.json").read_text(encoding="utf-8"))
 METHODS = {  # by the name of its table; tensors of the file that our network leaves out
+    "DIC": ("dic", 0),
     "SPARNet": ("sparnet", 0),
     "SPARNet-3D": ("sparnet-3d", 0),
     "SPARNet-Light": ("sparnet-light", 0),
