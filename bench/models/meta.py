@@ -123,6 +123,14 @@ def _reduce(x: Tensor, dims: list[int], keep: bool = False, *_: Any, **__: Any) 
     return _new(x, [1 if dim in gone else n for dim, n in enumerate(x.shape) if keep or dim not in gone])
 
 
+def _norm(x: Tensor, _: Any, dims: list[int], keep: bool = False, **__: Any) -> Tensor:
+    return _reduce(x, dims, keep)
+
+
+def _size_of(x: Tensor) -> Tensor:  # of complex numbers, too
+    return torch.empty(x.shape, dtype=x.dtype.to_real(), device="meta")
+
+
 def _concatenate(parts: list[Tensor], dim: int = 0) -> Tensor:
     size = list(parts[0].shape)
     size[dim] = sum(part.shape[dim] for part in parts)
@@ -181,9 +189,11 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _in_place: "normal_ uniform_ zero_ fill_.Scalar add_.Tensor mul_.Tensor leaky_relu_ relu_",
         _into: "mul.out",
         _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar "
-        "__rshift__.Scalar",
+        "__rshift__.Scalar tanh cos sin",
         _broadcast: "add.Tensor sub.Tensor mul.Tensor div.Tensor",
         _reduce: "mean.dim sum.dim_IntList",
+        _norm: "linalg_vector_norm",
+        _size_of: "abs",
         _concatenate: "cat",
         _multiply: "mm bmm",
         _multiply_and_add: "addmm baddbmm",
