@@ -50,11 +50,11 @@ def failures(
     ours, theirs = (
         np.full(len(names), np.nan) if some is None else np.asarray(some, float) for some in (psnr, reference)
     )
-    every = (
-        Failure(name, value, base, name in broken)
-        for name, value, base in zip(names, ours.tolist(), theirs.tolist(), strict=True)
-    )
-    failing = [one for one in every if one.broken or one.below or (psnr is not None and math.isnan(one.psnr))]
+    fails = ours < np.minimum(theirs, _ALIKE) - LIMIT
+    if psnr is not None:
+        fails |= np.isnan(ours)
+    every = zip(names, ours.tolist(), theirs.tolist(), fails.tolist(), strict=True)
+    failing = [Failure(name, value, base, name in broken) for name, value, base, bad in every if bad or name in broken]
     return tuple(sorted(failing, key=lambda failure: (-failure.loss, failure.face)))
 
 

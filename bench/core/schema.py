@@ -122,7 +122,8 @@ def check_value(value: Any, hint: Any, where: str) -> Any:
         check_plain(value, where)
         if not _validator(hint)(value):
             raise UserError(f"{where}: {shown(value)} given, expected {describe(hint)}")
-        _check_rules(value, hint, where)
+        if _has_rules(hint):
+            _check_rules(value, hint, where)
         return _converted(value, hint)
     if typing.get_origin(hint) is Annotated:
         built = check_value(value, hint.__origin__, where)
@@ -164,11 +165,18 @@ def _check_rules(value: Any, hint: Any, where: str) -> None:
 
 
 @functools.cache
+def _has_rules(hint: Any) -> bool:
+    """Tell whether a type's annotation, or that of a part, has rules."""
+    return typing.get_origin(hint) is Annotated or any(map(_has_rules, typing.get_args(hint)))
+
+
+@functools.cache
 def _hints(typed: Any) -> dict[str, Any]:
     """Return the annotations of a class or function, rules included."""
     return typing.get_type_hints(typed, include_extras=True)
 
 
+@functools.cache
 def _class_in(hint: Any) -> type | None:
     """Return the dataclass that a type is or holds."""
     if isinstance(hint, type) and dataclasses.is_dataclass(hint):

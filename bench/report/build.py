@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bench.analysis.results import read_results
 from bench.core.files import write_json
+from bench.core.machine import uncollected
 from bench.core.names import listed
 from bench.report.folder import STAMP
 
@@ -43,7 +44,8 @@ def build_report(results_dir: Path, out_dir: Path, failures: bool = False) -> Re
         return Report(files)
     from bench.report.draw import draw_report
 
-    results = read_results(results_dir)
+    with uncollected():
+        results = read_results(results_dir)
     files = draw_report(results, out_dir, failures)
     if not results.damaged:
         write_json(out_dir / STAMP, {"digest": digest, "files": {file.name: _state(file) for file in files}})

@@ -7,6 +7,7 @@ their canonical JSON is hashed into the run's id.
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -76,7 +77,7 @@ class RunConfig:
     train: DataRef | None = None
     val: DataRef | None = None
 
-    @property
+    @functools.cached_property
     def id(self) -> str:
         """The run's id: the first 12 hexadecimal digits of SHA-256 over the canonical JSON of this config."""
         return hashlib.sha256(canonical_json(dataclasses.asdict(self)).encode()).hexdigest()[:12]

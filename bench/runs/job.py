@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import paths
 from bench.core.errors import UserError, check_known, suggest
 from bench.core.files import held, sweep
+from bench.core.machine import uncollected
 from bench.core.names import fit, listed, readable
 from bench.core.parallel import forked_map
 from bench.core.schema import canonical_json, find_file, from_dict, override_setting, read_toml
@@ -159,7 +160,8 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
         _training_of(profile, row)
     large = device is not None and profile.training.batch * MOST_A_FACE > memory_there_is(device)
     measure = forked_map if len(unknown) > _FEW else map
-    sizes = dict(zip(unknown, measure(partial(_check_network, job, large), list(unknown.values())), strict=True))
+    with uncollected():  # networks are thousands of objects each, and go when they are counted
+        sizes = dict(zip(unknown, measure(partial(_check_network, job, large), list(unknown.values())), strict=True))
     for network, row in unknown.items():
         if device is not None and registry.get(row.method).trainable:
             _check_memory(job, device, row, sizes[network])

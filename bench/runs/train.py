@@ -29,6 +29,7 @@ from bench.runs.trainee import Trainee, batches_of
 
 if TYPE_CHECKING:
     import numpy as np
+    from torch import nn
 
     from bench.core.progress import Bar
     from bench.runs.store import Run
@@ -100,25 +101,28 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
 class Probe:
     """What a run takes: the median seconds of an iteration, and the memory of its process at the peak in MiB.
 
+    `network` is what the iterations left, as it is scored.
+
     On CUDA the memory is what torch's allocator has given out; on a CPU it is the whole process with its libraries, or
     0 where the system does not tell.
     """
 
     seconds: float
     memory: float
+    network: nn.Module
 
 
 def probe(config: RunConfig, faces: np.ndarray, device: torch.device, steps: int = 10, most: float = 5.0) -> Probe:
-    """Measure up to `steps` training iterations of `config`, or as many as fit into `most` seconds but two at least.
+    """Measure up to `steps` training iterations of `config`, or as many as fit into `most` seconds.
 
-    One more before them warms up; nothing is written.
+    Of more than two, two are measured at least. One more before them warms up; nothing is written.
     """
     reset_peak_memory(device)
     trainee, batches = Trainee(config, device), batches_of(config, faces, device)
     times: list[float] = []
-    while len(times) < 3 or (len(times) <= steps and sum(times) < most):
+    while len(times) < min(3, steps + 1) or (len(times) <= steps and sum(times) < most):
         start = time.perf_counter()
         trainee.step(*batches[trainee.iteration])
         trainee.check()  # waits for the device
         times.append(time.perf_counter() - start)
-    return Probe(statistics.median(times[1:]), peak_memory_of_process(device))
+    return Probe(statistics.median(times[1:]), peak_memory_of_process(device), trainee.network)

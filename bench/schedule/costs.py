@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from bench.core.schema import canonical_json
-from bench.models import registry
 from bench.models.capacity import method_size
 from bench.models.cost import seconds_per_image
 from bench.runs.evaluate import low_resolution, to_tensor
@@ -43,8 +42,8 @@ def measure_all(
 ) -> tuple[dict[Network, Cost], int]:
     """Measure ten iterations of each network (or `most` seconds of it); return what each takes, and how many were not.
 
-    Of more than 32 networks some are measured, three iterations each; what the others take lies on a line between those
-    of their method that are next in size (`sizes`: parameters, counted where they are not given).
+    Of more than 32 networks some are measured, an iteration each after one that warms up; what the others take lies on
+    a line between those of their method that are next in size (`sizes`: parameters, counted where they are not given).
     """
     networks = {network_of(config): config for config in configs}
     if len(networks) <= _ALL:
@@ -57,7 +56,7 @@ def measure_all(
         own.sort(key=size.__getitem__)
         count = min(len(own), max(2, round(_SOME * len(own) / len(networks))))
         chosen = [own[round(place)] for place in np.linspace(0, len(own) - 1, count)]
-        known = {key: cost for key in chosen if (cost := _measure(networks[key], faces, device, 2, most)).step}
+        known = {key: cost for key in chosen if (cost := _measure(networks[key], faces, device, 1, most)).step}
         at, columns = [size[key] for key in known], np.array(list(known.values()))
         for key in own if known else ():
             costs[key] = Cost(*(float(np.interp(size[key], at, column)) for column in columns.T))
@@ -72,8 +71,7 @@ def _measure(config: RunConfig, faces: Faces, device: torch.device, steps: int, 
     """
     try:
         trial = probe(config, faces.train.faces[: min(faces.sizes.train, 64)], device, steps, most)
-        model = registry.build(config.method, config.options).to(device).eval()
         lr = to_tensor(low_resolution(faces.test.faces[:1], config.scale), device)
-        return Cost(trial.seconds, seconds_per_image(model, lr, least_seconds=0), trial.memory)
+        return Cost(trial.seconds, seconds_per_image(trial.network, lr, least_seconds=0), trial.memory)
     except Exception:
         return Cost()

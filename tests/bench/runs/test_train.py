@@ -227,9 +227,17 @@ def test_a_methods_own_objective_is_used(tmp_path: Path, monkeypatch: pytest.Mon
     assert seen == [(2, 3, 128, 128)] * 2
 
 
-def test_a_probe_leaves_nothing_behind(tmp_path: Path) -> None:
-    run = make_run(tmp_path)
+def test_a_probe_leaves_nothing_behind(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    run, taken, step = make_run(tmp_path), list[torch.Tensor](), train.Trainee.step
+
+    def note(trainee: train.Trainee, *batch: torch.Tensor) -> torch.Tensor:
+        taken.append(next(trainee.network.parameters()).detach().clone())
+        return step(trainee, *batch)
+
+    monkeypatch.setattr(train.Trainee, "step", note)
     found = train.probe(run.config, smooth_faces(6, 0), torch.device("cpu"), steps=1)
     assert found.seconds > 0
+    assert len(taken) == 2, "one that warms up, one that is measured"
+    assert not torch.equal(taken[0], next(found.network.parameters())), "the network is the one that was trained"
     assert found.memory > 50 or not Path("/proc/self/clear_refs").exists(), "torch alone takes more"
     assert not run.folder.exists()
