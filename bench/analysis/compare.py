@@ -12,6 +12,7 @@ import numpy as np
 from bench.analysis.intervals import difference
 from bench.core.errors import UserError
 from bench.core.files import read_json
+from bench.core.limits import shown
 from bench.metrics.catalogue import get_metric
 
 _SAME = ("protocol", "dataset", "split", "scale", "degradation")  # or they are scores of different things
@@ -21,8 +22,8 @@ _Values = Mapping[tuple[str, str], Mapping[str, float]]  # (protocol, metric) ->
 def compare_scores(a: Path, b: Path) -> dict[str, Any]:
     """Return by how much the scores in file `a` are above those in `b`, with 95% intervals over the images of both.
 
-    Raises UserError for a file of another kind, and for scores under different protocols, on different faces or on none
-    that both have.
+    Raises UserError for a file of another kind or one that contradicts itself, and for scores under different
+    protocols, on different faces or on none that both have.
     """
     first, second = _read(a), _read(b)
     for key in _SAME:
@@ -33,7 +34,11 @@ def compare_scores(a: Path, b: Path) -> dict[str, Any]:
     paired = names[0] & names[1]
     if names[0] == names[1] and first.get("fingerprint") != second.get("fingerprint"):
         raise UserError(f"{a} and {b}: images of the same names and other contents: other ground truth")
-    rows = [_row(*key, ours[key], theirs[key]) for key in ours if key in theirs]
+    both = [pair for pair in ours if pair in theirs]
+    for pair in both:
+        _check_mean(a, first, *pair, ours[pair])
+        _check_mean(b, second, *pair, theirs[pair])
+    rows = [_row(*pair, ours[pair], theirs[pair]) for pair in both]
     rows = [row for row in rows if row["n"]]
     if not rows:
         raise UserError(f"{a} and {b}: no metric of an image that both have")
@@ -70,6 +75,8 @@ def _read(path: Path) -> dict[str, Any]:
     given = read_json(path)
     if not isinstance(given, dict) or not isinstance(given.get("images"), list):
         raise UserError(f"{path}: no scores of images; expected what `fsr score --json` prints")
+    if not isinstance(failing := given.get("failures", []), list):
+        raise UserError(f"{path}: failures: {shown(failing)} given, expected a list of faces")
     return given
 
 
@@ -77,8 +84,28 @@ def _values(path: Path, given: Mapping[str, Any]) -> _Values:
     values: dict[tuple[str, str], dict[str, float]] = {}
     try:
         for row in given["images"]:
-            value = math.nan if row["value"] is None else float(row["value"])
-            values.setdefault((str(row["protocol"]), str(row["metric"])), {})[str(row["image"])] = value
-    except (KeyError, TypeError, ValueError):
+            column = values.setdefault((str(row["protocol"]), str(row["metric"])), {})
+            image = str(row["image"])
+            if image in column:
+                raise UserError(f"{path}: image '{image}' has two values of {row['metric']}, expected one")
+            column[image] = math.nan if row["value"] is None else float(row["value"])
+    except (KeyError, TypeError, ValueError, OverflowError):
         raise UserError(f"{path}: images: expected rows of image, metric, protocol and value") from None
     return values
+
+
+def _check_mean(path: Path, given: Mapping[str, Any], protocol: str, metric: str, values: Mapping[str, float]) -> None:
+    """Raise UserError where a file states a mean that its images do not have, as far as digits are printed."""
+    try:
+        tables = [given.get("metrics", {})] if given.get("protocol") == protocol else []
+        tables.append(given.get("protocols", {}).get(protocol, {}))
+        stated = [table[metric]["mean"] for table in tables if metric in table]
+        finite = [value for value in values.values() if math.isfinite(value)]
+        mean = math.fsum(finite) / len(finite) if finite else None
+        close = 0.5 * 10.0 ** -get_metric(metric).decimals
+        wrong = [one for one in stated if one != mean and (one is None or mean is None or not abs(one - mean) <= close)]
+    except (AttributeError, KeyError, TypeError, OverflowError):
+        raise UserError(f"{path}: metrics: expected a table of means, as `fsr score --json` prints it") from None
+    if wrong:
+        found = f"the mean of {metric} is {shown(wrong[0])}, that of its images {shown(mean)}"
+        raise UserError(f"{path}: {found}: edited or damaged; score the pictures again")

@@ -12,6 +12,8 @@ from bench.analysis.compare import compare_scores
 from bench.cli.main import main
 from bench.core.errors import UserError
 
+ROW = {"image": "1", "metric": "psnr", "protocol": "sparnet", "value": 2.0}
+
 
 def scored(path: Path, values: dict[str, float | None], **more: Any) -> Path:
     rows = [{"image": name, "metric": "psnr", "protocol": "sparnet", "value": value} for name, value in values.items()]
@@ -39,9 +41,23 @@ def test_images_are_paired_by_name(tmp_path: Path, capsys: pytest.CaptureFixture
         ({"images": []}, "no metric"),
         ({"images": 5}, "no scores of images"),
         ({"images": [{"image": "1"}]}, "expected rows of image"),
+        ({"images": 2 * [ROW]}, "b.json: image '1' has two values of psnr, expected one"),
+        ({"images": [ROW | {"value": 10**400}]}, "b.json: images: expected rows"),
+        ({"failures": None}, "b.json: failures: None given, expected a list"),
+        ({"failures": 5}, "b.json: failures: 5 given, expected a list"),
+        ({"metrics": {"psnr": {"mean": 2.001}}}, "b.json: the mean of psnr is 2.001, that of its images 2.0: edited"),
+        ({"metrics": {"psnr": {"mean": None}}}, "b.json: the mean of psnr is None, that of its images 2.0: edited"),
+        ({"protocols": {"sparnet": {"psnr": {"mean": 9}}}}, "b.json: the mean of psnr is 9, that of its images 2.0"),
+        ({"metrics": {"psnr": 5}}, "b.json: metrics: expected a table of means"),
+        ({"metrics": {"psnr": {"mean": 10**400}}}, "b.json: metrics: expected a table of means"),
     ],
 )
 def test_scores_of_different_things_are_not_compared(more: dict[str, Any], message: str, tmp_path: Path) -> None:
     a = scored(tmp_path / "a.json", {"1": 1.0})
     with pytest.raises(UserError, match=message):
         compare_scores(a, scored(tmp_path / "b.json", {"1": 2.0}, **more))
+
+
+def test_a_mean_is_held_to_its_images_as_far_as_it_is_printed(tmp_path: Path) -> None:
+    a = scored(tmp_path / "a.json", {"1": 1.0, "2": 2.5, "3": None}, metrics={"psnr": {"mean": 1.7502}})
+    assert compare_scores(a, a)["metrics"][0]["difference"] == 0
