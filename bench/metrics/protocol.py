@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bench.core.errors import UserError, suggest
-from bench.core.limits import Line, within
+from bench.core.limits import Line, shown, within
 from bench.core.schema import canonical_json, from_dict, read_toml
 from bench.data.degrade import DEFAULT, DEGRADATIONS
 
@@ -27,6 +27,7 @@ Weights = tuple[Weight, Weight, Weight]
 MATLAB = (65.481, 128.553, 24.966)  # BT.601, "studio" range: black is 16, white 235
 PRESETS = Path(__file__).with_name("protocols.toml")
 
+_LEAST_SPAN = 16  # levels from the darkest colour to the brightest; weights for values up to 255 span about 1
 # Half a thousandth of a grey level: k / 255 * 255 may come out a hair below k in float32, and must still truncate to k.
 _HAIR = 5e-4
 
@@ -39,6 +40,11 @@ class Channel:
     weights: Weights = MATLAB
     offset: Weight = 16.0
     rounding: Rounding = "none"
+
+    def __post_init__(self) -> None:
+        if (span := sum(map(abs, self.weights))) < _LEAST_SPAN:
+            expected = f"luma that spans {_LEAST_SPAN} levels at least: else pictures that differ are equal"
+            raise UserError(f"weights: {list(self.weights)} given, which span {span:g} levels, expected {expected}")
 
 
 @dataclass(frozen=True)
@@ -167,8 +173,8 @@ def get_protocols(name: str) -> list[Protocol]:
 def _read(path: Path) -> Protocol:
     given = read_toml(path)
     base = given.pop("base", DEFAULT_PROTOCOL)
-    if base not in PROTOCOLS:
-        raise UserError(f"{path}: base: unknown protocol '{base}': {suggest(str(base), PROTOCOLS)}")
+    if not isinstance(base, str) or base not in PROTOCOLS:
+        raise UserError(f"{path}: base: unknown protocol {shown(base)}: {suggest(str(base), PROTOCOLS)}")
     merged = {**dataclasses.asdict(PROTOCOLS[base]), "source": f"{path.name}, on top of {base}"}
     del merged["name"]
     for key, value in given.items():

@@ -193,6 +193,13 @@ def test_a_protocol_of_ones_own(tmp_path: Path) -> None:
         ('name = "m"\nwindow = { size = 8 }', "size: 8 given, expected an odd number"),
         ('name = "m"\nresampler = "pil"', "resampler: unknown degradation 'pil'"),
         ('name = "m"\nquantise = "floor"', "quantise"),
+        ('name = "m"\nbase = ["dic"]', r"base: unknown protocol \['dic'\]"),
+        ('name = "m"\nbase = {}', "base: unknown protocol {}"),
+        (
+            'name = "m"\n[psnr]\nweights = [0, 0, 0]',
+            "psnr: weights: .* which span 0 levels, expected",
+        ),
+        ('name = "m"\n[ssim]\nweights = [0.299, 0.587, 0.114]', "ssim: weights: .* which span 1 levels"),
     ],
 )
 def test_mistakes_in_a_protocol_are_named(tmp_path: Path, text: str, message: str) -> None:
