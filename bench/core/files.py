@@ -108,7 +108,7 @@ def read_json(path: Path) -> Any:
         return json.loads(text_of(path.read_bytes()))
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:  # besides its own errors, of lists without end
         raise UserError(f"{path}: not valid JSON ({error}); {_WAY_OUT}") from None
 
 

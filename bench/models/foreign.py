@@ -81,10 +81,17 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     inside = content if isinstance(content, Mapping) else {}
     for key in ("", *_KEYS, *inside):
         state = inside.get(key) if key else inside
-        if isinstance(state, Mapping) and state and all(isinstance(value, torch.Tensor) for value in state.values()):
+        if isinstance(state, Mapping) and state and all(map(_is_tensor, state.items())):
             return dict(state), str(key)
     keys = ", ".join(map(repr, list(inside)[:5])) or type(content).__name__
     raise UserError(f"{path}: {TORCH} without a state dict (it holds {keys}); {EXPECTED}")
+
+
+def _is_tensor(item: tuple[object, object]) -> bool:
+    """Tell whether an entry is a tensor under a name, as all of a state dict are."""
+    import torch
+
+    return isinstance(item[0], str) and isinstance(item[1], torch.Tensor)
 
 
 def _kind_of_zip(path: Path) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.core.errors import UserError
-from bench.core.files import held, read_csv, write_text
+from bench.core.files import held, read_csv, read_json, write_text
 
 
 def test_a_folder_that_is_held_is_waited_for(tmp_path: Path) -> None:
@@ -66,3 +66,9 @@ def test_what_is_no_utf8_text_is_named(content: bytes, what: str, tmp_path: Path
     (tmp_path / "a.csv").write_bytes(content)
     with pytest.raises(UserError, match=rf"a\.csv: not valid CSV \({what}"):
         read_csv(tmp_path / "a.csv", ["file", "side"])
+
+
+def test_json_without_end_is_named(tmp_path: Path) -> None:
+    (tmp_path / "a.json").write_text("[" * 200_000)
+    with pytest.raises(UserError, match=r"a\.json: not valid JSON \("):
+        read_json(tmp_path / "a.json")

@@ -82,6 +82,7 @@ def test_other_files_are_named_and_refused(tmp_path: Path) -> None:
     torch.save(state, tmp_path / "cut.ckpt", _use_new_zipfile_serialization=False)
     (tmp_path / "cut.ckpt").write_bytes((tmp_path / "cut.ckpt").read_bytes()[:400])
     np.savez(tmp_path / "w.npz", a=np.zeros(3))
+    torch.save({0: torch.ones(1), 1: torch.ones(1)}, tmp_path / "numbered.pth")
     with zipfile.ZipFile(tmp_path / "other.zip", "w") as archive:
         archive.writestr("net.txt", "x")
     for name, content in {
@@ -100,6 +101,7 @@ def test_other_files_are_named_and_refused(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(content)
     for name, what in {
         "w.safetensors": "a torch checkpoint without a state dict .it holds 'a'.",
+        "numbered.pth": "a torch checkpoint without a state dict .it holds 0, 1.",
         "python.pth": "a torch checkpoint that holds Python objects .*save its tensors alone",
         "module.pt": r"holds Python objects .torch\.nn\.modules\.linear\.Linear.*save its tensors alone",
         "cut.pth": "a truncated zip file, as torch's checkpoints are; fetch",
