@@ -8,6 +8,7 @@ import hashlib
 import importlib.metadata
 import inspect
 import platform
+import re
 import subprocess
 import sys
 from datetime import UTC, datetime
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
+_CUDA = re.compile(r"cuda(:(0|[1-9][0-9]{0,3}))?")
+
 
 def now() -> str:
     """Return the time in UTC, to the second, as ISO 8601."""
@@ -28,18 +31,21 @@ def now() -> str:
 
 
 def choose_device(wanted: str = "auto") -> torch.device:
-    """Return the torch device `wanted`, "auto" being CUDA where there is one; raise UserError when it is not there."""
+    """Return the torch device `wanted`: auto (CUDA where there is one), cpu, cuda, cuda:N or mps.
+
+    Raises UserError for another, of which torch knows some that compute nothing (meta), and for one that is not there.
+    """
     import torch
 
     if wanted == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(wanted)
-    except RuntimeError:
-        raise UserError(f"--device {wanted}: not a device; expected auto, cpu, cuda or cuda:N") from None
-    if device.type == "cuda" and (device.index or 0) >= torch.cuda.device_count():
+    if wanted == "mps" and not torch.backends.mps.is_available():
+        raise UserError(f"--device {wanted}: there is none; expected auto, cpu, cuda or cuda:N")
+    if not (wanted in ("cpu", "mps") or _CUDA.fullmatch(wanted)):
+        raise UserError(f"--device {wanted}: not a device; expected auto, cpu, cuda, cuda:N or mps")
+    if wanted.startswith("cuda") and int(wanted[5:] or 0) >= torch.cuda.device_count():
         raise UserError(f"--device {wanted}: {torch.cuda.device_count()} CUDA devices are there")
-    return device
+    return torch.device(wanted)
 
 
 def describe_device(device: torch.device) -> str:

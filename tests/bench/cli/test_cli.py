@@ -148,6 +148,13 @@ def test_rows_fail_alone(job: list[str], tmp_path: Path, capsys: pytest.CaptureF
         (["run", "ablation", "--set", "generate.train=0"], "train: 0 given, expected 1 to"),
         (["run", "ablation", "--data", "celeba"], "run `fsr prepare celeba --source"),
         (["run", "ablation", "--device", "gpu"], "--device gpu: not a device"),
+        (
+            ["score", "bicubic", "--device", "meta"],
+            "--device meta: not a device; expected auto, cpu",
+        ),
+        (["score", "bicubic", "--device", "vulkan"], "--device vulkan: not a device"),
+        (["score", "bicubic", "--device", "xpu"], "--device xpu: not a device"),
+        (["score", "bicubic", "--device", "cuda:-1"], "--device cuda:-1: not a device"),
         (["run", "ablation", "--data", "mine", "--device", "cuda:99"], "CUDA devices are there"),
         (["prepare", "celebb"], "unknown data set 'celebb': did you mean 'celeba'"),
         (["prepare", "celeba", "--source", "none.tar"], "none.tar: no such file or folder"),
