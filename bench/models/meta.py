@@ -161,6 +161,14 @@ def _pool(x: Tensor, kernel: list[int], stride: Any = (), padding: Any = (0, 0),
     return _new(x, [*x.shape[:-2], *size])
 
 
+def _pool_with_places(
+    x: Tensor, kernel: list[int], stride: Any = (), padding: Any = (0, 0), dilation: Any = (1, 1), ceil: bool = False
+) -> tuple[Tensor, Tensor]:
+    reach = [d * (k - 1) + 1 for k, d in zip(kernel, dilation, strict=True)]
+    largest = _pool(x, reach, stride or kernel, padding, ceil)
+    return largest, torch.empty(largest.shape, dtype=torch.int64, device="meta")
+
+
 def _normalise(x: Tensor, *_: Any) -> tuple[Tensor, Tensor, Tensor]:
     return _new(x, x.shape), _new(x, [0]), _new(x, [0])
 
@@ -191,7 +199,7 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar "
         "__rshift__.Scalar tanh cos sin",
         _broadcast: "add.Tensor sub.Tensor mul.Tensor div.Tensor",
-        _reduce: "mean.dim sum.dim_IntList",
+        _reduce: "mean.dim sum.dim_IntList amax",
         _norm: "linalg_vector_norm",
         _size_of: "abs",
         _concatenate: "cat",
@@ -200,6 +208,7 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _convolve: "convolution",
         _normalise: "native_batch_norm",
         _pool: "avg_pool2d",
+        _pool_with_places: "max_pool2d_with_indices",
         _pad: "reflection_pad2d",
         _to_pixels: "pixel_shuffle",
         _to_channels: "pixel_unshuffle",

@@ -75,7 +75,8 @@ class Everything(nn.Module):
     def forward(self, x: Tensor) -> list[torch.Size]:
         a = self.act(self.norm(self.down(x)))
         b = F.leaky_relu(self.up(a), 0.2, inplace=True)
-        b *= F.interpolate(a[:, :6], size=b.shape[-2:], mode="bilinear", align_corners=True)
+        b *= F.interpolate(F.max_pool2d(a[:, :6], 3, 2, 1, 2), size=b.shape[-2:], mode="bilinear", align_corners=True)
+        b *= b.amax((2, 3), keepdim=True)
         c = F.avg_pool2d(F.pad(b, (1, 2, 3, 0), mode="reflect"), 3, 2, 1, ceil_mode=True)
         d = F.interpolate(c, scale_factor=0.7, mode="bicubic") + c.mean((2, 3), keepdim=True)
         e = F.interpolate(d, size=(9, 7), mode="nearest").square().sum(1)[:, None] * d.new_ones(6, 1, 1)
