@@ -18,9 +18,12 @@ from pathlib import Path
 from typing import IO, NamedTuple, cast
 
 from bench.core.errors import UserError, reason
-from bench.core.names import one_line
+from bench.core.names import is_litter, one_line
 
 _ZIP = b"PK"
+# Encodings of two bytes a letter; the second may be that of a backslash, or of a tilde.
+_DOUBLE = ("cp932", "gb18030", "big5hkscs")
+_NO_LETTER = re.compile(rb"[\x80-\x9f]").search  # of Latin-1
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
@@ -105,6 +108,26 @@ def _path(name: str) -> str:
     return one_line(unicodedata.normalize("NFC", path))
 
 
+def _old_name(raw: bytes, encoding: str) -> str:
+    """Return a name that is no UTF-8 by an `encoding` of one byte a letter; full-width signs stand for halves.
+
+    Behind a byte above ASCII a backslash is a separator of Windows, or the half of a Japanese or Chinese letter, as a
+    tilde may be. It is the half where the name is one in such an encoding, or where it would hide the file otherwise.
+    """
+    name = raw.decode(encoding)
+    whole = re.sub(r"(?<=[^\0-\x7f])[\\~]", lambda half: chr(ord(half[0]) + 0xFEE0), name)
+    hidden = any(map(is_litter, re.split(r"[\\/]", name)))
+    return whole if hidden or any(_decodes(raw, double) for double in _DOUBLE) else name
+
+
+def _decodes(raw: bytes, encoding: str) -> bool:
+    try:
+        raw.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _walk_tar(archive: Archive) -> Iterator[Member]:
     last, tar = -1, archive.tar
     while (member := tar.next()) is not None:
@@ -118,12 +141,12 @@ def _walk_tar(archive: Archive) -> Iterator[Member]:
 
 
 def _tar_name(member: tarfile.TarInfo) -> str:
-    """Return a tar member's name; bytes that are not UTF-8 are read as Latin-1, the usual one of old archives."""
+    """Return a tar member's name; bytes that are not UTF-8 are read as Latin-1, the usual one of old archives.
+
+    Names with bytes that are no letters there are read as a zip's are: they would become the same otherwise.
+    """
     raw = member.name.encode("utf-8", "surrogateescape")
-    try:
-        return raw.decode("utf-8")
-    except UnicodeDecodeError:
-        return raw.decode("latin-1")
+    return raw.decode() if _decodes(raw, "utf-8") else _old_name(raw, "cp437" if _NO_LETTER(raw) else "latin-1")
 
 
 def _tar_problem(member: tarfile.TarInfo) -> str:
@@ -169,9 +192,10 @@ def _zip_name(member: zipfile.ZipInfo) -> str:
             if tag == 0x7075:
                 return extra[9 : 4 + size].decode()
             extra = extra[4 + size :]
-        return member.filename.encode("cp437").decode()
     except UnicodeError:
         return member.filename
+    raw = member.filename.encode("cp437")
+    return raw.decode() if _decodes(raw, "utf-8") else _old_name(raw, "cp437")
 
 
 def _zip_problem(member: zipfile.ZipInfo) -> str:

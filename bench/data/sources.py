@@ -42,6 +42,7 @@ _RAW = {
 _NO_PHOTO_NAMES = {"readme", "license", "copying", "md5sums", "sha256sums"}
 _ARCHIVES = {".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".7z", ".rar"}
 _KINDS = 5  # suffixes that are named in a message
+_AGAIN = "replaced by a later file of its path, as unpacking does"
 _NESTED = "an archive inside another: give it as a source of its own"
 
 
@@ -190,7 +191,11 @@ def _add_source(source: Path, listing: Listing) -> None:
         if source.suffix.lower() in _PHOTO and source.is_file():
             raise UserError(f"{source}: a photo; give the folder it lies in, or an archive")
         walk = _walk_folder(source) if source.is_dir() else walk_archive(source)
-        members = {member.path: member for member in walk}  # of one that is there twice the last, as unpacking gives
+        members: dict[str, Member] = {}
+        for member in walk:
+            if (older := members.pop(member.path, None)) is not None:
+                _sort_in(older._replace(problem=_AGAIN), source, listing)
+            members[member.path] = member
         useful = sum(_sort_in(member, source, listing) for member in members.values())
     except PermissionError as error:
         raise UserError(f"{error.filename or source}: may not be read; change its permissions") from None

@@ -15,8 +15,8 @@ import pytest
 
 from bench.core.errors import UserError
 from bench.data.sources import Reader, list_sources
-from tests.bench.data.pictures import pack, picture
-from tests.bench.data.test_sources import ARCHIVES, noise, read_all
+from tests.bench.data.pictures import pack, picture, with_names
+from tests.bench.data.test_sources import ARCHIVES, in_order, noise, read_all
 
 
 @pytest.mark.parametrize("part", [0.3, 0.6, 0.9])
@@ -111,12 +111,45 @@ def test_a_member_that_is_there_twice_is_the_last_one(tmp_path: Path) -> None:
     with tarfile.open(path, "a") as archive:
         archive.add(pack(tmp_path / "new", {"a.png": b"newer"}) / "a.png", "a.png")
     assert read_all(path) == {"a.png": b"newer"}
+    assert list_sources([path]).skipped == [("x.tar:a.png", "replaced by a later file of its path, as unpacking does")]
+    files = {"c.png": b"1", "/c.png": b"2", "C:\\c.png": b"3", "._c.png": b"4", "/._c.png": b"5"}
+    path = pack(tmp_path / "x.zip", files)
+    assert read_all(path) == {"c.png": b"3"}
+    assert [where for where, _ in list_sources([path]).skipped] == ["x.zip:c.png"] * 2
 
 
 @pytest.mark.parametrize("kind", ARCHIVES)
 def test_names_of_windows_and_of_macos_are_those_of_others(tmp_path: Path, kind: str) -> None:
     source = pack(tmp_path / kind, {"d\\Zoe\u0308.png": b"1"})
     assert list(read_all(source)) == ["d/Zo\u00eb.png"]
+
+
+@pytest.mark.parametrize("kind", ["x.zip", "x.tar"])
+@pytest.mark.parametrize(
+    ("names", "paths"),
+    [
+        ([b"\x83\x5c.png", b"\x95\x5c.png"], ["{}\uff3c.png", "{}\uff3c.png"]),  # Shift-JIS
+        ([b"\x83\x5c1.png", b"d/\x95\x5c/2.png"], ["{}\uff3c1.png", "d/{}\uff3c/2.png"]),
+        ([b"\xa5\x5c.png", b"\xb3\x5c\xa4\x40.png"], ["{}\uff3c.png", "{}\uff3c{}@.png"]),  # Big5
+        ([b"\x83\x69\x83\x7e/1.png", b"\xbd\x7e"], ["{}i{}\uff5e/1.png", "{}\uff5e"]),  # a tilde, no backup
+        ([b"\x82.\x95\x5c.png", b"\x82.\x95\x5c1.png"], ["{}.{}\uff3c.png", "{}.{}/1.png"]),  # in no encoding
+        ([b"d\\a.png", b"d\\e\\b.png"], ["d/a.png", "d/e/b.png"]),  # ASCII, and what Windows wrote in Europe
+        ([b"Zo\x89.x\\a.png", b"\x81.x\\e\\\x82.png"], ["Zo{}.x/a.png", "{}.x/e/{}.png"]),
+        ([b"\x82\\\x81.png", b"d\\\x82.png"], ["{}/{}.png", "d/{}.png"]),
+    ],
+)
+def test_names_of_old_windows(tmp_path: Path, kind: str, names: list[bytes], paths: list[str]) -> None:
+    """A backslash is a separator or half of a Japanese or Chinese letter; either way no photo is lost."""
+    content = {"".join("xy"[i] for _ in name): picture(i) for i, name in enumerate(names)}
+    path = pack(tmp_path / kind, content)
+    with_names(path, dict(zip(content, names, strict=True)))
+    listing = list_sources([path])
+    for entry, name, shown in zip(in_order(listing.photos), names, paths, strict=True):
+        latin = kind == "x.tar" and all(byte > 0x9F for byte in name if byte > 127)
+        letters = [bytes([byte]).decode("latin-1" if latin else "cp437") for byte in name if byte > 127]
+        assert entry.path == shown.format(*letters)
+    assert list(read_all(path).values()) == list(content.values())
+    assert (listing.skipped, listing.others) == ([], {})
 
 
 def test_members_of_a_zip_that_cannot_be_read_are_skipped(tmp_path: Path) -> None:

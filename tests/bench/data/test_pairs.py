@@ -11,6 +11,7 @@ from PIL import Image
 from bench.data.degrade import degrade, upsample
 from tests.bench.cli.test_cli import error_of, run_json
 from tests.bench.conftest import smooth_faces
+from tests.bench.data.pictures import pack, with_names
 
 
 @pytest.fixture
@@ -118,6 +119,16 @@ def test_letters_in_either_form_are_one_name(folders: Path, capsys: pytest.Captu
     (folders / "hr" / "a.png").rename(folders / "hr" / "Zo\u00eb.png")
     scored = run_json(command(folders, "--metric", "psnr"), capsys)["images"]
     assert [image["image"] for image in scored] == ["Zo\u00eb", "b", "c"]
+
+
+def test_names_of_japanese_zips_are_paired(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("sr", "hr"):
+        names = {name: (folders / side / f"{name}.png").read_bytes() for name in "abc"}
+        path = pack(folders / f"{side}.zip", {"xx.png": names["a"], "yy.png": names["b"], "c.png": names["c"]})
+        with_names(path, {"xx.png": b"\x83\x5c.png", "yy.png": b"\x95\x5c.png"})
+    zips = ["score", "--sr", str(folders / "sr.zip"), "--hr", str(folders / "hr.zip"), "--metric", "psnr"]
+    plain = {image["value"] for image in run_json(command(folders, "--metric", "psnr"), capsys)["images"]}
+    assert {image["value"] for image in run_json(zips, capsys)["images"]} == plain
 
 
 def test_sizes_of_whole_folders(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
