@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 
 from bench import register
+from methods.layers.hourglass import released_name
 from methods.layers.keys import rename
 from methods.layers.scaffold import BODY_DEPTH, DECODER_DEPTHS, ENCODER_DEPTHS, Attention, Scaffold, draw_weights
 
@@ -22,7 +23,6 @@ _NAMES = [  # the released names, and ours
     (r"att_func\.out_block\.0\.conv2d\.(.+)", r"hourglass.to_attention.conv.\1"),
 ]
 _BLOCK = re.compile(r"(encoder|res_layers|decoder)\.(\d+)\.(.+)")
-_LEVEL = re.compile(r"att_func\.b(1|2|2_plus|3)_(\d)\.(conv2d|norm\.norm)\.(.+)")
 
 
 @register(
@@ -76,15 +76,7 @@ class SPARNet(Scaffold):
             depths = {"encoder": ENCODER_DEPTHS, "decoder": DECODER_DEPTHS}.get(part)
             if depths and number >= len(depths):
                 return None
-            level = _LEVEL.fullmatch(inner)
-            ours = _level(level, depths[number] if depths else BODY_DEPTH) if level else rename(inner, _NAMES)
+            level = released_name(inner.removeprefix("att_func."), depths[number] if depths else BODY_DEPTH)
+            ours = f"hourglass.levels.{level}" if level else rename(inner, _NAMES)
             return ours and f"{'body' if part == 'res_layers' else part}.{number}.{ours}"
         return rename(key, _NAMES[:2])
-
-
-def _level(names: re.Match[str], depth: int) -> str:
-    """Return our name of a tensor at one level of an hourglass; the authors count levels from the innermost, 1."""
-    branch, level, layer, rest = names.groups()
-    inside = "hourglass.levels" + ".inner" * (depth - int(level))
-    part = {"1": "skip", "2": "down", "2_plus": "inner", "3": "up"}[branch]
-    return f"{inside}.{part}.{'conv' if layer == 'conv2d' else 'norm'}.{rest}"

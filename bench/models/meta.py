@@ -197,7 +197,7 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _in_place: "normal_ uniform_ zero_ fill_.Scalar add_.Tensor mul_.Tensor leaky_relu_ relu_",
         _into: "mul.out",
         _same: "leaky_relu relu _prelu_kernel sigmoid round clamp clamp_min sqrt reciprocal _softmax pow.Tensor_Scalar "
-        "__rshift__.Scalar tanh cos sin",
+        "__rshift__.Scalar tanh cos sin gelu roll",
         _broadcast: "add.Tensor sub.Tensor mul.Tensor div.Tensor",
         _reduce: "mean.dim sum.dim_IntList amax",
         _norm: "linalg_vector_norm",
@@ -206,7 +206,7 @@ def _rules() -> dict[Any, Callable[..., Any]]:
         _multiply: "mm bmm",
         _multiply_and_add: "addmm baddbmm",
         _convolve: "convolution",
-        _normalise: "native_batch_norm",
+        _normalise: "native_batch_norm native_layer_norm",
         _pool: "avg_pool2d",
         _pool_with_places: "max_pool2d_with_indices",
         _pad: "reflection_pad2d",

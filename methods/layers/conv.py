@@ -1,4 +1,4 @@
-"""SPARNet's convolution layer, used by every block of SPARNet and of the proposed network."""
+"""SPARNet's convolution layer, used by all blocks of SPARNet and of the proposed network and by CTCNet's attention."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ class ConvLayer(nn.Module):
     """[nearest x2] -> reflection padding -> convolution [stride 2] -> [BatchNorm] -> [LeakyReLU 0.2].
 
     Maps [B, C_in, H, W] to [B, C_out, H', W'], H' being H, 2H ("up") or H/2 ("down"). A bias where no norm follows.
+    With `prelu` the slope below zero is learned for each channel, from 0.25.
     """
 
     def __init__(
@@ -25,6 +26,7 @@ class ConvLayer(nn.Module):
         *,
         norm: bool = True,
         act: bool = True,
+        prelu: bool = False,
     ) -> None:
         super().__init__()
         self.up = scale == "up"
@@ -38,7 +40,8 @@ class ConvLayer(nn.Module):
             bias=not norm,
         )
         self.norm = nn.BatchNorm2d(out_channels) if norm else nn.Identity()
-        self.act = nn.LeakyReLU(0.2, inplace=True) if act else nn.Identity()
+        slope = nn.PReLU(out_channels) if prelu else nn.LeakyReLU(0.2, inplace=True)
+        self.act = slope if act else nn.Identity()
 
     def forward(self, x: Tensor) -> Tensor:
         if self.up:

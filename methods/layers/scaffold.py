@@ -147,7 +147,7 @@ def scale_channels(channels: int, width: float) -> int:
     return max(4, 4 * round(channels * width / 4))
 
 
-def draw_weights(network: nn.Module, width: float, branch_gain: float) -> None:
+def draw_weights(network: nn.Module, width: float, branch_gain: float = 1.0) -> None:
     """Draw first weights as SPARNet does: convolutions N(0, 0.02), biases 0, BatchNorm scales N(1, 0.02).
 
     0.02 is divided by the root of `width`: a narrow network then starts with signals as large as the full one's.
@@ -157,7 +157,7 @@ def draw_weights(network: nn.Module, width: float, branch_gain: float) -> None:
     if not 0 <= branch_gain <= 1:
         raise ValueError(f"branch_gain must be between 0 and 1, {branch_gain} given")
     for module in network.modules():
-        if isinstance(module, nn.Conv1d | nn.Conv2d):
+        if isinstance(module, nn.Conv1d | nn.Conv2d | nn.ConvTranspose2d):
             nn.init.normal_(module.weight, 0.0, 0.02 / math.sqrt(width))
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.normal_(module.weight, 1.0, 0.02)

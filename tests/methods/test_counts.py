@@ -26,6 +26,8 @@ COUNTS = {  # parameters, multiply-adds as published
     "wipa": (1_386_688, 1_708_130_304),
     "wipa-baseline": (1_235_968, 1_438_040_064),
     "sfmnet": (8_545_942, 30_685_396_992),  # 8,799,622 less 14 attentions that are never run, 18,120 each
+    "wfen": (6_780_519, 8_087_910_400),  # 6,795,879 as released, of which 15,360 are Haar's fixed filters
+    "ctcnet": (22_407_699, 29_937_739_904),  # 24,404,917 as released, of which 1,997,218 are never used
     "msfnet-1": (10_518_867, 7_130_234_880),
     "msfnet-2": (12_655_520, 9_359_508_928),
     "msfnet-3": (10_551_894, 7_504_953_344),
