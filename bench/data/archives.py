@@ -7,6 +7,7 @@ is checked here, since photos would be lost otherwise.
 from __future__ import annotations
 
 import os
+import posixpath
 import re
 import stat
 import struct
@@ -24,16 +25,24 @@ _ZIP = b"PK"
 # Encodings of two bytes a letter; the second may be that of a backslash, or of a tilde.
 _DOUBLE = ("cp932", "gb18030", "big5hkscs")
 _NO_LETTER = re.compile(rb"[\x80-\x9f]").search  # of Latin-1
+_LONGEST_PATH = 4096  # bytes
 _METHODS = (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED, zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA)
 
 
+LINK = "a link to no file of the archive"
+
+
 class Member(NamedTuple):
-    """A file of a folder or archive: `size` unpacked bytes at `place`; `problem` is why it can't be read, else ""."""
+    """A file of a folder or archive: `size` unpacked bytes at `place`; `problem` is why it can't be read, else "".
+
+    `link` is the path in its archive that it is another name of.
+    """
 
     path: str
     size: int
     place: int
     problem: str = ""
+    link: str = ""
 
 
 class Archive:
@@ -103,8 +112,9 @@ def walk_archive(path: Path) -> Iterator[Member]:
 
 
 def _path(name: str) -> str:
-    """Return a member's path as unpacking gives it: no root or drive, no backslashes, letters composed (macOS)."""
-    path = re.sub(r"^(//[^/]+/[^/]+/|[A-Za-z]:)", "", name.replace("\\", "/")).lstrip("/")
+    """Return a member's path as unpacking gives it: no root, drive or ".", no backslashes, letters composed (macOS)."""
+    path = re.sub(r"^(//[^/]+/[^/]+/|[A-Za-z]:)", "", name.replace("\\", "/"))
+    path = re.sub(r"(?<![^/])(\.?/)+", "", path)
     return one_line(unicodedata.normalize("NFC", path))
 
 
@@ -136,22 +146,36 @@ def _walk_tar(archive: Archive) -> Iterator[Member]:
         last = tar.offset
         tar.members = []  # type: ignore[attr-defined] # it would keep every member: a kilobyte each
         if not member.isdir():
-            yield Member(_path(_tar_name(member)), member.size, member.offset_data, _tar_problem(member))
+            path = _path(_tar_name(member.name))
+            yield Member(path, member.size, member.offset_data, _tar_problem(member), _tar_link(member, path))
     _check_end(archive.file, tar.offset)
 
 
-def _tar_name(member: tarfile.TarInfo) -> str:
-    """Return a tar member's name; bytes that are not UTF-8 are read as Latin-1, the usual one of old archives.
+def _tar_link(member: tarfile.TarInfo, path: str) -> str:
+    """Return the path in a tar that a link at `path` leads to: a hard link's as it stands, a soft one's from there."""
+    target = _tar_name(member.linkname)
+    if member.islnk():
+        return _path(target)
+    return _soft_link(target, path) if member.issym() else ""
+
+
+def _soft_link(target: str, path: str) -> str:
+    away = target.startswith(("/", "\\"))
+    return "" if away else posixpath.normpath(posixpath.join(posixpath.dirname(path), _path(target)))
+
+
+def _tar_name(name: str) -> str:
+    """Return a name in a tar; bytes that are not UTF-8 are read as Latin-1, the usual one of old archives.
 
     Names with bytes that are no letters there are read as a zip's are: they would become the same otherwise.
     """
-    raw = member.name.encode("utf-8", "surrogateescape")
+    raw = name.encode("utf-8", "surrogateescape")
     return raw.decode() if _decodes(raw, "utf-8") else _old_name(raw, "cp437" if _NO_LETTER(raw) else "latin-1")
 
 
 def _tar_problem(member: tarfile.TarInfo) -> str:
     if member.issym() or member.islnk():
-        return "unsafe: a link"
+        return LINK
     if member.issparse():
         return "unsafe: a sparse file"
     return "" if member.isfile() else "unsafe: not a plain file"
@@ -177,7 +201,10 @@ def _walk_zip(archive: Archive) -> Iterator[Member]:
     members = archive.zip.infolist()
     for member in members:
         if not (path := _path(_zip_name(member))).endswith("/"):
-            yield Member(path, member.file_size, member.header_offset, _zip_problem(member))
+            problem = _zip_problem(member)
+            link = problem == LINK and member.file_size < _LONGEST_PATH and not member.flag_bits & 1
+            target = _soft_link(archive.zip.read(member).decode(errors="replace"), path) if link else ""
+            yield Member(path, member.file_size, member.header_offset, problem, target)
     _check_count(archive.file, len(members))
 
 
@@ -200,7 +227,7 @@ def _zip_name(member: zipfile.ZipInfo) -> str:
 
 def _zip_problem(member: zipfile.ZipInfo) -> str:
     if stat.S_ISLNK(member.external_attr >> 16):
-        return "unsafe: a link"
+        return LINK
     if member.flag_bits & 1:
         return "encrypted"
     known = member.compress_type in _METHODS

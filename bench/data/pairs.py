@@ -14,7 +14,7 @@ import numpy as np
 
 from bench.core.errors import UserError
 from bench.data.decode import Decoded, decode
-from bench.data.sources import Entry, Reader, list_sources
+from bench.data.sources import HARMLESS, Entry, Reader, list_sources
 
 log = logging.getLogger("fsr")
 _SHOWN = 3  # names in a message
@@ -88,7 +88,10 @@ def _by_name(paths: Mapping[str, Path]) -> dict[str, dict[str, Entry]]:
 
 
 def _list(path: Path) -> list[Entry]:
-    """Return the pictures of a folder or archive; one that cannot be read is left out beside another of its name."""
+    """Return the pictures of a folder or archive.
+
+    One that cannot be read is left out beside another of its name, and a link that leads to none in any case.
+    """
     listing = list_sources([path])
     with Reader() as reader:
         photos = sorted(listing.photos, key=lambda entry: entry.order)
@@ -98,7 +101,7 @@ def _list(path: Path) -> list[Entry]:
     skipped = [(entry.where, entry.stem, problem) for entry, problem in problems.items()]
     skipped += [(where, PurePosixPath(where).stem, problem) for where, problem in listing.skipped]
     for where, stem, problem in skipped:
-        if stem not in stems:
+        if stem not in stems and problem not in HARMLESS:
             raise UserError(f"{where}: {problem}")
         log.warning("%s: left out: %s", where, problem)
     return pictures

@@ -13,14 +13,14 @@ import posixpath
 import stat
 import unicodedata
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from types import TracebackType
 
 from bench.core.errors import UserError, reason
 from bench.core.names import fold, is_litter, readable
-from bench.data.archives import Archive, Member, walk_archive
+from bench.data.archives import LINK, Archive, Member, walk_archive
 from bench.data.decode import EMPTY, HEAD, NO_PICTURE, RAW, problem_of
 
 log = logging.getLogger("fsr")
@@ -42,7 +42,9 @@ _RAW = {
 _NO_PHOTO_NAMES = {"readme", "license", "copying", "md5sums", "sha256sums"}
 _ARCHIVES = {".tar", ".gz", ".tgz", ".bz2", ".tbz2", ".xz", ".txz", ".zip", ".7z", ".rar"}
 _KINDS = 5  # suffixes that are named in a message
+_NOWHERE, _OUTSIDE = "a link that leads nowhere", "unsafe: a link out of the folder"
 _AGAIN = "replaced by a later file of its path, as unpacking does"
+HARMLESS = {LINK, _NOWHERE, _OUTSIDE, _AGAIN}  # reasons why a file is skipped even where every picture is wanted
 _NESTED = "an archive inside another: give it as a source of its own"
 
 
@@ -196,7 +198,7 @@ def _add_source(source: Path, listing: Listing) -> None:
             if (older := members.pop(member.path, None)) is not None:
                 _sort_in(older._replace(problem=_AGAIN), source, listing)
             members[member.path] = member
-        useful = sum(_sort_in(member, source, listing) for member in members.values())
+        useful = sum(_sort_in(_follow(member, members), source, listing) for member in members.values())
     except PermissionError as error:
         raise UserError(f"{error.filename or source}: may not be read; change its permissions") from None
     except OSError as error:
@@ -211,6 +213,15 @@ def _add_source(source: Path, listing: Listing) -> None:
     if not skipped and (left := listing.others - others):
         first = f" but {_kinds(left)}"
     raise UserError(f"{source}: no files in it{first}; expected photos")
+
+
+def _follow(member: Member, members: Mapping[str, Member]) -> Member:
+    """Return a file under the name of a link to it; a link as it is, with its problem, where it leads to none."""
+    target, passed = member, set[str]()
+    while target.link and target.link not in passed:
+        passed.add(target.link)
+        target = members.get(target.link, member)
+    return member if target.link else target._replace(path=member.path)
 
 
 def _kinds(others: Counter[str]) -> str:
@@ -283,9 +294,9 @@ def _look_at(child: os.DirEntry[str], root: Path) -> tuple[int, str | None]:
         try:
             target = Path(child.path).resolve(strict=True)
         except (OSError, RuntimeError):
-            return 0, "a link that leads nowhere"
+            return 0, _NOWHERE
         if not target.is_relative_to(root):
-            return 0, "unsafe: a link out of the folder"
+            return 0, _OUTSIDE
         if target.is_dir():
             return 0, None
     about = child.stat()

@@ -12,7 +12,7 @@ import numpy as np
 from bench.core.errors import UserError
 from bench.core.files import write_json
 from bench.data.decode import decode
-from bench.data.sources import Reader, list_sources
+from bench.data.sources import HARMLESS, Reader, list_sources
 from bench.data.store import open_split
 from bench.metrics.niqe import BLOCK, CONVENTIONS, STRIDE, read_pristine
 from bench.metrics.niqe_features import FEATURES, sharp_blocks
@@ -81,8 +81,10 @@ def fit_faces(
 def _read(path: Path, block: int, too_small: list[str]) -> Iterator[np.ndarray]:
     """Yield a source's pictures, uint8 [H, W, 3]; note those smaller than a block."""
     listing = list_sources([path])
-    for where, why in listing.skipped[:1]:
-        raise UserError(f"{where}: {why}")
+    for where, why in listing.skipped:
+        if why not in HARMLESS:
+            raise UserError(f"{where}: {why}")
+        log.warning("%s: left out: %s", where, why)
     with Reader() as reader:
         for entry in sorted(listing.photos, key=lambda photo: photo.order):
             try:

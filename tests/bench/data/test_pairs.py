@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import json
+import tarfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
+from bench.cli.main import main
 from bench.data.degrade import degrade, upsample
 from tests.bench.cli.test_cli import error_of, run_json
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack, with_names
+from tests.bench.data.test_sources import add_to_tar
 
 
 @pytest.fixture
@@ -129,6 +133,24 @@ def test_names_of_japanese_zips_are_paired(folders: Path, capsys: pytest.Capture
     zips = ["score", "--sr", str(folders / "sr.zip"), "--hr", str(folders / "hr.zip"), "--metric", "psnr"]
     plain = {image["value"] for image in run_json(command(folders, "--metric", "psnr"), capsys)["images"]}
     assert {image["value"] for image in run_json(zips, capsys)["images"]} == plain
+
+
+def test_links_in_archives_do_not_end_the_work(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    files = {f"{name}.png": (folders / "sr" / f"{name}.png").read_bytes() for name in "ab"}
+    tar = pack(folders / "sr.tar", {**files, "d/c.png": (folders / "sr" / "c.png").read_bytes()})
+    add_to_tar(tar, name="c.png", type=tarfile.LNKTYPE, linkname="d/c.png")
+    add_to_tar(tar, name="latest.png", type=tarfile.SYMTYPE, linkname="/gone.png")
+    (folders / "hr" / "d").mkdir()
+    (folders / "hr" / "d" / "c.png").hardlink_to(folders / "hr" / "c.png")
+    (folders / "hr" / "last.png").symlink_to("gone.png")
+    tars = ["score", "--sr", str(tar), "--hr", str(folders / "hr"), "--metric", "psnr"]
+    capsys.readouterr()
+    assert main([*tars, "--json"]) == 0
+    out, told = capsys.readouterr()
+    scored = {image["image"]: image["value"] for image in json.loads(out)["images"]}
+    assert list(scored) == ["a", "b", "c", "d/c"] and scored["c"] == scored["d/c"]
+    assert "sr.tar:latest.png: left out: a link to no file of the archive" in told
+    assert "hr/last.png: left out: a link that leads nowhere" in told
 
 
 def test_sizes_of_whole_folders(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:

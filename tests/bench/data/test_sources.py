@@ -114,7 +114,7 @@ def test_unsafe_paths_are_skipped(tmp_path: Path, kind: str) -> None:
 def test_members_of_a_tar_that_are_no_plain_files_are_skipped(tmp_path: Path) -> None:
     path = pack(tmp_path / "x.tar", {"ok.png": b"1"})
     add_to_tar(path, name="soft.png", type=tarfile.SYMTYPE, linkname="/etc/passwd")
-    add_to_tar(path, name="hard.png", type=tarfile.LNKTYPE, linkname="ok.png")
+    add_to_tar(path, name="hard.png", type=tarfile.LNKTYPE, linkname="gone.png")
     add_to_tar(path, name="pipe.png", type=tarfile.FIFOTYPE)
     add_to_tar(path, name="disk.png", type=tarfile.BLKTYPE)
     add_to_tar(path, name="thin.png", pax_headers={"GNU.sparse.map": "0,0", "GNU.sparse.size": "9000000"})
@@ -122,12 +122,32 @@ def test_members_of_a_tar_that_are_no_plain_files_are_skipped(tmp_path: Path) ->
     listing = list_sources([path])
     assert [entry.path for entry in listing.photos] == ["ok.png"]
     assert listing.skipped == [
-        ("x.tar:soft.png", "unsafe: a link"),
-        ("x.tar:hard.png", "unsafe: a link"),
+        ("x.tar:soft.png", "a link to no file of the archive"),
+        ("x.tar:hard.png", "a link to no file of the archive"),
         ("x.tar:pipe.png", "unsafe: not a plain file"),
         ("x.tar:disk.png", "unsafe: not a plain file"),
         ("x.tar:thin.png", "unsafe: a sparse file"),
     ]
+
+
+def test_links_in_a_tar_are_files_of_it_under_other_names(tmp_path: Path) -> None:
+    """GNU tar writes hard links for files that have several names; soft ones lead on from where they lie."""
+    path = pack(tmp_path / "x.tar", {"./d/one.png": b"1", "/two.png": b"22", "../out.png": b"3"})
+    hard = {"d/hard.png": "./d/one.png", "again.png": "d/hard.png"}
+    soft = {"d/soft.png": "../two.png", "d/near.png": "./one.png", "far.png": "d/near.png"}
+    astray = {"away.png": "/two.png", "up.png": "../two.png", "loop.png": "loop.png", "to.png": "fro.png"}
+    astray |= {"fro.png": "to.png", "folder": "d", "odd.png": "pipe.png"}
+    add_to_tar(path, name="pipe.png", type=tarfile.FIFOTYPE)
+    for name, target in hard.items():
+        add_to_tar(path, name=name, type=tarfile.LNKTYPE, linkname=target)
+    for name, target in {**soft, **astray}.items():
+        add_to_tar(path, name=name, type=tarfile.SYMTYPE, linkname=target)
+    one = {"d/one.png", "d/hard.png", "again.png", "d/near.png", "far.png"}
+    assert read_all(path) == {**dict.fromkeys(one, b"1"), "two.png": b"22", "d/soft.png": b"22"}
+    reasons = dict(list_sources([path]).skipped)
+    assert reasons.pop("x.tar:../out.png") == "unsafe: a path out of its source"
+    assert {reasons.pop(f"x.tar:{name}.png") for name in ("pipe", "odd")} == {"unsafe: not a plain file"}
+    assert reasons == {f"x.tar:{name}": "a link to no file of the archive" for name in astray if name != "odd.png"}
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -63,6 +63,7 @@ def test_fitted_on_a_folder_of_pictures(capsys: pytest.CaptureFixture[str]) -> N
     save(textured(14, 192, 200), "good")
     save(textured(8, 128, 128), "good")
     save(textured(1, 95, 300), "good")
+    Path("good/link.png").symlink_to("gone.png")
     found = run_json(["fit-niqe", "--pictures", "good", "--out", "mine.json", "--stride", "96"], capsys)
     kept = json.loads(Path("mine.json").read_text())
     assert found["pristine"] == hashlib.sha256(Path("mine.json").read_bytes()).hexdigest()[:12]
