@@ -112,7 +112,8 @@ def test_bfloat16_is_close_to_float32(method: str) -> None:
 @pytest.mark.parametrize("method", TRAINABLE)
 def test_the_gradient_reaches_every_parameter(method: str) -> None:
     """Under one of eight draws of first weights: a narrow layer before a ReLU can be silent under any one of them."""
-    lr, hr = pictures(1), torch.rand(1, 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
+    lr = pictures(getattr(registry.load(method), "least_batch", 1))
+    hr = torch.rand(len(lr), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
     unreached = {name for name, parameter in build(method).named_parameters() if parameter.requires_grad}
     for seed in range(8):
         model = build(method, seed=seed).train()

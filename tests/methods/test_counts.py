@@ -19,6 +19,7 @@ COUNTS = {  # parameters, multiply-adds as published
     "bicubic": (0, 0),
     "kdfsrnet": (5_203_995, 13_721_693_184),  # 5,204,019 as released: 24 numbers that shift means are never used
     "kdfsrnet-teacher": (2_526_027, 5_709_505_536),
+    "sisn": (8_304_475, 2_224_335_104),  # 8,755,035 as released: 110 convolutions of 4,096 numbers are never used
     "sparnet": (10_518_867, 7_130_234_880),
     "sparnet-3d": (11_562_083, 8_075_870_208),
     "sparnet-light": (5_242_211, 6_876_168_192),

@@ -34,6 +34,7 @@ METHODS = {  # by the name of its table; tensors of the file that our network le
     "SFMNet": ("sfmnet", 14 * 6),  # an attention in each fusion that is never run
     "WFEN": ("wfen", 9),  # Haar's fixed filters
     "CTCNet": ("ctcnet", 198),  # 174 parameters and the statistics of 8 BatchNorms
+    "SISN": ("sisn", 110),
 }
 # SFMNet's authors' own network moves by 2.4e-5 with the number of threads.
 TOLERANCE = {"SFMNet": 1e-4}
