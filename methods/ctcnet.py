@@ -270,7 +270,7 @@ class CTCNet(nn.Module):
         in_body = block[1].startswith(".")
         ours = _in_block(block[2], 2 if in_body else 4, _IN_BODY if in_body else _IN_COOPERATION)
         part = f"body{block[1]}" if in_body else _BLOCKS.get(block[1])
-        return f"{part}.{ours}" if ours and part else ours
+        return part and ours and f"{part}.{ours}"
 
 
 def _gate(channels: int) -> ChannelAttention:

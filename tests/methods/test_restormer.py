@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 
+from methods.ctcnet import CTCNet
 from methods.layers.hourglass import HourglassLevel, released_name
 from methods.layers.restormer import ChannelNorm, TransposedAttention
+from methods.wfen import WFEN
 
 
 def test_channel_norm_is_that_of_each_pixel() -> None:
@@ -52,3 +54,18 @@ def test_released_hourglass_names_cover_its_tensors() -> None:
     assert [released_name(name, 3) for name in ("b1_4.conv2d.weight", "b2_plus_2.conv2d.weight", "b4_1.x")] == [
         None
     ] * 3
+
+
+def test_names_that_the_released_networks_have_not_are_unknown() -> None:
+    unused = ("res_layers_up1.encoder.weight1.scale", "res_layers.3.conv1.conv2d.weight", "res_layers_back.att.x")
+    assert [CTCNet.authors_key(key) for key in unused] == [""] * 3
+    assert CTCNet.authors_key("res_layers.3.alise.layer2.conv1.bias") == "body.3.last.layer2.expand.bias"
+    wrong = ("res_layers_up3.encoder.weight1.scale", "res_layers_up1.conv1.conv2d.weight", "res_layers.0.alise.weight6")
+    assert [CTCNet.authors_key(key) for key in (*wrong, "conv.weight")] == [None] * 4
+    assert WFEN.authors_key("HaarFeatureFusion2.InverseHaarWavelet.haar_weights") == ""
+    wrong = (
+        "Transformer.5.modules_norm.norm_0.body.bias",
+        "HaarDownsample1.InverseHaarWavelet.haar_weights",
+        "RB4.0.bias",
+    )
+    assert [WFEN.authors_key(key) for key in wrong] == [None] * 3
