@@ -298,7 +298,7 @@ def read_run(folder: Path) -> RunResult:
 
 
 def _read_curve(path: Path) -> tuple[Point, ...]:
-    rows = read_csv(path, CURVE) if path.exists() else []
+    rows = read_csv(path, CURVE, more=True) if path.exists() else []
     points = tuple(Point(_number(row, "iteration", path, int), _number(row, "psnr", path, float)) for row in rows)
     for before, after in pairwise(points):
         if after.iteration <= before.iteration:

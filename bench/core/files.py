@@ -127,8 +127,8 @@ def read_unpacked(path: Path) -> bytes:
     return lzma.decompress(content) if path.suffix == ".xz" else content
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Read a CSV file, which .xz may pack, whose header is exactly `columns`.
+def read_csv(path: Path, columns: Sequence[str], *, more: bool = False) -> list[dict[str, str]]:
+    """Read a CSV file, which .xz may pack, whose header is exactly `columns`, or with `more` begins with them.
 
     Raises UserError that names it when it is damaged.
     """
@@ -139,9 +139,9 @@ def read_csv(path: Path, columns: Sequence[str]) -> list[dict[str, str]]:
         head = [name.strip() for name in head]
     except (ValueError, csv.Error, EOFError, lzma.LZMAError) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
-    if head != list(columns):
+    if head[: len(columns)] != list(columns) or (len(head) > len(columns) and not more) or len({*head}) < len(head):
         raise UserError(f"{path}: columns are {head}, expected {list(columns)}; {_WAY_OUT}")
     for number, row in enumerate(rows, 2):
-        if len(row) != len(columns):
-            raise UserError(f"{path}: {len(row)} fields in line {number}, expected {len(columns)}; {_WAY_OUT}")
-    return [dict(zip(columns, row, strict=True)) for row in rows]
+        if len(row) != len(head):
+            raise UserError(f"{path}: {len(row)} fields in line {number}, expected {len(head)}; {_WAY_OUT}")
+    return [dict(zip(head, row, strict=True)) for row in rows]

@@ -19,7 +19,8 @@ class MethodSpec:
     """The arguments of `@register`, for a method or one of its variants.
 
     `options` are constructor arguments that differ from the class's defaults (how a variant differs from its
-    method); `needs` names priors beyond the image pair ("landmarks", "parsing"); `licence` is that of the reference
+    method); `needs` names priors beyond the image pair ("landmarks"); `teacher` is the id of the method that is trained
+    first to teach it; `licence` is that of the reference
     code, which this project does not copy; `published_parameters` is the count its authors state.
     """
 
@@ -32,6 +33,7 @@ class MethodSpec:
     published_parameters: int | None = None
     tags: tuple[str, ...] = ()
     needs: tuple[str, ...] = ()
+    teacher: str = ""
     scales: tuple[int, ...] = (8,)
     trainable: bool = True
     options: Mapping[str, Any] = field(default_factory=lambda: MappingProxyType({}))

@@ -12,6 +12,7 @@ from bench.core.errors import LeftAloneError, UserError, reason
 from bench.core.provenance import code_of, describe_device, environment, now
 from bench.core.stop import Interrupted, contained
 from bench.metrics.protocol import PROTOCOLS
+from bench.runs.given import LANDMARKS, Given
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
 
@@ -67,7 +68,7 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
         run.check()
         with contained():
             if not run.trained:
-                _train(run, faces, device, title, make_bar)
+                _train(run, row_run.teacher, faces, device, title, make_bar)
             _score(row_run, faces, device, samples)
     except Interrupted:
         raise
@@ -113,13 +114,25 @@ def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:
     ]
 
 
-def _train(run: Run, faces: Faces, device: torch.device, title: str, make_bar: MakeBar) -> None:
+def _train(run: Run, teacher: Run | None, faces: Faces, device: torch.device, title: str, make_bar: MakeBar) -> None:
+    from bench.runs.behaviour import load_network
+    from bench.runs.priors import landmarks_of
     from bench.runs.train import train
 
-    training = run.config.training
+    training, model, points = run.config.training, None, None
     assert training is not None
+    if teacher is not None:
+        with teacher.claim(wait=True):
+            teacher.check()
+            if not teacher.trained:
+                _train(teacher, None, faces, device, f"{title}, its teacher", make_bar)
+                teacher.write(status=RunState.FINISHED, error=None)
+        model = load_network(teacher.record(), teacher.folder).to(device).requires_grad_(False)
+    if LANDMARKS in run.config.given:
+        points = landmarks_of(faces.train, faces.sizes.train)
     with make_bar(title, training.iterations) as bar:
-        train(run, faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val], device, bar)
+        train_faces, val_faces = faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val]
+        train(run, train_faces, val_faces, device, bar, Given(points, model))
 
 
 def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:

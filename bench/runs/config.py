@@ -66,7 +66,10 @@ class DataRef:
 
 @dataclass(frozen=True)
 class RunConfig:
-    """All that decides a run. A method that is not trained has neither training, data nor seed 0 < s."""
+    """All that decides a run. A method that is not trained has neither training, data nor seed 0 < s.
+
+    `given` names by a hash what its training is given beside faces (see bench.runs.given).
+    """
 
     method: str
     options: Mapping[str, Any]
@@ -76,11 +79,15 @@ class RunConfig:
     training: Training | None = None
     train: DataRef | None = None
     val: DataRef | None = None
+    given: Mapping[str, str] = field(default_factory=dict)
 
     @functools.cached_property
     def id(self) -> str:
         """The run's id: the first 12 hexadecimal digits of SHA-256 over the canonical JSON of this config."""
-        return hashlib.sha256(canonical_json(dataclasses.asdict(self)).encode()).hexdigest()[:12]
+        content = dataclasses.asdict(self)
+        if not self.given:  # names of runs are older than this field
+            del content["given"]
+        return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
     @property
     def chance(self) -> str:

@@ -106,12 +106,13 @@ class Experiment:
 
 @dataclass(frozen=True)
 class RowRun:
-    """One run of one row, and the metrics that it is scored with."""
+    """One run of one row, the metrics that it is scored with, and the run that teaches it, if any."""
 
     row: Row
     label: str
     run: Run
     metrics: tuple[str, ...] = DEFAULT_METRICS
+    teacher: Run | None = None
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from bench.data.cards import default_dataset
 from bench.data.store import check_disjoint, open_split
 from bench.metrics.catalogue import get_metrics
 from bench.models import registry
+from bench.runs import given
 from bench.runs.audit import audit
 from bench.runs.config import DataRef, RunConfig, Training
 from bench.runs.experiment import (
@@ -234,9 +235,9 @@ def row_runs(job: Job, faces: Faces) -> list[RowRun]:
     for place in range(max(map(len, seeds))):
         for row, own in zip(rows, seeds, strict=True):
             if place < len(own):
-                label = row.label or registry.get(row.method).title
-                run = Run(job.folder, run_config(job, row, own[place], faces))
-                runs.append(RowRun(row, label, run, job.experiment.metrics))
+                label, config = row.label or registry.get(row.method).title, run_config(job, row, own[place], faces)
+                run, teacher = Run(job.folder, config), teacher_of(job, row, faces)
+                runs.append(RowRun(row, label, run, job.experiment.metrics, teacher))
     return runs
 
 
@@ -246,12 +247,24 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
     config = RunConfig(row.method, options, job.experiment.scale, seed, job.experiment.protocol)
     if not registry.get(row.method).trainable:
         return config
+    teacher = teacher_of(job, row, faces)
     return dataclasses.replace(
         config,
         training=_training_of(job.profile, row),
         train=data_reference(faces.train, faces.sizes.train),
         val=data_reference(faces.val, faces.sizes.val),
+        given=given.named(row.method, teacher.config if teacher else None),
     )
+
+
+def teacher_of(job: Job, row: Row, faces: Faces) -> Run | None:
+    """Return the run that teaches those of `row`: the teacher's method with those options of the row that it has."""
+    if not (method := registry.get(row.method).teacher):
+        return None
+    known, own = registry.options(method), resolve_row(job.experiment, job.profile, row)
+    shared = {name: value for name, value in own.items() if name in known}
+    teacher = Row(method, options=shared, training=row.training)
+    return Run(job.folder, run_config(job, teacher, given.TEACHERS_SEED, faces))
 
 
 def _training_of(profile: Profile, row: Row) -> Training:

@@ -69,6 +69,20 @@ class Progress:
 
 
 @dataclass(frozen=True)
+class ObjectiveRecord:
+    """What a run was trained by where L1 is not all (see bench.models.objective).
+
+    `terms` are the last means of the loss's terms, `stage` the steps before the first iteration, `left_out` what of the
+    published objective is missing and why, `without_landmarks` the training faces of which none were found.
+    """
+
+    terms: Mapping[str, float] = field(default_factory=dict)
+    stage: int = 0
+    left_out: tuple[str, ...] = ()
+    without_landmarks: int = 0
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """run.json: what decides a run, how far it is, what it cost and where it was made.
 
@@ -98,6 +112,7 @@ class RunRecord:
     trained: str | None = None
     train_seconds: float | None = None
     seconds_per_iteration: float | None = None
+    objective: ObjectiveRecord = field(default_factory=ObjectiveRecord)
     scored: str | None = None
     scored_on: str = ""
     parameters: int | None = None

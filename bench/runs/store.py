@@ -110,8 +110,10 @@ class Run:
         return self.config.training is None or (self.record().trained is not None and self.weights.exists())
 
     def write_curve(self, points: Iterable[Mapping[str, float]]) -> None:
-        """Replace the training curve."""
-        write_csv(self.folder / "curve.csv", CURVE, points)
+        """Replace the training curve; an objective's terms come after the columns of CURVE, empty where not yet."""
+        points = list(points)
+        columns = dict.fromkeys([*CURVE, *(name for point in points for name in point)])
+        write_csv(self.folder / "curve.csv", list(columns), points)
 
     def scores(self) -> Scores:
         """Return the scores written so far."""

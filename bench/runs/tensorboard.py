@@ -12,7 +12,7 @@ from bench.runs.store import CURVE
 
 
 def write_logs(experiment: Path, folder: Path) -> list[Path]:
-    """Write loss, validation PSNR (dB) and learning rate of every run of an experiment; return a folder a run.
+    """Write loss, its terms, validation PSNR (dB) and learning rate of an experiment's runs; return a folder a run.
 
     The logs of the same runs in `folder` are replaced. Raises UserError without tensorboardX and for damaged results.
     """
@@ -28,9 +28,10 @@ def write_logs(experiment: Path, folder: Path) -> list[Path]:
             continue
         shutil.rmtree(target, ignore_errors=True)
         writer = SummaryWriter(str(target), write_to_disk=True)
-        for point in read_csv(curve, CURVE):
-            for key in CURVE[1:]:
-                writer.add_scalar(key, float(point[key]), int(point["iteration"]))
+        for point in read_csv(curve, CURVE, more=True):
+            for key, value in point.items():
+                if key != "iteration" and value:
+                    writer.add_scalar(key, float(value), int(point["iteration"]))
         writer.close()
         written.append(target)
     return written

@@ -24,7 +24,10 @@ from bench.runs.behaviour import load_network, probe_of
 from bench.runs.config import RunConfig
 from bench.runs.digests import digests_of
 from bench.runs.evaluate import psnr_of
-from bench.runs.records import RunState
+from bench.runs.given import NOTHING, Given
+from bench.runs.priors import faces_without
+from bench.runs.records import ObjectiveRecord, RunState
+from bench.runs.store import CURVE
 from bench.runs.trainee import Trainee, batches_of
 
 if TYPE_CHECKING:
@@ -38,17 +41,18 @@ CHECKPOINT_SECONDS = float(os.environ.get("FSR_CHECKPOINT_SECONDS", "10"))
 _CHECK_EVERY = 25  # iterations between looks at the loss: each look makes a GPU wait
 
 
-def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, bar: Bar) -> None:
+def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, bar: Bar, given: Given = NOTHING) -> None:
     """Train `run` to its last iteration, from its saved state if there is one, and write its weights and curve.
 
-    `faces` and `val` are uint8 [N, H, W, 3]. Raises Diverged when the loss becomes NaN or infinite (the last good
-    state is kept), Interrupted when asked to stop (the state is saved first), UserError for a bad checkpoint.
+    `faces` and `val` are uint8 [N, H, W, 3], `given` what its method's objective asks for beside them. Raises Diverged
+    when the loss becomes NaN or infinite (the last good state is kept), Interrupted when asked to stop (the state is
+    saved first), UserError for a bad checkpoint.
     """
     config, training = run.config, run.config.training
     assert training is not None
     torch.set_float32_matmul_precision("high")  # TF32 on CUDA; no effect on a CPU
-    trainee = Trainee(config, device)
-    batches = batches_of(config, faces, device)
+    trainee = Trainee(config, device, given.teacher)
+    batches = batches_of(config, faces, device, given.landmarks)
     state, code, before = run.load_state(), code_of(trainee.model), run.record().code
     if state is not None and before not in (None, code):
         way_out = "restore that code, delete the folder to train from the start, or let fsr run go on by --changed-code"
@@ -68,10 +72,11 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     )
     with Stop() as stop:
         while trainee.iteration < training.iterations:
-            loss = trainee.step(*batches[trainee.iteration])
-            bar.update(trainee.iteration)
+            number = trainee.number
+            loss = trainee.step(*batches[number], batches.landmarks_of(number))
+            bar.update(max(trainee.iteration, 0))
             last = trainee.iteration == training.iterations
-            if last or trainee.iteration % training.validate_every == 0:
+            if last or (trainee.iteration > 0 and trainee.iteration % training.validate_every == 0):
                 trainee.add_point(psnr_of(trainee.network, val, config, device))
                 run.write_curve(trainee.curve)
                 run.write(progress=trainee.progress(time.monotonic() - began))
@@ -89,12 +94,23 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     weights.save(run.weights, trainee.network.state_dict(), {"run": config.name})
     run.write(
         trained=now(),
+        objective=_objective_of(trainee, given),
         digests=digests_of(run.folder),
         probe=probe_of(load_network(run.record(), run.folder), config.scale),
         train_seconds=round(seconds, 3),
         seconds_per_iteration=round(seconds / training.iterations, 5),
     )
     run.drop_state()
+
+
+def _objective_of(trainee: Trainee, given: Given) -> ObjectiveRecord:
+    last = trainee.curve[-1] if trainee.curve else {}
+    return ObjectiveRecord(
+        terms={name: value for name, value in last.items() if name not in CURVE},
+        stage=trainee.stage,
+        left_out=tuple(getattr(trainee.objective, "left_out", ())),
+        without_landmarks=faces_without(given.landmarks) if given.landmarks is not None else 0,
+    )
 
 
 @dataclass(frozen=True)

@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import functools
 import math
+import operator
 import platform
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import torch
-import torch.nn.functional as F
+from torch import nn
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
 from bench.core.provenance import now
 from bench.data.batches import Batches, derive_seed
 from bench.models import registry
+from bench.models.objective import Batch, objective_of, stage_steps
 from bench.runs.config import RunConfig, Training
 from bench.runs.records import Progress
 
 if TYPE_CHECKING:
     import numpy as np
-    from torch import Tensor, nn
+    from torch import Tensor
 
 
 class Diverged(Exception):  # noqa: N818 - it tells what happened to the run
     """The loss of a run is no longer a number."""
 
 
-def batches_of(config: RunConfig, faces: np.ndarray, device: torch.device) -> Batches:
+def batches_of(
+    config: RunConfig, faces: np.ndarray, device: torch.device, landmarks: np.ndarray | None = None
+) -> Batches:
     """Return the batches that `config` trains on."""
     assert config.training is not None
     return Batches(
@@ -36,15 +41,19 @@ def batches_of(config: RunConfig, faces: np.ndarray, device: torch.device) -> Ba
         seed=config.seed,
         augment=config.training.augment,
         device=device,
+        landmarks=landmarks,
     )
 
 
 class Trainee:
-    """A network in training: model, optimiser, average of weights, and the curve so far."""
+    """A network in training: model, objective, optimisers, average of weights, and the curve so far.
 
-    def __init__(self, config: RunConfig, device: torch.device) -> None:
+    `iteration` counts the steps that are done; it is below 0 in the stage that an objective has before the first.
+    """
+
+    def __init__(self, config: RunConfig, device: torch.device, teacher: nn.Module | None = None) -> None:
         assert config.training is not None
-        self.training = config.training
+        self.training, self.seed, self.teacher = config.training, config.seed, teacher
         # Each method draws its own first weights: two rows that are the same network then show the noise of a run.
         torch.manual_seed(derive_seed(config.seed, "weights", config.method))
         self.device = device
@@ -55,63 +64,101 @@ class Trainee:
         self.optimiser = torch.optim.Adam(
             self.model.parameters(), lr=self.training.learning_rate, betas=self.training.betas, fused=True
         )
-        self._forward = torch.compile(self.model) if self.training.compile else self.model
+        self._forward = cast(nn.Module, torch.compile(self.model)) if self.training.compile else self.model
         self.autocast = torch.autocast(device.type, torch.bfloat16, enabled=uses_bf16(self.training.precision, device))
-        self.iteration = self._began_at = 0
+        self.objective = objective_of(self.model)
+        self._state = self.objective.to(device) if isinstance(self.objective, nn.Module) else nn.Module()
+        self.adversary: nn.Module | None = getattr(self.objective, "adversary", None)
+        self._rival = self._adversarys_optimiser()
+        self.stage = stage_steps(self.objective, self.training.iterations)
+        self.iteration = self._began_at = -self.stage
         self.curve: list[dict[str, float]] = []
-        self._loss_sum = torch.zeros((), dtype=torch.float64, device=device)
-        self._loss_count = 0
+        self._sums: dict[str, Tensor] = {}
+        self._counts: dict[str, int] = {}
 
     @property
     def network(self) -> nn.Module:
         """The network to score: the averaged weights where there are some."""
         return self.average.module if self.average is not None else self.model
 
-    def step(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """Take one step of the optimiser; return the loss without waiting for it."""
-        rate = learning_rate(self.training, self.iteration)
-        for group in self.optimiser.param_groups:
-            group["lr"] = rate
+    @property
+    def number(self) -> int:
+        """The number of the next batch: the iteration, or beyond the last one for a step of the stage before."""
+        return self.iteration if self.iteration >= 0 else self.training.iterations - self.iteration - 1
+
+    def step(self, lr: Tensor, hr: Tensor, landmarks: Tensor | None = None) -> Tensor:
+        """Take one step of the optimiser, and one of the adversary's; return the loss without waiting for it."""
+        torch.manual_seed(derive_seed(self.seed, "step", self.number))  # for what objective and network draw
+        batch = Batch(lr, hr, self.iteration, self.training.iterations, landmarks, self.teacher)
+        rate = learning_rate(self.training, max(self.iteration, 0))
         self.model.train()
-        self.optimiser.zero_grad(set_to_none=True)
+        self._state.train()
+        if self.adversary is not None:
+            self.adversary.requires_grad_(False)
         with self.autocast:
-            loss = self._loss(lr, hr)
-        loss.backward()  # type: ignore[no-untyped-call]
-        if self.training.clip:
-            torch.nn.utils.clip_grad_norm_(self.model.parameters(), self.training.clip)
-        self.optimiser.step()
+            terms = self.objective.terms(self._forward, batch)
+            loss = sum_of(terms)
+        self._descend(self.optimiser, self.model, loss, rate)
         if self.average is not None:
             self.average.update_parameters(self.model)
+        self._note("loss", terms, loss)
+        if self._rival is not None:
+            self._step_adversary(batch, rate)
         self.iteration += 1
-        self._loss_sum += loss.detach().double()
-        self._loss_count += 1
         return loss.detach()
 
-    def _loss(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """Return the method's own objective, `training_loss(lr, hr)`, or L1 (paper, section 3.6)."""
-        own = getattr(self.model, "training_loss", None)
-        if own is not None:
-            return own(lr, hr)  # type: ignore[no-any-return]
-        return F.l1_loss(self._forward(lr).float(), hr)
+    def _step_adversary(self, batch: Batch, rate: float) -> None:
+        assert self.adversary is not None and self._rival is not None
+        self.adversary.requires_grad_(True)
+        with self.autocast:
+            terms = self.objective.adversary_terms(self._forward, batch)  # type: ignore[attr-defined]
+        if terms:
+            loss, factor = sum_of(terms), float(getattr(self.objective, "adversary_rate", 1.0))
+            self._descend(self._rival, self.adversary, loss, factor * rate)
+            self._note("adversary", terms, loss)
+
+    def _descend(self, optimiser: torch.optim.Optimizer, network: nn.Module, loss: Tensor, rate: float) -> None:
+        for group in optimiser.param_groups:
+            group["lr"] = rate
+        optimiser.zero_grad(set_to_none=True)
+        loss.backward()  # type: ignore[no-untyped-call]
+        if self.training.clip:
+            torch.nn.utils.clip_grad_norm_(network.parameters(), self.training.clip)
+        optimiser.step()
+
+    def _adversarys_optimiser(self) -> torch.optim.Optimizer | None:
+        if self.adversary is None:
+            return None
+        betas = getattr(self.objective, "adversary_betas", self.training.betas)
+        return torch.optim.Adam(self.adversary.parameters(), lr=self.training.learning_rate, betas=betas, fused=True)
+
+    def _note(self, name: str, terms: Mapping[str, Tensor], total: Tensor) -> None:
+        """Add a loss to the sums that the next point of the curve is the mean of, and each of its terms."""
+        parts = {f"{name}_{term}": value for term, value in terms.items()} if len(terms) > 1 else {}
+        for key, value in {name: total, **parts}.items():
+            value = value.detach().double()
+            self._sums[key] = self._sums[key] + value if key in self._sums else value
+            self._counts[key] = self._counts.get(key, 0) + 1
 
     def check(self) -> None:
         """Raise Diverged when a loss since the last point of the curve was NaN or infinite."""
-        if not math.isfinite(float(self._loss_sum)):
+        if not all(math.isfinite(float(value)) for value in self._sums.values()):
             raise Diverged(f"the loss became NaN or infinite at or before iteration {self.iteration}")
 
     def add_point(self, psnr: float) -> None:
-        """Add a point to the curve: mean loss since the last point, validation PSNR, learning rate."""
+        """Add a point to the curve: mean loss and terms since the last one, validation PSNR, learning rate."""
         self.check()
+        means = {name: float(value) / self._counts[name] for name, value in self._sums.items()}
         self.curve.append(
             {
                 "iteration": self.iteration,
-                "loss": float(self._loss_sum) / max(self._loss_count, 1),
+                "loss": means.pop("loss"),
                 "psnr": psnr,
                 "learning_rate": learning_rate(self.training, self.iteration - 1),
+                **means,
             }
         )
-        self._loss_sum.zero_()
-        self._loss_count = 0
+        self._sums, self._counts = {}, {}
 
     def progress(self, seconds: float) -> Progress:
         """Return how far training is and how fast, for those who watch; `seconds` went by since it went on."""
@@ -132,7 +179,10 @@ class Trainee:
             "average": self.average.state_dict() if self.average is not None else None,
             "optimiser": self.optimiser.state_dict(),
             "curve": self.curve,
-            "loss": (self._loss_sum, self._loss_count),
+            "objective": self._state.state_dict(),
+            "rival": self._rival.state_dict() if self._rival is not None else None,
+            "sums": self._sums,
+            "counts": self._counts,
             "seconds": seconds,
         }
 
@@ -146,8 +196,17 @@ class Trainee:
         self.optimiser.load_state_dict(state["optimiser"])
         self.iteration = self._began_at = int(state["iteration"])
         self.curve = list(state["curve"])
-        self._loss_sum, self._loss_count = state["loss"][0].to(self.device), int(state["loss"][1])
+        self._state.load_state_dict(state["objective"])
+        if self._rival is not None:
+            self._rival.load_state_dict(state["rival"])
+        self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
+        self._counts = dict(state["counts"])
         return float(state["seconds"])
+
+
+def sum_of(terms: Mapping[str, Tensor]) -> Tensor:
+    """Return the sum of a loss's terms, in their order."""
+    return functools.reduce(operator.add, terms.values())
 
 
 def learning_rate(training: Training, iteration: int) -> float:

@@ -14,6 +14,7 @@ from bench.models import registry
 REAL = Path(__file__).parents[3] / "shared" / "data"
 needs_photos = pytest.mark.skipif(not REAL.is_dir(), reason="the real photographs are not on this machine")
 TINY = Path(__file__).parents[1] / "tiny_method.py"
+RIVAL, PUPIL = (Path(__file__).parents[1] / f"{name}_method.py" for name in ("rival", "pupil"))
 EXPERIMENT = """
 title = "Small"
 kind = "ablation"

@@ -1,4 +1,4 @@
-"""What every method must do, run over the whole registry and over the tests' own plug-in.
+"""What every method must do, run over the whole registry and over the tests' own plug-ins.
 
 The next method is held to all of this without a line of test. Networks are narrow and shallow where they can be.
 """
@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import functools
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -15,8 +16,12 @@ from torch import Tensor, nn
 from bench.models import registry, weights
 from bench.models.cost import count_multiply_adds, count_parameters
 from bench.models.meta import meta_device
+from bench.runs.config import RunConfig, Training
+from bench.runs.trainee import Trainee
 
-registry.add_plugin(Path(__file__).parents[1] / "tiny_method.py")
+PLUGINS = ("tiny_method.py", "rival_method.py", "pupil_method.py")
+for plugin in PLUGINS:
+    registry.add_plugin(Path(__file__).parents[1] / plugin)
 METHODS = [name for name in registry.names() if name != "msfnet"]  # which is msfnet-8, see test_counts
 TRAINABLE = [name for name in METHODS if registry.get(name).trainable]
 CLASSES = list({registry.load(name): name for name in TRAINABLE}.values())
@@ -29,9 +34,14 @@ JUMPS = {"sfmnet": ".phase."}
 def build(method: str, scale: int = 8, seed: int = 0) -> nn.Module:
     """Build a method with weights that are the same each time."""
     torch.manual_seed(seed)
+    return registry.build(method, {"scale": scale} | small(method))
+
+
+def small(method: str) -> dict[str, Any]:
+    """Return options that make a method narrow and shallow where it can be."""
     own = registry.options(method)
-    small = {"width": 0.125, "deep_blocks": min(2, own.get("deep_blocks", 2))}
-    return registry.build(method, {"scale": scale} | {name: value for name, value in small.items() if name in own})
+    options = {"width": 0.125, "deep_blocks": min(2, own.get("deep_blocks", 2))}
+    return {name: value for name, value in options.items() if name in own}
 
 
 def pictures(count: int, scale: int = 8) -> Tensor:
@@ -40,6 +50,31 @@ def pictures(count: int, scale: int = 8) -> Tensor:
     levels = torch.randint(256, (count, 3, SIZE // scale, SIZE // scale), generator=draw).float()
     levels[1:2], levels[2:3] = 0, 255
     return levels / 255
+
+
+def batch_of(number: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Return LR and HR of two training pictures and landmarks of them, the second face having none."""
+    draw = torch.Generator().manual_seed(number)
+    points = 128 * torch.rand(2, 68, 2, generator=draw)
+    points[1] = torch.nan
+    return pictures(1).expand(2, -1, -1, -1), torch.rand(2, 3, SIZE, SIZE, generator=draw), points
+
+
+def trainee_of(method: str, seed: int = 0) -> Trainee:
+    """Return a method in training, which ends after ten iterations, taught by an untrained teacher if it has one."""
+    training = Training(iterations=10, batch=2, learning_rate=1e-3, precision="fp32")
+    options = registry.options(method, small(method))
+    teacher = registry.get(method).teacher
+    config = RunConfig(method, options, 8, seed, "sparnet", training)
+    return Trainee(config, torch.device("cpu"), build(teacher).eval().requires_grad_(False) if teacher else None)
+
+
+def flat(state: Any, name: str = "") -> dict[str, Tensor]:
+    """Return the tensors and numbers of a training state by their place in it."""
+    if isinstance(state, dict | list | tuple):
+        items = state.items() if isinstance(state, dict) else enumerate(state)
+        return {key: value for place, part in items for key, value in flat(part, f"{name}/{place}").items()}
+    return {name: torch.as_tensor(state)} if isinstance(state, Tensor | int | float) else {}
 
 
 @functools.cache
@@ -112,23 +147,39 @@ def test_bfloat16_is_close_to_float32(method: str) -> None:
 @pytest.mark.parametrize("method", TRAINABLE)
 def test_the_gradient_reaches_every_parameter(method: str) -> None:
     """Under one of eight draws of first weights: a narrow layer before a ReLU can be silent under any one of them."""
-    lr = pictures(getattr(registry.load(method), "least_batch", 1))
-    hr = torch.rand(len(lr), 3, SIZE, SIZE, generator=torch.Generator().manual_seed(2))
-    unreached = {name for name, parameter in build(method).named_parameters() if parameter.requires_grad}
+    unreached: set[str] | None = None
     for seed in range(8):
-        model = build(method, seed=seed).train()
-        own = getattr(model, "training_loss", None)
-        loss = own(lr, hr) if own else nn.functional.l1_loss(model(lr), hr)
-        loss.backward()
-        for name, parameter in model.named_parameters():
-            if parameter.requires_grad:
-                assert parameter.grad is not None, name
-                assert torch.isfinite(parameter.grad).all(), name
-                if parameter.grad.abs().sum() > 0:
-                    unreached.discard(name)
+        trainee = trainee_of(method, seed)
+        trainee.iteration = trainee.training.iterations - 1  # all terms are on
+        trainee.step(*batch_of(2))
+        networks = nn.ModuleList(filter(None, (trainee.model, trainee.adversary)))
+        trained = {name: parameter for name, parameter in networks.named_parameters() if parameter.requires_grad}
+        for name, parameter in trained.items():
+            assert parameter.grad is not None, name
+            assert torch.isfinite(parameter.grad).all(), name
+        silent = {name for name, parameter in trained.items() if not parameter.grad.abs().sum() > 0}
+        unreached = silent if unreached is None else unreached & silent
         if not unreached:
             break
     assert not unreached
+
+
+@pytest.mark.parametrize("method", CLASSES)
+def test_training_that_goes_on_gives_the_same_bytes(method: str, tmp_path: Path) -> None:
+    whole, part = trainee_of(method), trainee_of(method)
+    first = whole.iteration
+    for trainee, steps in ((whole, 3), (part, 2)):
+        while trainee.iteration < first + steps:
+            trainee.step(*batch_of(trainee.number))
+    torch.save(part.state(0), tmp_path / "state.pt")
+    rest = trainee_of(method, seed=1)
+    rest.restore(torch.load(tmp_path / "state.pt", weights_only=True))
+    rest.seed = part.seed
+    while rest.iteration < first + 3:
+        rest.step(*batch_of(rest.number))
+    expected, got = (flat(trainee.state(0)) for trainee in (whole, rest))
+    assert expected.keys() == got.keys()
+    assert all(torch.equal(expected[name], got[name]) for name in expected)
 
 
 @pytest.mark.parametrize("method", CLASSES)
@@ -145,4 +196,4 @@ def test_it_is_counted_without_weights(method: str) -> None:
 def test_it_says_who_it_is(method: str) -> None:
     spec = registry.get(method)
     assert spec.title and 1980 < spec.year < 2100 and spec.scales
-    assert spec.paper or spec.source == "tiny_method.py"
+    assert spec.paper or spec.source in PLUGINS

@@ -72,7 +72,7 @@ def choose_asha(training: Training, grace_period: int | None = None, reduction_f
 def read_curve(folder: Path) -> Curve:
     """Return iteration and validation PSNR (dB) of every point of a run's training curve."""
     path = folder / "curve.csv"
-    rows = read_csv(path, CURVE) if path.exists() else []
+    rows = read_csv(path, CURVE, more=True) if path.exists() else []
     return [(int(row["iteration"]), float(row["psnr"])) for row in rows]
 
 

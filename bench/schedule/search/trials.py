@@ -24,7 +24,7 @@ from bench.models.capacity import method_size
 from bench.runs.complete import complete
 from bench.runs.config import DataRef
 from bench.runs.experiment import DEFAULT_PROFILE, EXPERIMENTS, PROFILES, Experiment, Faces, Profile, Row, RowRun
-from bench.runs.job import Job, open_faces, resolve_row, run_config
+from bench.runs.job import Job, open_faces, resolve_row, run_config, teacher_of
 from bench.runs.records import LAYOUT, SEARCH_FILE, RunState
 from bench.runs.store import Run
 from bench.schedule.executor import ExecutionOptions, execute
@@ -211,7 +211,8 @@ def _draw(search: Search, faces: Faces, study: Study, before: Sequence[_Drawn]) 
         job = dataclasses.replace(search.job, profile=profile)
         run = Run(job.folder, run_config(job, row, profile.seeds[0], faces))
         begun = TrialRecord(len(seen), run.config.name, values, RunState.NOT_RUN, 0, None, size)
-        batch.append(_Drawn(trial, RowRun(row, f"Trial {len(seen)}", run, ("psnr",)), begun))
+        row_run = RowRun(row, f"Trial {len(seen)}", run, ("psnr",), teacher_of(job, row, faces))
+        batch.append(_Drawn(trial, row_run, begun))
     return batch
 
 

@@ -22,33 +22,35 @@ from tests.bench.runs.train_child import TRAINING, make_run, train_run
 
 CHILD = Path(__file__).with_name("train_child.py")
 pytestmark = pytest.mark.usefixtures("tiny")
+Undisturbed = tuple[str, tuple[bytes, bytes]]  # method, weights and curve
 
 
-def train_with_kills(folder: Path, *kills: str) -> None:
-    subprocess.run([sys.executable, str(CHILD), str(folder), *kills], check=True)
+def train_with_kills(method: str, folder: Path, *kills: str) -> None:
+    subprocess.run([sys.executable, str(CHILD), method, str(folder), *kills], check=True)
 
 
-def result(folder: Path) -> tuple[bytes, bytes]:
-    run = make_run(folder)
+def result(method: str, folder: Path) -> tuple[bytes, bytes]:
+    run = make_run(folder, method)
     return run.weights.read_bytes(), (run.folder / "curve.csv").read_bytes()
 
 
-@pytest.fixture(scope="module")
-def undisturbed(tmp_path_factory: pytest.TempPathFactory) -> tuple[bytes, bytes]:
+@pytest.fixture(scope="module", params=["tiny", "rival"])
+def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
-    train_with_kills(folder)
-    return result(folder)
+    train_with_kills(request.param, folder)
+    return request.param, result(request.param, folder)
 
 
 @pytest.mark.parametrize(
     "kills", [("step:1", "step:3", "step:4", "step:2"), ("write:2", "write:3", "write:4", "write:6")]
 )
 def test_a_run_killed_again_and_again_ends_with_the_same_bytes(
-    kills: tuple[str, ...], tmp_path: Path, undisturbed: tuple[bytes, bytes]
+    kills: tuple[str, ...], tmp_path: Path, undisturbed: Undisturbed
 ) -> None:
-    train_with_kills(tmp_path, *kills)
-    assert result(tmp_path) == undisturbed
-    run = make_run(tmp_path)
+    method, expected = undisturbed
+    train_with_kills(method, tmp_path, *kills)
+    assert result(method, tmp_path) == expected
+    run = make_run(tmp_path, method)
     assert run.trained and not run.state.exists()
     whole = {"run.json", "curve.csv", "weights.safetensors"}
     assert {path.name for path in run.folder.iterdir()} == whole
@@ -67,11 +69,11 @@ def test_the_curve_falls_and_ends_where_it_says(tmp_path: Path) -> None:
 def test_asked_to_stop_it_saves_and_goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     step, calls, before = train.Trainee.step, [], signal.getsignal(signal.SIGTERM)
 
-    def stop_at_five(self: train.Trainee, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    def stop_at_five(self: train.Trainee, *batch: torch.Tensor) -> torch.Tensor:
         calls.append(self.iteration)
         if self.iteration == 5:
             signal.raise_signal(signal.SIGTERM)
-        return step(self, lr, hr)
+        return step(self, *batch)
 
     monkeypatch.setattr(train.Trainee, "step", stop_at_five)
     run = make_run(tmp_path)
@@ -88,12 +90,12 @@ def test_a_loss_that_is_no_number_ends_the_run_and_keeps_the_last_good_state(
 ) -> None:
     monkeypatch.setattr(train, "CHECKPOINT_SECONDS", 0.0)
     run = make_run(tmp_path)
-    loss = train.Trainee._loss
+    step = train.Trainee.step
 
-    def break_at_six(self: train.Trainee, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-        return loss(self, lr, hr) * (float("nan") if self.iteration >= 6 else 1)
+    def break_at_six(self: train.Trainee, lr: torch.Tensor, *rest: torch.Tensor) -> torch.Tensor:
+        return step(self, lr * (float("nan") if self.iteration >= 6 else 1), *rest)
 
-    monkeypatch.setattr(train.Trainee, "_loss", break_at_six)
+    monkeypatch.setattr(train.Trainee, "step", break_at_six)
     with pytest.raises(Diverged, match="NaN or infinite at or before iteration 7"):
         train_run(run)
     state = run.load_state()

@@ -1,6 +1,6 @@
 """Train a small run in a process of its own, which may kill itself at a chosen moment.
 
-    python train_child.py FOLDER [step:N | write:N] ...
+    python train_child.py METHOD FOLDER [step:N | write:N] ...
 
 A process for each argument, one after the other, and a last one that is left alone: `step:N` is killed after N
 iterations of its own, `write:N` in the middle of its N-th file write. Ends with 0 when all ended as they should.
@@ -13,6 +13,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
+import numpy as np
 import torch
 
 from bench.core.progress import Bar
@@ -20,8 +21,9 @@ from bench.data.augment import Augment
 from bench.models import registry
 from bench.runs import train
 from bench.runs.config import DataRef, RunConfig, Training
+from bench.runs.given import Given
 from bench.runs.store import Run
-from tests.bench.conftest import TINY, smooth_faces
+from tests.bench.conftest import RIVAL, TINY, smooth_faces
 
 TRAINING = Training(
     iterations=12,
@@ -42,27 +44,31 @@ def make_run(folder: Path, method: str = "tiny", training: Training = TRAINING, 
 
 
 def train_run(run: Run) -> None:
-    """Train a run on smooth random pictures."""
+    """Train a run on smooth random pictures, with random points for landmarks, one face having none."""
     assert run.config.training is not None
+    points = np.random.default_rng(0).uniform(0, 128, (6, 68, 2)).astype(np.float32)
+    points[3] = np.nan
     with Bar("tiny", run.config.training.iterations, quiet=True) as bar:
-        train.train(run, smooth_faces(6, 0), smooth_faces(2, 1), torch.device("cpu"), bar)
+        train.train(run, smooth_faces(6, 0), smooth_faces(2, 1), torch.device("cpu"), bar, Given(points))
 
 
 def main() -> None:
-    for how in (*sys.argv[2:], ""):
+    method, folder, *kills = sys.argv[1:]
+    for how in (*kills, ""):
         process = os.fork()  # before torch has started a thread
         if not process:
-            train_until(Path(sys.argv[1]), how)
+            train_until(method, Path(folder), how)
             return
         _, status = os.waitpid(process, 0)
         if os.waitstatus_to_exitcode(status) != (-signal.SIGKILL if how else 0):
             sys.exit(f"{how}: ended with {os.waitstatus_to_exitcode(status)}")
 
 
-def train_until(folder: Path, how: str) -> None:
+def train_until(method: str, folder: Path, how: str) -> None:
     """Train, and die when `how` says."""
     torch.set_num_threads(2)
-    registry.add_plugin(TINY)
+    for plugin in (TINY, RIVAL):
+        registry.add_plugin(plugin)
     train.CHECKPOINT_SECONDS = 0.0  # a checkpoint after every iteration
     kind, _, count = how.partition(":")
     left = int(count or 0)
@@ -76,8 +82,8 @@ def train_until(folder: Path, how: str) -> None:
     if kind == "step":
         step = train.Trainee.step
 
-        def step_then_die(self: train.Trainee, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
-            loss = step(self, lr, hr)
+        def step_then_die(self: train.Trainee, *batch: torch.Tensor) -> torch.Tensor:
+            loss = step(self, *batch)
             die_when_due()
             return loss
 
@@ -92,7 +98,7 @@ def train_until(folder: Path, how: str) -> None:
             fsync(handle)
 
         os.fsync = die_half_written
-    run = make_run(folder)
+    run = make_run(folder, method)
     with run.claim():
         train_run(run)
 
