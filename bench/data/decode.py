@@ -6,8 +6,11 @@ import contextlib
 import functools
 import io
 import os
+import random
 import re
+import struct
 import warnings
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,6 +38,10 @@ LIMIT = "FSR_PHOTO_GB"  # the variable that says how much memory decoding a phot
 _BYTES, _WIDE, _WAVES = 12, 32, 6  # it takes for a pixel: of 8-bit channels, of wider ones, more where progressive
 _DNG, _REDUCED, _BELOW = 50706, 254, 330  # tags of TIFF: DNGVersion, NewSubfileType, SubIFDs
 _PNG = b"\x89PNG\r\n\x1a\n"
+_JPEG, _JPEG_END = b"\xff\xd8", b"\xff\xd9"
+_MARKER = re.compile(rb"\xff+([^\x00\x01\xd0-\xd7\xff])", re.DOTALL)  # of a part of a JPEG, not within coded pixels
+_NOISES = 24  # that a JPEG is gone on with; of missing pixels nearly all are told by the first
+_FRAMES, _SCAN = (b"\xc0", b"\xc1", b"\xc2"), b"\xda"  # markers; the last frame is progressive
 _TEXTS = (b"iCCP", b"tEXt", b"zTXt", b"iTXt")  # chunks of PNG that say nothing of the pixels
 Image.MAX_IMAGE_PIXELS = None  # Pillow's own limit refuses photos of telephones
 
@@ -68,6 +75,8 @@ def decode(content: bytes, reduced: bool = False) -> Decoded:
     except Exception:  # Pillow raises anything on garbage: OSError, SyntaxError, struct.error, TypeError, KeyError ...
         if content.startswith(_PNG) and (plain := _without_texts(content)) != content:
             return decode(plain, reduced)  # Pillow refuses large texts and profiles, which nobody asks for
+        if content.startswith(_JPEG) and (whole := _without_end(content, reduced)) is not None:
+            return whole
         raise UserError("damaged picture") from None
 
 
@@ -145,6 +154,63 @@ def _without_texts(png: bytes) -> bytes:
             parts.append(png[start:end])
         start = end
     return b"".join(parts)
+
+
+def _without_end(jpeg: bytes, reduced: bool) -> Decoded | None:
+    """Decode a JPEG that lacks nothing but its end; None where pixels are missing.
+
+    What follows the last pixel is passed over, while instead of missing ones anything would be taken.
+    """
+    jpeg = jpeg.rstrip(b"\xff")
+    with contextlib.suppress(Exception):  # as in `decode`
+        if _has_all_scans(jpeg):
+            blocks = _show_blocks(jpeg)
+            first = _open(blocks + _JPEG_END, reduced).pixels
+            others = (_open(blocks + _noise(seed) + _JPEG_END, reduced).pixels for seed in range(_NOISES))
+            if all(np.array_equal(first, other) for other in others):
+                return _open(jpeg + _JPEG_END, reduced)
+    return None
+
+
+def _noise(seed: int) -> bytes:
+    """Return random coded pixels for a JPEG to go on with, then those of restarts, of which the seed says the first."""
+    bits = random.Random(seed).randbytes(512).replace(b"\xff", b"")
+    return bits + b"".join(bytes([0xFF, 0xD0 + (seed + place) % 8]) + bits for place in range(8))
+
+
+def _parts(jpeg: bytes) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the parts of a JPEG: the marker, and where the content begins and ends."""
+    at = len(_JPEG)
+    while marker := _MARKER.search(jpeg, at):
+        start = marker.end() + 2
+        at = marker.end() + int.from_bytes(jpeg[marker.end() : start], "big")
+        yield marker[1], start, at
+
+
+def _has_all_scans(jpeg: bytes) -> bool:
+    """Tell whether the scans of a JPEG have all coefficients of all components to their last bits (ITU T.81, B.2)."""
+    missing: set[tuple[int, int]] = set()
+    for marker, start, end in _parts(jpeg):
+        part = jpeg[start:end]
+        if marker in _FRAMES:
+            missing = {(component, place) for component in part[6::3] for place in range(64)}
+        elif marker == _SCAN and part[-1] & 15 == 0:
+            missing -= {(component, place) for component in part[1:-3:2] for place in range(part[-3], part[-2] + 1)}
+    return not missing
+
+
+def _show_blocks(jpeg: bytes) -> bytes:
+    """Return a JPEG with its sides, as declared, grown to those of its blocks, which go on beyond the picture."""
+    for marker, start, end in _parts(jpeg):
+        if marker in _FRAMES:
+            part = jpeg[start:end]
+            joint = len(part) > 9 and marker != _FRAMES[-1]  # the blocks of all components follow one another
+            sampling = [(byte & 15, byte >> 4) for byte in part[7::3]] if joint else [(1, 1)]
+            cells = (8 * max(down for down, _ in sampling), 8 * max(across for _, across in sampling))
+            sides = (int.from_bytes(part[place : place + 2], "big") for place in (1, 3))
+            grown = (-(-side // cell) * cell for side, cell in zip(sides, cells, strict=True))
+            return jpeg[: start + 1] + struct.pack(">HH", *grown) + jpeg[start + 5 :]
+    return jpeg
 
 
 def _decode(image: Image.Image, kinds: list[str]) -> Decoded:

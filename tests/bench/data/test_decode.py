@@ -135,6 +135,38 @@ def test_damaged_exif_does_not_spoil_the_picture(monkeypatch: pytest.MonkeyPatch
     assert decode(content).pixels.shape == (10, 12, 3)
 
 
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+@pytest.mark.parametrize(
+    "how",
+    [{}, {"progressive": True}, {"subsampling": 0}, {"restart_marker_blocks": 1}, {"quality": 5}, {"optimize": True}],
+)
+def test_a_jpeg_may_lack_its_end_but_no_pixel(mode: str, how: dict[str, object]) -> None:
+    draw = np.random.default_rng(0)
+    for size in ((40, 32), (16, 16), (33, 17)):
+        image = Image.fromarray(draw.integers(0, 256, (size[1], size[0], 3), np.uint8)).convert(mode)
+        content = save(image, "JPEG", **how)
+        whole = decode(content)
+        assert content.endswith(b"\xff\xd9")
+        for end in (1, 2):
+            photo = decode(content[:-end])
+            assert np.array_equal(photo.pixels, whole.pixels) and photo.kinds == whole.kinds
+        kept = 0
+        for cut in range(3, len(content), 1 + len(content) // 150):
+            try:
+                assert np.array_equal(decode(content[:-cut]).pixels, whole.pixels), cut
+                kept += 1
+            except UserError as error:
+                assert str(error) in ("damaged picture", "not a picture", "empty file")
+        assert kept <= 1, "the last bits of the black of a CMYK picture change nothing"
+
+
+def test_a_jpeg_cut_between_two_scans_or_restarts_is_damaged() -> None:
+    for how, mark in (({"progressive": True}, b"\xff\xda"), ({"restart_marker_blocks": 1}, b"\xff\xd3")):
+        content = picture(size=(40, 32), kind="JPEG", **how)
+        with pytest.raises(UserError, match="damaged picture"):
+            decode(content[: content.rindex(mark)])
+
+
 def test_grey_in_colour_is_noticed_up_to_two_levels() -> None:
     grey = np.repeat(np.random.default_rng(0).integers(0, 250, (40, 40, 1), dtype=np.uint8), 3, axis=2)
     grey[5, 7] = 100, 102, 101
