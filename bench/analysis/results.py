@@ -276,7 +276,7 @@ def read_run(folder: Path) -> RunResult:
     ):
         if name != expected:
             raise UserError(f"{folder / RUN_FILE}: the config is that of run {own}, {what} {name}; {_WAY_OUT}")
-    check(folder, record.digests, "curve")
+    check(folder, record.digests, "curve", whole=True)
     return RunResult(
         name=folder.name,
         folder=folder,

@@ -113,7 +113,8 @@ def is_scored(folder: Path, experiment: ExperimentRecord) -> bool:
     record = read_run_record(folder)
     if record is None or record.status is not RunState.FINISHED:
         return False
-    scores = read_scores(folder)
+    check(folder, record.digests, "curve", whole=True)
+    scores = read_scores(folder, record.digests)
     return all(scored_faces(scores, test, experiment.protocol) == test.faces for test in experiment.test)
 
 

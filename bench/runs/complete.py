@@ -95,7 +95,7 @@ def is_complete(row_run: RowRun, faces: Faces) -> bool:
         row_run.run.check()
     except LeftAloneError:  # told when its turn comes
         return False
-    return row_run.run.trained and not unscored(row_run, faces)
+    return row_run.run.trained and row_run.run.settled and not unscored(row_run, faces)
 
 
 def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:

@@ -17,9 +17,8 @@ from types import MappingProxyType
 
 from bench.core.errors import UserError
 from bench.core.files import text_of, write_bytes
-from bench.core.names import listed
 from bench.metrics.protocol import PROTOCOLS
-from bench.runs.digests import check
+from bench.runs.digests import check, files_of
 
 FOLDER = "scores"
 _IMAGE = "image"
@@ -113,12 +112,11 @@ class Scores(dict[tuple[str, str], ScoreSheet]):
 
 
 def read_scores(folder: Path, digests: Mapping[str, str] = MappingProxyType({})) -> Scores:
-    """Read all scores of a run's folder; raise UserError that names a damaged file, or one not of its digest."""
-    check(folder, digests, "scores")
+    """Read all scores of a run's folder; raise UserError that names a damaged file, or one that `digests` belie."""
+    check(folder, digests, "scores", whole=True)
     scores = Scores()
-    for path in reversed(listed(folder / FOLDER, "*.csv*")):
-        if path.suffix in (".csv", ".xz"):  # .csv comes last: it is the newer where both are there
-            scores.put(read_sheet(path))
+    for path in reversed(files_of(folder, "scores")):  # .csv comes last: it is the newer where both are there
+        scores.put(read_sheet(path))
     return scores
 
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 from bench.core.text_table import text_table
-from bench.runs.records import RunRecord, RunState, read_experiment_record, read_run_record
+from bench.runs.digests import missing, strange
+from bench.runs.records import FaceSetRecord, RunRecord, RunState, read_experiment_record, read_run_record
+from bench.runs.scores import sheet_path
 from bench.runs.store import is_held
 
 
@@ -16,7 +18,9 @@ from bench.runs.store import is_held
 class RunStatus:
     """One run as its folder tells it; what is not known is None or empty.
 
-    "running" means that a process holds the run at this moment, "interrupted" that none does though it has begun.
+    "running" means that a process holds the run at this moment, "interrupted" that none does though it has begun,
+    "trained" that scores are missing. A run that has finished is looked at as far as the names of its files tell;
+    `fsr verify` looks into them.
     `psnr` is that of the last validation in dB, `seconds_left` what its training will take at its present speed.
     """
 
@@ -38,7 +42,11 @@ def status_of(folder: Path) -> list[RunStatus]:
     Raises UserError when experiment.json or a run.json is missing its layout or damaged.
     """
     experiment = read_experiment_record(folder)
-    return [_read(experiment.run_folder(folder, name), row.label) for row in experiment.rows for name in row.runs]
+    return [
+        _read(experiment.run_folder(folder, name), row.label, experiment.test)
+        for row in experiment.rows
+        for name in row.runs
+    ]
 
 
 def status_json(found: Mapping[str, list[RunStatus]]) -> dict[str, Any]:
@@ -53,7 +61,7 @@ def status_text(found: Mapping[str, list[RunStatus]]) -> str:
     for name, runs in found.items():
         counts = {
             state: sum(run.state == state for run in runs)
-            for state in (RunState.FINISHED, RunState.RUNNING, RunState.FAILED)
+            for state in (RunState.FINISHED, RunState.RUNNING, RunState.FAILED, RunState.DAMAGED)
         }
         told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         body = [_line(run) for run in runs]
@@ -78,14 +86,16 @@ def _line(run: RunStatus) -> list[str]:
     ]
 
 
-def _read(folder: Path, label: str) -> RunStatus:
+def _read(folder: Path, label: str, tests: Sequence[FaceSetRecord]) -> RunStatus:
     record, name = read_run_record(folder), folder.name
-    state = _state(folder, record)
+    state, lack = _state(folder, record), ""
+    if record is not None and state is RunState.FINISHED:
+        state, lack = _look(folder, record, tests)
     if record is None:
         return RunStatus(label, name, state)
     training, progress = record.config.training, record.progress
     total = training.iterations if training else 0
-    done = total if record.trained else progress.iteration
+    done = 0 if state is RunState.NOT_RUN else total if record.trained else progress.iteration
     speed = record.seconds_per_iteration or progress.seconds_per_iteration
     left = (total - done) * speed if speed and state in (RunState.RUNNING, RunState.INTERRUPTED) else None
     return RunStatus(
@@ -98,8 +108,21 @@ def _read(folder: Path, label: str) -> RunStatus:
         speed,
         left,
         progress.node,
-        record.error or "",
+        record.error or lack,
     )
+
+
+def _look(folder: Path, record: RunRecord, tests: Sequence[FaceSetRecord]) -> tuple[RunState, str]:
+    """Return how a run that has finished is by the names of its files, and one line on what is not as it was."""
+    if odd := [*strange(folder, record.digests).values(), *missing(folder, record.digests, ["curve"]).values()]:
+        return RunState.DAMAGED, odd[0]
+    if gone := missing(folder, record.digests, ["weights"]):
+        return RunState.NOT_RUN, next(iter(gone.values()))
+    gone = missing(folder, record.digests, ["scores"])
+    for path in (sheet_path(folder, test.dataset, test.fingerprint) for test in tests):
+        if not path.exists():
+            gone.setdefault(path.relative_to(folder).as_posix(), f"{path}: no such file; run the experiment again")
+    return (RunState.TRAINED, next(iter(gone.values()))) if gone else (RunState.FINISHED, "")
 
 
 def _state(folder: Path, record: RunRecord | None) -> RunState:

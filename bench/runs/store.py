@@ -27,7 +27,7 @@ from bench.core.files import sweep, write_bytes, write_csv
 from bench.core.locks import is_locked, lock
 from bench.models import weights
 from bench.runs.config import RunConfig
-from bench.runs.digests import check, digest_of
+from bench.runs.digests import UNDER_WAY, check, digest_of, digests_of
 from bench.runs.records import RUN_FILE, RunRecord, read_run_record, write_run_record
 from bench.runs.scores import FOLDER, Scores, ScoreSheet, read_scores, write_sheet
 
@@ -116,18 +116,28 @@ class Run:
         write_csv(self.folder / "curve.csv", list(columns), points)
 
     def scores(self) -> Scores:
-        """Return the scores written so far."""
-        return read_scores(self.folder, self.record().digests)
+        """Return the scores written so far; those that are gone may be scored anew."""
+        check(self.folder, self.record().digests, FOLDER)
+        return read_scores(self.folder)
+
+    @property
+    def settled(self) -> bool:
+        """Whether no scores are gone, and none were under way when a process was killed."""
+        return all(
+            digest and (self.folder / name).exists()
+            for name, digest in self.record().digests.items()
+            if name.startswith(FOLDER)
+        )
 
     def add_scores(self, sheets: Iterable[ScoreSheet]) -> None:
         """Write the scores of test sets; a set's columns that were there before and are not given again are kept."""
-        known, digests = self.scores(), dict(self.record().digests)
+        known, digests = self.scores(), self.record().digests
         merged = [known.on(sheet.dataset, sheet.fingerprint).merged(sheet) for sheet in sheets]
-        stale = [digests.pop(f"{FOLDER}/{sheet.file_name}", None) for sheet in merged]
-        if any(stale):  # killed between, a run has scores without a digest, not scores of another one
-            self.write(digests=digests)
+        others = {name: digest for name, digest in digests.items() if not name.startswith(FOLDER)}
+        before = digests_of(self.folder, [FOLDER])  # they are as they were, or an older version wrote them
+        self.write(digests=others | before | {f"{FOLDER}/{sheet.file_name}": UNDER_WAY for sheet in merged})
         paths = [write_sheet(self.folder, sheet) for sheet in merged]
-        self.write(digests=digests | {f"{FOLDER}/{path.name}": digest_of(path) for path in paths})
+        self.write(digests=others | before | {f"{FOLDER}/{path.name}": digest_of(path) for path in paths})
 
     def drop_scores(self) -> None:
         """Remove all scores: those of weights that are gone say nothing of the next ones."""
@@ -137,6 +147,7 @@ class Run:
         """Raise LeftAloneError where weights, curve or scores are not what was written, or weights are not whole."""
         digests = self.record().digests
         check(self.folder, digests)
+        check(self.folder, digests if self.weights.exists() else {}, "curve", whole=True)
         if self.weights.exists() and self.weights.name not in digests:
             try:
                 weights.check_whole(self.weights)

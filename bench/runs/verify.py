@@ -16,7 +16,7 @@ from bench.core.errors import UserError
 from bench.core.names import listed
 from bench.models import weights
 from bench.runs.behaviour import load_network
-from bench.runs.digests import damage
+from bench.runs.digests import damage, missing
 from bench.runs.evaluate import Enlarger, low_resolution
 from bench.runs.records import ExperimentRecord, RunRecord, RunState, read_experiment_record, read_run_record
 from bench.runs.scores import read_scores
@@ -71,8 +71,7 @@ def _verify(folder: Path, label: str, experiment: ExperimentRecord, faces: np.nd
     if record is None:
         return Verdict(folder.name, label, notes=("not run",))
     wrong = [*_identity(folder, record), *damage(folder, record.digests).values()]
-    missing = [name for name in record.digests if not (folder / name).exists()]
-    wrong += [f"{folder / name}: no such file, though run.json has its digest; restore it" for name in missing]
+    wrong += missing(folder, record.digests).values()
     finished = record.status is RunState.FINISHED
     notes = [] if finished else [str(record.status)]
     notes += ["no digest kept (fsr migrate adds them)"] if finished and not record.digests else []

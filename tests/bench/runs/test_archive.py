@@ -24,6 +24,7 @@ from bench.runs import archive, networks
 from bench.runs.evaluate import low_resolution, to_tensor
 from bench.runs.pictures import write_webp
 from bench.runs.scores import make_sheet, read_scores, write_sheet
+from bench.runs.store import Run
 from tests.bench.conftest import TINY, smooth_faces
 from tests.bench.report.fabricate import change
 
@@ -162,7 +163,8 @@ def test_scores_on_the_default_faces_that_are_there_are_kept(root: Path) -> None
     store = open_split("synthfaces", "test")
     mine = {("sparnet", "psnr"): [12.5] * FACES, ("sparnet", "niqe-pooled"): [3.25] * FACES}
     names = store.names[:FACES]
-    write_sheet(folder, make_sheet("synthfaces", store.fingerprint_of(FACES), names, mine))
+    sheet = make_sheet("synthfaces", store.fingerprint_of(FACES), names, mine)
+    Run(folder.parent, networks.run_record(folder).config).add_scores([sheet])
     archive.archive(NAME)
     kept = read_run(networks.reference() / NAME / folder.name)
     faces = read_results(networks.reference() / NAME).pictured

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,11 +19,12 @@ from bench.core.files import read_json
 from bench.core.progress import Bar
 from bench.data.store import FaceRow, write_store
 from bench.models import registry
-from bench.runs import evaluate
+from bench.runs import evaluate, store
 from bench.runs.behaviour import load_network
 from bench.runs.complete import Outcome, complete, is_complete
 from bench.runs.config import DataRef, RunConfig, Training
-from bench.runs.experiment import Faces, Row, RowRun, Sizes
+from bench.runs.experiment import Faces, Row, RowRun, Sizes, TestSet
+from bench.runs.scores import make_sheet, write_sheet
 from bench.runs.store import Run
 from bench.schedule.executor import ExecutionOptions, failed_before
 from bench.schedule.plan import _warning
@@ -115,6 +117,75 @@ def test_a_flipped_bit_is_noticed_and_told_with_what_to_do(row_run: RowRun, face
         load_network(record, row_run.run.folder) if path.suffix == ".safetensors" else read_run(row_run.run.folder)
     path.write_bytes(whole)
     assert run(row_run, faces).status == "cached"
+
+
+def test_scores_that_the_run_did_not_write_are_told_and_left_out(row_run: RowRun, faces: Faces) -> None:
+    """Edited numbers under a packed name are as good as edited ones under the name that was there."""
+    run(row_run, faces)
+    folder, record, sheets = row_run.run.folder, row_run.run.record(), row_run.run.scores()
+    (path,) = (folder / "scores").iterdir()
+    whole = path.read_bytes()
+    for gone in (False, True):
+        for sheet in sheets.values():
+            strange = write_sheet(folder, sheet, packed=True)
+        if gone:
+            path.unlink()
+        outcome = run(row_run, faces)
+        assert outcome.status == "failed" and f"{strange}: not written by this run" in outcome.error
+        assert row_run.run.record() == record, "the run itself has not failed"
+        with pytest.raises(UserError, match="not written by this run"):
+            read_run(folder)
+    strange.unlink()
+    with pytest.raises(UserError, match=f"{path}: no such file, though run.json has its digest"):
+        read_run(folder)
+    assert run(row_run, faces).status == "finished" and path.read_bytes() == whole
+    (folder / "curve.csv").unlink()
+    assert "curve.csv: no such file, though run.json has its digest" in run(row_run, faces).error
+    with pytest.raises(UserError, match=r"curve\.csv: no such file"):
+        read_run(folder)
+
+
+def test_weights_that_the_run_did_not_write_are_not_loaded(row_run: RowRun, faces: Faces) -> None:
+    run(row_run, faces)
+    weights = row_run.run.weights
+    weights.rename(weights.with_name("weights-1of1.safetensors"))
+    with pytest.raises(UserError, match=r"weights-1of1\.safetensors: not written by this run"):
+        load_network(row_run.run.record(), row_run.run.folder)
+
+
+@pytest.mark.parametrize("digests", [True, False])
+def test_a_run_killed_while_scores_are_written_goes_on(
+    row_run: RowRun, faces: Faces, digests: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever is there of the file that was under way; the scores of an older run have no digest."""
+    run(row_run, faces)
+    first = row_run.run.scores()
+    if not digests:
+        change(row_run.run.folder / "run.json", digests={})
+    more = write_store(tmp_path / "other" / "test", [FaceRow("a")], enumerate(smooth_faces(1, 1)), {})
+    both = dataclasses.replace(faces, others=(TestSet(more, 1),))
+
+    def write_and_fail(*given: Any) -> Any:
+        write_sheet(*given)
+        raise KeyboardInterrupt
+
+    for killed in (fail, write_and_fail):
+        with monkeypatch.context() as patch:
+            patch.setattr(store, "write_sheet", killed)
+            run(row_run, both)
+        assert not is_complete(row_run, both)
+    assert run(row_run, both).status == "finished" and run(row_run, both).status == "cached"
+    kept = row_run.run.record().digests
+    assert len(row_run.run.scores()) == 2 == sum(name.startswith("scores/") and bool(kept[name]) for name in kept)
+    assert row_run.run.scores().items() >= first.items()
+
+
+def test_scores_that_are_gone_and_not_asked_for_any_more_are_forgotten(row_run: RowRun, faces: Faces) -> None:
+    run(row_run, faces)
+    row_run.run.add_scores([make_sheet("other", "f" * 32, ["a"], {("sparnet", "psnr"): [1.0]})])
+    (row_run.run.folder / "scores" / f"other-{'f' * 12}.csv").unlink()
+    assert run(row_run, faces).status == "finished"
+    assert len(read_run(row_run.run.folder).scores) == 1
 
 
 def test_half_weights_of_an_older_run_are_not_done(row_run: RowRun, faces: Faces) -> None:

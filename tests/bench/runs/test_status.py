@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from bench.cli.main import main
+from bench.runs.digests import digests_of
 from bench.runs.records import RunState
 from bench.runs.status import status_of, status_text
 from bench.runs.tensorboard import write_logs
@@ -28,6 +29,31 @@ def test_states_of_runs(tmp_path: Path) -> None:
     assert stopped.seconds_left == 300
     text = status_text({"mine": list(found.values())})
     assert "50/200" in text and "5.0" in text and f"{run_name('msfnet-2')}: out of luck" in text
+
+
+def test_what_is_missing_of_a_finished_run_is_told(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "mine", rows=rows_of_table_1()[1:2])
+    run = folder / run_name("sparnet")
+    (sheet,) = (run / "scores").iterdir()
+    (run / "weights.safetensors").write_bytes(b"w")
+    change(run / "run.json", digests=digests_of(run))
+
+    def status() -> tuple[str, str]:
+        (found,) = status_of(folder)
+        return found.state, found.error
+
+    assert status() == ("finished", "")
+    sheet.rename(sheet.with_suffix(".csv.xz"))
+    state, error = status()
+    assert state == "damaged" and f"{sheet}.xz: not written by this run" in error
+    assert "1 runs, 1 damaged" in status_text({"mine": status_of(folder)})
+    sheet.with_suffix(".csv.xz").unlink()
+    assert status()[0] == "trained" and f"{sheet}: no such file" in status()[1]
+    change(run / "run.json", digests={})
+    assert status() == ("trained", f"{sheet}: no such file; run the experiment again")
+    change(run / "run.json", digests={"weights.safetensors": "0" * 64})
+    (run / "weights.safetensors").unlink()
+    assert status()[0] == "not run" and "weights.safetensors: no such file" in status()[1]
 
 
 def test_a_run_that_a_process_holds_is_running(tmp_path: Path) -> None:
