@@ -13,6 +13,7 @@ import numpy as np
 from bench.analysis.failures import Failure, failures
 from bench.analysis.intervals import estimate
 from bench.core.errors import UserError
+from bench.core.stop import guarded
 from bench.data.degrade import DEFAULT, upsample
 from bench.data.pairs import read_pairs
 from bench.data.store import open_split
@@ -56,8 +57,8 @@ def score_method(
     read from run.json beside them; `scale` is for methods without. LR is made by `degradation` (see
     bench.data.degrade); `protocol` is a name, a TOML file or `all`. The faces that the method fails on are named.
     Raises UserError when a trained method comes without weights, the weights are another network's or for another
-    scale, or no metric can be had; and, but with `changed_code`, which the label then says, where the method does not
-    make the network any more that was trained.
+    scale, the method's own code fails, or no metric can be had; and, but with `changed_code`, which the label then
+    says, where the method does not make the network any more that was trained.
     """
     named = named_weights(path) if path else None
     config = named.record.config if named and named.record else None
@@ -81,26 +82,26 @@ def score_method(
     if faces is not None and faces < 1:
         raise UserError(f"--faces {faces}: expected at least 1")
     count = min(faces or len(store), len(store))
-    change = ""
-    if named is not None and named.record is not None:
-        model = load_network(named.record, named.folder, named.files, check=not changed_code)
-        change = changed_since(named.record, model) if changed_code else ""
-    else:
-        model = registry.build(method, options)
-        if named is not None:
-            weights.load_into(model, *named.files)
-    seed, scale = config.seed if config else 0, int(options.get("scale", 8))
-    scored = evaluate(
-        Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
-        model.to(device),
-        store,
-        count,
-        device,
-        degradation=degradation,
-        metrics=_with_psnr(metrics, store.has_truth),
-        protocols=rules,
-        cache=shared_cache(),
-    )
+    change, seed, scale = "", config.seed if config else 0, int(options.get("scale", 8))
+    with guarded(f"method '{method}'"):
+        if named is not None and named.record is not None:
+            model = load_network(named.record, named.folder, named.files, check=not changed_code)
+            change = changed_since(named.record, model) if changed_code else ""
+        else:
+            model = registry.build(method, options)
+            if named is not None:
+                weights.load_into(model, *named.files)
+        scored = evaluate(
+            Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
+            model.to(device),
+            store,
+            count,
+            device,
+            degradation=degradation,
+            metrics=_with_psnr(metrics, store.has_truth),
+            protocols=rules,
+            cache=shared_cache(),
+        )
     values = {}
     for name, column in scored.scores.columns.items():
         metric, _, rule = name.rpartition("@")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import signal
 import threading
@@ -12,7 +13,9 @@ from pathlib import Path
 from types import FrameType, TracebackType
 from typing import Any, NoReturn
 
-from bench.core.errors import reason
+from bench.core.errors import UserError, reason
+
+log = logging.getLogger("fsr")
 
 
 class Interrupted(Exception):  # noqa: N818 - it tells what happened, it is no error
@@ -58,6 +61,19 @@ def contained() -> Iterator[None]:
         _inside.process = before
         if ours:
             signal.signal(signal.SIGINT, handler)
+
+
+@contextlib.contextmanager
+def guarded(what: str) -> Iterator[None]:
+    """Turn what somebody else's code raises into a UserError that begins with `what`: a method's name, say."""
+    try:
+        with contained():
+            yield
+    except UserError:
+        raise
+    except Exception as error:
+        log.debug("%s", what, exc_info=True)
+        raise UserError(f"{what} failed ({reason(error)})") from error
 
 
 _inside, _end = threading.local(), os._exit

@@ -24,6 +24,7 @@ from bench.core.files import held, write_bytes, write_text
 from bench.core.modes import make_folder
 from bench.core.names import listed
 from bench.core.paths import check_name
+from bench.core.stop import guarded
 from bench.data.cards import default_dataset
 from bench.models import weights
 from bench.runs.behaviour import load_network, probe_of
@@ -177,7 +178,8 @@ def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 def default_scores(config: RunConfig, model: nn.Module, test: FaceStore, pictures: Path | None = None) -> ScoreSheet:
     """Score a run's network on the first default faces; write its first pictures into the folder `pictures`, if any."""
     run, samples = Run(Path(), config), PICTURED if pictures else 0
-    result = evaluate(run, model, test, FACES, torch.device("cpu"), samples=samples, metrics=METRICS)
+    with guarded(f"method '{config.method}'"):
+        result = evaluate(run, model, test, FACES, torch.device("cpu"), samples=samples, metrics=METRICS)
     if pictures:
         for name, picture in zip(test.names, result.pictures, strict=False):
             write_webp(pictures / "samples" / f"{name}.webp", picture)

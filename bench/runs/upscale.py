@@ -5,12 +5,11 @@ A photo or a face that something goes wrong with never ends the others: what hap
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import logging
 import math
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -22,7 +21,7 @@ from PIL import Image
 from bench.core.errors import UserError, reason
 from bench.core.progress import Bar
 from bench.core.schema import from_dict
-from bench.core.stop import contained
+from bench.core.stop import contained, guarded
 from bench.data.cards import card_names, read_card
 from bench.data.crop import Recipe, Square, cut, square_of
 from bench.data.decode import decode
@@ -169,13 +168,13 @@ class _Job:
             decoded = decode(content, reduced=True)
             about["height"], about["width"] = decoded.pixels.shape[:2]
             about["converted"] = list(decoded.kinds)
-            with _failing("face detection"):
+            with guarded("face detection"):
                 squares, about["left_out"] = self._find(decoded.pixels)
             if not squares:
                 small = about["left_out"].get("small")
                 return {**about, "problem": f"{NO_FACE} of {self.recipe.min_face} pixels" if small else NO_FACE}
             inputs = [self._shrink(decoded.pixels, square) for _, square in squares]
-            with _failing(self.network.label):
+            with guarded(self.network.label):
                 outputs = torch.cat(list(self.enlarge(np.stack([lr for lr, _ in inputs]))))
         except UserError as error:
             return {**about, "problem": str(error).removeprefix(f"{photo.entry.where}: ")}
@@ -266,18 +265,6 @@ class _Job:
                 return {"problem": f"{path}: cannot be written ({error.strerror or reason(error)})", "files": files}
             files[kind] = str(path)
         return {"problem": None, "files": files}
-
-
-@contextlib.contextmanager
-def _failing(what: str) -> Iterator[None]:
-    """Turn what somebody else's code raises on one photo into a UserError, so that the others go on."""
-    try:
-        with contained():
-            yield
-    except UserError:
-        raise
-    except Exception as error:
-        raise UserError(f"{what} failed ({reason(error)})") from error
 
 
 def _path_of(photo: Photo) -> bytes:

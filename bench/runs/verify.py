@@ -14,6 +14,7 @@ from PIL import Image
 
 from bench.core.errors import UserError
 from bench.core.names import listed
+from bench.core.stop import guarded
 from bench.models import weights
 from bench.runs.behaviour import load_network
 from bench.runs.digests import damage, missing
@@ -121,7 +122,8 @@ def _scores(folder: Path, record: RunRecord, experiment: ExperimentRecord) -> It
 
 def _soundness(folder: Path, record: RunRecord, faces: np.ndarray) -> str:
     """Return one line on the largest output of a run's network on pictures that unsound ones break down on."""
-    largest = worst_outputs(load_network(record, folder), record, faces)
+    with guarded(f"{folder}: method '{record.config.method}'"):
+        largest = worst_outputs(load_network(record, folder), record, faces)
     beyond = int((largest > LIMIT).sum())
     many = f", beyond it on {beyond} of {len(largest)} trial pictures" if beyond else ""
     return f"largest output {float(largest.max()):.3g} (limit {LIMIT:g}){many}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ import torch
 from PIL import Image
 
 from bench.analysis.score import score_method, score_pairs
+from bench.cli.main import main
 from bench.cli.score import score_text
 from bench.core import paths
 from bench.core.errors import UserError
@@ -89,3 +91,28 @@ def test_failing_pictures_of_a_folder_are_named(with_lr: bool, tmp_path: Path) -
 def test_psnr_that_was_not_asked_for_is_no_score() -> None:
     with pytest.raises(UserError, match="no metric can be had: facenet-cosine"):
         score_method("bicubic", None, "mine", "test", None, CPU, metrics=["facenet-cosine"])
+
+
+@pytest.mark.parametrize(
+    ("body", "came"),
+    [
+        ("raise RuntimeError('no luck\\nat all')", r"failed \(RuntimeError: no luck\)"),
+        ("return lr, lr", r"failed \(TypeError: forward gives tuple, expected a Tensor \[4, 3, height, width\]\)"),
+        ("raise SystemExit(3)", r"failed \(EndedError: mine.py, line 8, ended the program"),
+    ],
+)
+@pytest.mark.usefixtures("_faces")
+def test_a_method_that_fails_is_named_in_one_line(
+    body: str, came: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    text = (
+        "from torch import nn\nfrom bench import register\n"
+        f'@register("mine-{len(body)}", title="Mine", year=2026, trainable=False)\n'
+        "class Mine(nn.Module):\n    def __init__(self, scale: int = 8):\n        super().__init__()\n"
+        f"    def forward(self, lr):\n        {body}\n"
+    )
+    (tmp_path / "mine.py").write_text(text)
+    plugin = ["--plugin", str(tmp_path / "mine.py"), "--data", "mine", "--device", "cpu"]
+    assert main(["score", f"mine-{len(body)}", *plugin]) == 2
+    err = capsys.readouterr().err
+    assert re.search(rf"^fsr: method 'mine-{len(body)}' {came}", err) and err.count("\n") == 1

@@ -96,8 +96,33 @@ def test_what_does_not_draw_keeps_its_batches() -> None:
     assert torch.equal(sr[:, :, ::2, ::2], torch.from_numpy(LR.copy()).permute(0, 3, 1, 2).float() / 255)
 
 
-def test_a_source_that_cannot_be_seeded_is_told() -> None:
+@pytest.mark.parametrize("odd", [0.0, 3.0, -1e9, float("nan"), float("inf")])
+def test_a_source_that_cannot_be_seeded_is_told(odd: float) -> None:
+    """Whatever else is wrong with a pixel of the pictures."""
+
     def noisy(_: object, sr: torch.Tensor) -> torch.Tensor:
-        return sr + torch.from_numpy(np.random.default_rng().uniform(-0.1, 0.1, sr.shape)).float()
+        noise = torch.from_numpy(np.random.default_rng().uniform(-0.1, 0.1, sr.shape)).float()
+        noise[..., 0, 0] += odd
+        return sr + noise
 
     assert enlarged(noisy, LR)[1].chance == UNSEEDED
+
+
+def test_a_network_that_breaks_down_alike_draws_nothing() -> None:
+    broken = enlarged(lambda _, sr: torch.where(sr > 0.5, sr / 0, sr * float("nan")), LR)[1]
+    assert broken.chance == ""
+
+
+@pytest.mark.parametrize(
+    ("made", "came"),
+    [
+        (lambda _, sr: (sr, sr), "tuple"),
+        (lambda _, sr: None, "NoneType"),
+        (lambda _, sr: sr.numpy(), r"ndarray \[16, 3, 8, 8\]"),
+        (lambda _, sr: sr[0], r"Tensor \[3, 8, 8\]"),
+        (lambda _, sr: sr[:1], r"Tensor \[1, 3, 8, 8\]"),
+    ],
+)
+def test_what_is_no_picture_is_named(made: Draw, came: str) -> None:
+    with pytest.raises(TypeError, match=rf"^forward gives {came}, expected a Tensor \[16, 3, height, width\]$"):
+        enlarged(made, LR)

@@ -21,7 +21,9 @@ def experiment(job: list[str], tmp_path: Path) -> Path:
     return tmp_path / "results" / "small-short-mine"
 
 
-def test_every_damage_is_told(experiment: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_every_damage_is_told(
+    experiment: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
     capsys.readouterr()
     assert main(["verify", experiment.name, "--json"]) == 0
     verdicts = json.loads(capsys.readouterr().out)[experiment.name]
@@ -38,6 +40,10 @@ def test_every_damage_is_told(experiment: Path, capsys: pytest.CaptureFixture[st
             out = capsys.readouterr().out
             assert f"{run.name}: damaged" in out and path.name in out and "1 damaged" in out
         path.write_bytes(whole)
+    with monkeypatch.context() as patch:
+        patch.setattr("tests.tiny_method.Tiny.forward", lambda *_: None)
+        (line,) = verify(experiment)[2].wrong
+        assert line.startswith(f"{run}: method 'tiny' failed (TypeError: forward gives NoneType, expected")
     change(run / "run.json", digests={})
     assert verify(experiment)[2].notes == ("no digest kept (fsr migrate adds them)",)
     scores.write_text("".join(scores.read_text().splitlines(keepends=True)[:-1]))
