@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 import textwrap
@@ -118,6 +119,39 @@ def test_broken_methods_are_listed_with_their_errors_beside_the_others(
     assert "No module named 'no_such_package'" in errors["broken"] and "SyntaxError" in errors["syntax.py"]
     text = methods_text(records)
     assert all(str(error) in text for error in errors.values() if error)
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        ("title='a\\nb'", r"title: 'a\\nb' given, expected a line of text"),
+        ("title=' '", "title: ' ' given, expected a line of text that is not empty"),
+        ("title=5", "title: 5 given"),
+        ("year='soon'", "year: 'soon' given, expected a year"),
+        ("year=True", "year: True given"),
+        ("scales=[]", r"scales: \[\] given, expected a list of whole numbers from 2 to 64, one at least"),
+        ("scales=8", "scales: 8 given"),
+        ("scales=[0]", r"scales: \[0\] given"),
+        ("trainable='no'", "trainable: 'no' given, expected True or False"),
+        ("tags='face'", "tags: 'face' given, expected a list"),
+        ("paper=None", "paper: None given, expected a line of text"),
+        ("published_parameters='1 M'", "published_parameters: '1 M' given, expected a count, or None"),
+        ("options=[1]", r"options: \[1\] given, expected a dict"),
+        ("variants=['b']", r"variants: \['b'\] given, expected a dict"),
+        ("variants={'b': 'wide'}", "variants: {'b': 'wide'} given"),
+        ("variants={'b': {'year': '2020'}}", "'b'.* year: '2020' given"),
+        ("variants={5: {}}", "expected small letters"),
+    ],
+)
+def test_what_is_no_value_of_a_field_is_refused(
+    given: str, message: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    about = {"title": "'T'", "year": "2020"} | {given.partition("=")[0]: given.partition("=")[2]}
+    line = ", ".join(f"{name}={value}" for name, value in about.items())
+    text = f"from torch import nn\nfrom bench import register\n@register('refused', {line})\nclass A(nn.Module): ...\n"
+    assert main(["methods", "--plugin", str(plugin(tmp_path, text))]) == 2
+    err = capsys.readouterr().err
+    assert err.startswith("fsr: @register(") and re.search(message, err) and err.count("\n") == 1
 
 
 def test_plugins_of_one_file_name_are_told_apart(tmp_path: Path) -> None:
