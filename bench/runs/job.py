@@ -156,6 +156,7 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
             asked = f"supports scales {list(scales)}, the experiment asks {experiment.scale}"
             raise UserError(f"method '{row.method}' {asked}")
         options = resolve_row(experiment, profile, row)
+        _check_row(experiment, row, options)
         if (network := (row.method, canonical_json(options))) not in built:
             unknown.setdefault(network, row)
         _training_of(profile, row)
@@ -167,6 +168,15 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
         if device is not None and registry.get(row.method).trainable:
             _check_memory(job, device, row, sizes[network])
     return {network: parameters for network, (parameters, _) in sizes.items()}
+
+
+def _check_row(experiment: Experiment, row: Row, options: Mapping[str, Any]) -> None:
+    """Raise UserError for a row at another scale than the experiment's, and for training of what is not trained."""
+    where, scale = f"row {row.label or row.method}", options.get("scale", experiment.scale)
+    if scale != experiment.scale:
+        raise UserError(f"{where}: option 'scale' is {scale}, the experiment's scale {experiment.scale}: leave it out")
+    if row.training and not registry.get(row.method).trainable:
+        raise UserError(f"{where}: training: method '{row.method}' is not trained; leave its settings out")
 
 
 def _check_network(job: Job, large: bool, row: Row) -> tuple[int, int]:

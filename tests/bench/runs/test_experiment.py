@@ -54,6 +54,11 @@ def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.Capture
         ("seeds = [1, 1]", "[1, 1] given, expected different values"),
         ("training = { iterations = 9 }", "training.iterations: rows of an experiment have equal budgets"),
         ("training = { rate = 1 }", "row tiny: training: unknown key 'rate'"),
+        ("options = { scale = 4 }", "row tiny: option 'scale' is 4, the experiment's scale 8: leave it out"),
+        (
+            '[[rows]]\nmethod = "bicubic"\nlabel = "B"\ntraining = { optimizer = "adam" }',
+            "row B: training: method 'bicubic' is not trained; leave its settings out",
+        ),
     ],
 )
 def test_settings_that_a_row_cannot_have(
@@ -61,6 +66,12 @@ def test_settings_that_a_row_cannot_have(
 ) -> None:
     Path(job[0]).write_text(f"{EXPERIMENT}{wrong}\n")
     assert message in error_of(["plan", *job], capsys)
+
+
+def test_a_profile_cannot_change_the_scale(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    assert "option 'scale' is 4, the experiment's scale 8" in error_of(
+        ["plan", *job, "--set", "options.scale=4"], capsys
+    )
 
 
 def test_one_more_row_and_other_settings(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
