@@ -19,6 +19,7 @@ from methods.layers.resample import upsample_8bit
 _HEAD = 8  # channels of an attention head
 _TINY = 1e-8  # added before and after the spectrum's convolutions
 _INSTEAD = 1e-5  # of NaN and infinity
+_SPECTRAL = 0.01  # weight of amplitudes and phases in the objective
 _STAGES = ("down1", "down2", "down3", "neck", "up1", "up2", "up3")
 _NAMES = [  # the released names, and ours
     (r"conv_fuse\.(?:\d|1[0-3])\.spa_att\.(?:temperature|(?:kv|q)(?:_dwconv)?\.weight|project_out\.weight)", ""),
@@ -80,7 +81,7 @@ class SFMNet(nn.Module):
     order of operations here is therefore that of the release, spectra are computed in float32 under autocast, and in
     evaluation `forward` runs pictures one by one, so that a batch's size does not change scores.
 
-    `training_loss` is the whole objective of the first stage; the optional adversarial one is not here.
+    `objective` is that of the first of two stages; the second, optional and adversarial, is not here.
     """
 
     def __init__(self, scale: int = 8, *, width: float = 1.0) -> None:
@@ -106,13 +107,9 @@ class SFMNet(nn.Module):
         features = self._frequency(large)
         return self._spatial(large, features) + large, self.tail_frequency(features[-1]) + large
 
-    def training_loss(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """Return L1 of both outputs plus 0.01 times L1 of amplitudes and of phases of the frequency branch's."""
-        sr, other = self.outputs(lr)
-        with _float32(hr):
-            got, expected = torch.fft.rfft2(other.float()), torch.fft.rfft2(hr.float())
-            spectral = F.l1_loss(got.abs(), expected.abs()) + F.l1_loss(got.angle(), expected.angle())
-        return F.l1_loss(sr, hr) + F.l1_loss(other, hr) + 0.01 * spectral
+    def objective(self) -> Objective:
+        """Return the objective of the release's first stage."""
+        return Objective()
 
     def saved_multiply_adds(self, shape: torch.Size) -> int:
         """Return what the frequency branch's own picture costs, which the released network makes every time."""
@@ -152,6 +149,26 @@ class SFMNet(nn.Module):
         """Return our name of a tensor of the released network, "" for the unused attentions', None for no tensor's."""
         ours = rename(key, _NAMES)
         return rename(ours, _INSIDE) if ours else ours
+
+
+class Objective(nn.Module):
+    """L1 of both branches' pictures, and of the amplitudes and phases of the frequency branch's.
+
+    Amplitudes and phases are those of torch's `rfft2` without normalisation, a phase's distance the plain difference.
+    """
+
+    left_out = ("the release's second stage (adversarial, VGG features): optional there",)
+
+    def terms(self, network: nn.Module, batch) -> dict[str, Tensor]:  # noqa: ANN001 - methods know no class of bench's
+        sr, other = network.outputs(batch.lr)  # type: ignore[operator]
+        with _float32(batch.hr):
+            got, expected = torch.fft.rfft2(other.float()), torch.fft.rfft2(batch.hr.float())
+            return {
+                "spatial": F.l1_loss(sr.float(), batch.hr),
+                "frequency": F.l1_loss(other.float(), batch.hr),
+                "amplitude": _SPECTRAL * F.l1_loss(got.abs(), expected.abs()),
+                "phase": _SPECTRAL * F.l1_loss(got.angle(), expected.angle()),
+            }
 
 
 class ConvAct(nn.Module):

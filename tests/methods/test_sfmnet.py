@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from bench.models import registry
 from bench.models.cost import count_multiply_adds
+from bench.models.objective import Batch, objective_of
 from methods.sfmnet import Attention, Fusion, SFMNet, Spectrum
 
 
@@ -33,18 +33,25 @@ def test_a_batch_in_evaluation_is_its_pictures_to_the_last_bit() -> None:
     assert counts[1] == 3 * counts[0]
 
 
-def test_the_loss_is_l1_of_both_outputs_amplitudes_and_phases() -> None:
+def test_the_terms_are_l1_of_both_outputs_and_a_hundredth_of_amplitudes_and_phases() -> None:
     model, lr, hr = narrow().eval(), pictures(1), torch.rand(1, 3, 128, 128)
     with torch.no_grad():
         sr, other = model.outputs(lr)
         assert torch.equal(sr, model(lr)) and not torch.equal(sr, other)
         got, expected = torch.fft.rfft2(other), torch.fft.rfft2(hr)
         phases = torch.atan2(got.imag, got.real) - torch.atan2(expected.imag, expected.real)
-        spectral = (got.abs() - expected.abs()).abs().mean() + phases.abs().mean()
-        total = F.l1_loss(sr, hr) + F.l1_loss(other, hr) + 0.01 * spectral
-        assert torch.allclose(model.training_loss(lr, hr), total)
+        by_hand = {
+            "spatial": (sr - hr).abs().mean(),
+            "frequency": (other - hr).abs().mean(),
+            "amplitude": 0.01 * (got.abs() - expected.abs()).abs().mean(),
+            "phase": 0.01 * phases.abs().mean(),
+        }
+        terms = objective_of(model).terms(model, Batch(lr, hr))
+        assert list(terms) == list(by_hand)
+        assert all(torch.allclose(terms[name], by_hand[name]) for name in terms)
         with torch.autocast("cpu", torch.bfloat16):
-            assert torch.allclose(model.training_loss(lr, hr), total, rtol=0.05)
+            short = objective_of(model).terms(model, Batch(lr, hr))
+        assert all(torch.allclose(short[name], by_hand[name], rtol=0.05) for name in terms)
 
 
 def test_a_spectrum_whose_layers_are_silent_gives_the_size_of_its_input() -> None:
