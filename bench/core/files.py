@@ -10,6 +10,7 @@ import json
 import logging
 import lzma
 import os
+import re
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -89,6 +90,8 @@ def json_bytes(value: object) -> bytes:
 def text_of(content: bytes) -> str:
     """Return the text of a file as programs of any system write it: UTF-8, with or without a mark, any ends of lines.
 
+    The end that DOS gave texts, Ctrl-Z, is left out.
+
     Raises ValueError that says what else it is.
     """
     if content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)):
@@ -97,7 +100,7 @@ def text_of(content: bytes) -> str:
     if b"\0" in content:
         raise ValueError("NUL bytes, so no text; save it as UTF-8")
     try:
-        return content.decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
+        return content.rstrip(b"\x1a").decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except UnicodeDecodeError as error:
         raise ValueError(f"not UTF-8 text: byte 0x{content[error.start]:02x}; save it as UTF-8") from None
 
@@ -127,6 +130,35 @@ def read_unpacked(path: Path) -> bytes:
     return lzma.decompress(content) if path.suffix == ".xz" else content
 
 
+def without_excel(text: str) -> tuple[str, str]:
+    """Return where fields end as Excel's own first line "sep=;" says, else "", and the text with that line empty."""
+    line = re.match(r'\s*"?sep=([^"\w\n])"?[ ;,\t]*(?=\n|$)', text, re.IGNORECASE)
+    return (line[1], "\n" * line[0].count("\n") + text[line.end() :]) if line else ("", text)
+
+
+def csv_rows(text: str, columns: Sequence[str]) -> Iterator[tuple[int, list[str]]]:
+    """Yield the number of the line and the fields of each row of a table that has these columns, its head first.
+
+    Fields end at a comma, or as other spreadsheets have it: where Excel's own first line says, or at the semicolons or
+    tabs of the head. Rows without any text are left out. Raises ValueError that names the line where a quote is not
+    closed.
+    """
+    sign, text = without_excel(text)
+    head = next((line for line in text.lower().split("\n") if line.strip(' ;,\t"')), "")
+    wanted = {name.lower() for name in columns}
+    split = (sign for sign in ";\t" if wanted <= {name.strip(' "') for name in head.split(sign)})
+    reader = csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=sign or next(split, ","))
+    line = 1
+    try:
+        for row in reader:
+            if any(map(str.strip, row)):
+                yield line, row
+            line = reader.line_num + 1
+    except csv.Error as error:
+        what = "a quote that is not closed" if "end of data" in str(error) else str(error)
+        raise ValueError(f"line {line}: {what}") from None
+
+
 def read_csv(path: Path, columns: Sequence[str], *, more: bool = False) -> list[dict[str, str]]:
     """Read a CSV file, which .xz may pack, whose header is exactly `columns`, or with `more` begins with them.
 
@@ -134,14 +166,13 @@ def read_csv(path: Path, columns: Sequence[str], *, more: bool = False) -> list[
     """
     try:
         text = text_of(read_unpacked(path))
-        sign = next((sign for sign in ";\t" if text.startswith(sign.join(columns))), ",")  # of other spreadsheets
-        head, *rows = filter(None, csv.reader(io.StringIO(text, newline=""), strict=True, delimiter=sign))
+        (_, head), *rows = csv_rows(text, columns)
         head = [name.strip() for name in head]
-    except (ValueError, csv.Error, EOFError, lzma.LZMAError) as error:
+    except (ValueError, EOFError, lzma.LZMAError) as error:
         raise UserError(f"{path}: not valid CSV ({error}); {_WAY_OUT}") from None
     if head[: len(columns)] != list(columns) or (len(head) > len(columns) and not more) or len({*head}) < len(head):
         raise UserError(f"{path}: columns are {head}, expected {list(columns)}; {_WAY_OUT}")
-    for number, row in enumerate(rows, 2):
+    for number, row in rows:
         if len(row) != len(head):
             raise UserError(f"{path}: {len(row)} fields in line {number}, expected {len(head)}; {_WAY_OUT}")
-    return [dict(zip(head, row, strict=True)) for row in rows]
+    return [dict(zip(head, row, strict=True)) for _, row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import csv
 import functools
 import re
 import unicodedata
@@ -12,7 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import TYPE_CHECKING, Literal
 
 from bench.core.errors import UserError
-from bench.core.files import text_of
+from bench.core.files import csv_rows, text_of, without_excel
 from bench.core.limits import Count, Line
 
 if TYPE_CHECKING:
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
 
 Split = Literal["train", "val", "test"]
 
+_COLUMNS = ("file", "identity")
 # A name, which may have spaces before its suffix, and an identity.
 _PAIR = re.compile(r'"?(\S+?|.+\.\w+)"?\s*[\s,;]\s*"?([^\s,;"]+)"?')
 
@@ -85,24 +85,44 @@ def read_identities(path: Path) -> dict[str, str]:
     Raises UserError when the file is missing or neither, or gives a photo two identities.
     """
     try:
-        lines = text_of(path.read_bytes()).split("\n")
+        text = text_of(path.read_bytes())
+        if (pairs := _table(text)) is None:
+            lines = enumerate(without_excel(text)[1].split("\n"), 1)
+            pairs = [_pair(line, f"{path}: line {number}") for number, line in lines if line.strip(' ;,\t"')]
     except FileNotFoundError:
         raise UserError(f"{path}: no such file") from None
     except ValueError as error:
         raise UserError(f"{path}: {error}; expected lines like '000001.jpg 2880'") from None
-    comma = next((sign for sign in ";\t" if sign in lines[0]), ",")
-    head = [name.strip(' "').lower() for name in lines[0].split(comma)]
-    if {"file", "identity"} <= set(head):
-        table = csv.DictReader(lines[1:], head, delimiter=comma)
-        pairs = [((row["file"] or "").strip(), (row["identity"] or "").strip()) for row in table]
-    else:
-        pairs = [_pair(line, f"{path}: line {number}") for number, line in enumerate(lines, 1) if line.strip()]
     identities: dict[str, str] = {}
     for name, identity in pairs:
         file = unicodedata.normalize("NFC", name)
         if identities.setdefault(file, identity) != identity:
             raise UserError(f"{path}: {file} is there as '{identities[file]}' and as '{identity}'; keep one of them")
     return identities
+
+
+def _table(text: str) -> list[tuple[str, str]] | None:
+    """Return file and identity of each row of a table that has such columns; None for another text.
+
+    Raises ValueError that names the line where a quote is not closed.
+    """
+    rows = csv_rows(text, _COLUMNS)
+    try:
+        head = [name.strip().lower() for name in next(rows, (0, []))[1]]
+    except ValueError:
+        if {*_COLUMNS} <= {*re.findall(r"\w+", text.lower())}:
+            raise
+        return None
+    if not {*_COLUMNS} <= {*head}:
+        return None
+    return [_fields(line, dict(zip(head, row, strict=False))) for line, row in rows]
+
+
+def _fields(line: int, row: Mapping[str, str]) -> tuple[str, str]:
+    file, identity = (row.get(name, "").strip() for name in _COLUMNS)
+    if "\n" in file + identity:
+        raise ValueError(f"line {line}: a quote that is not closed")
+    return file, identity
 
 
 def _pair(line: str, where: str) -> tuple[str, str]:

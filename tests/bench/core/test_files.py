@@ -54,6 +54,31 @@ def test_tables_are_read_as_other_programs_write_them(sign: str, end: str, mark:
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "\r\n;\r\nfile;side\r\na.png;12\r\n;\r\n",
+        "sep=;\r\nfile;side\r\na.png;12\r\n",
+        "sep=\t\nfile\tside\na.png\t12\n",
+        "sep=|\n\nfile|side\na.png|12\n",
+        "file,side\r\na.png,12\r\n\x1a",
+    ],
+)
+def test_what_spreadsheets_and_dos_add_to_a_table_is_passed_over(text: str, tmp_path: Path) -> None:
+    (tmp_path / "a.csv").write_text(text, newline="")
+    assert read_csv(tmp_path / "a.csv", ["file", "side"]) == [{"file": "a.png", "side": "12"}]
+
+
+def test_a_bad_row_is_told_by_its_line(tmp_path: Path) -> None:
+    for rows, what in (
+        ('a.png,1\n"b.png,2\nc.png,3\n', r"not valid CSV \(line 5: a quote that is not closed\)"),
+        ('"a\n.png",1\nb.png\n', "1 fields in line 6, expected 2"),
+    ):
+        (tmp_path / "a.csv").write_text(f"sep=,\n\nfile,side\n{rows}")
+        with pytest.raises(UserError, match=rf"a\.csv: {what}"):
+            read_csv(tmp_path / "a.csv", ["file", "side"])
+
+
+@pytest.mark.parametrize(
     ("content", "what"),
     [
         ("file,side\n".encode("utf-16"), "UTF-16 text; save it as UTF-8"),

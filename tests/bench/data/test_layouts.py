@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
@@ -63,6 +64,8 @@ def test_identities_as_celeba_and_as_csv(tmp_path: Path) -> None:
     (tmp_path / "c.txt").write_text("000001.jpg 2880\nwhat is this\n")
     with pytest.raises(UserError, match="line 2 is 'what is this'"):
         read_identities(tmp_path / "c.txt")
+    (tmp_path / "d.csv").write_text("file,identity\n")
+    assert read_identities(tmp_path / "d.csv") == {}
     with pytest.raises(UserError, match="no such file"):
         read_identities(tmp_path / "none.txt")
 
@@ -75,11 +78,35 @@ def test_identities_as_celeba_and_as_csv(tmp_path: Path) -> None:
         "Identity;File;age\r\n1;a.jpg;40\r\n2; b c.jpg ;41\r\n3;J\u00f6rg.jpg;\r\n\r\n",
         "file\tidentity\na.jpg\t1\nb c.jpg\t2\nJ\u00f6rg.jpg\t3\na.jpg\t1\n",
         '"file","identity"\n"a.jpg","1"\n"b c.jpg","2"\n"J\u00f6rg.jpg","3"\n',
+        "\r\n \r\n;;\r\nfile;identity;\r\na.jpg;1;\r\n;;\r\nb c.jpg;2;\r\nJ\u00f6rg.jpg;3;\r\n",
+        "sep=;\r\nfile;identity\r\na.jpg;1\r\nb c.jpg;2\r\nJ\u00f6rg.jpg;3\r\n",
+        '\n"SEP=|"\nidentity|file\n1|a.jpg\n2|b c.jpg\n3|J\u00f6rg.jpg',
+        "sep=,\na.jpg,1\nb c.jpg,2\nJ\u00f6rg.jpg,3\n",
+        "a.jpg 1\nb c.jpg 2\nJ\u00f6rg.jpg 3\n\x1a",
+        'file,identity,notes\na.jpg,1,"two\nlines, and ""quotes"""\nb c.jpg,2\nJ\u00f6rg.jpg,3,\x1a',
+        '"a.jpg" 1\n"b c.jpg" 2\n"J\u00f6rg.jpg" 3\n',
     ],
 )
 def test_identities_as_other_programs_write_them(tmp_path: Path, content: str) -> None:
     (tmp_path / "a.csv").write_bytes(b"\xef\xbb\xbf" + content.encode())
     assert read_identities(tmp_path / "a.csv") == {"a.jpg": "1", "b c.jpg": "2", "J\u00f6rg.jpg": "3"}
+
+
+@pytest.mark.parametrize(
+    ("content", "what"),
+    [
+        ('file,identity\na.jpg,1\n"b.jpg,2\nc.jpg,3\n', "line 3: a quote that is not closed"),
+        ('sep=;\n\nfile;identity;notes\na.jpg;1;"x\ny"\nb.jpg;2;"z\nc.jpg;3;\n', "line 6: a quote that is not closed"),
+        ('file,identity\na.jpg,"1\nb.jpg,2"\nc.jpg,3\n', "line 2: a quote that is not closed"),
+        ('file,identity\n"a.jpg,1\n"b.jpg,2\n', "line 2: ',' expected after '\"'"),
+        ("sep=;\na.jpg;1\nwhat is this\n", "line 3 is 'what is this', expected '000001.jpg 2880'"),
+        ('"file,identity\na.jpg,1\n', "line 1: a quote that is not closed"),
+    ],
+)
+def test_a_table_that_cannot_be_read_is_refused_with_its_line(tmp_path: Path, content: str, what: str) -> None:
+    (tmp_path / "a.csv").write_text(content)
+    with pytest.raises(UserError, match=rf"a\.csv: {re.escape(what)}"):
+        read_identities(tmp_path / "a.csv")
 
 
 def test_a_photo_of_two_identities_is_refused(tmp_path: Path) -> None:
