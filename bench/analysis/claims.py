@@ -70,6 +70,8 @@ def gain(
 def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
     """Return the place of each row that stands out: "best", or "tie" where no difference to the best can be claimed.
 
+    Foreign rows are no part of this: their budgets are others.
+
     "best" takes a claim against every other row that would hold for other trainings too, so every trained row must
     have several seeds; otherwise the leading rows are all "tie". A row without a finite mean never stands out, and
     where one is infinitely good, none does.
@@ -85,7 +87,7 @@ def _emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark
     scored = {
         place: values
         for place, row in enumerate(results.rows)
-        if (values := scores_of(results, row, test, metric)) is not None
+        if not row.foreign and (values := scores_of(results, row, test, metric)) is not None
     }
     best = math.inf if spec.higher_is_better else -math.inf
     finite = {str(place): values for place, values in scored.items() if np.isfinite(values).all()}
@@ -99,5 +101,5 @@ def _emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark
 
 def covers_training(results: Results, test: FaceSet) -> bool:
     """Tell whether every trained row that is scored has several seeds, so that claims hold for other trainings."""
-    runs = [row.scored_runs(test, results.protocol) for row in results.rows]
+    runs = [row.scored_runs(test, results.protocol) for row in results.rows if not row.foreign]
     return all(len(some) > 1 or not some[0].trained for some in runs if some)

@@ -42,7 +42,11 @@ def effect_estimates(cells: Mapping[Cell, np.ndarray], level: float = 0.95) -> d
 def factorial_rows(results: Results) -> Rows:
     """Return which row has which of the experiment's modules; nothing when a combination of them has no row."""
     names = results.modules
-    rows = {tuple(row.modules[name] for name in names): row for row in results.rows if row.modules.keys() == {*names}}
+    rows = {
+        tuple(row.modules[name] for name in names): row
+        for row in results.rows
+        if row.modules.keys() == {*names} and not row.foreign
+    }
     return rows if names and len(rows) == 2 ** len(names) else {}
 
 

@@ -60,7 +60,8 @@ def failures(
 
 def reference_row(results: Results) -> RowResult | None:
     """Return the row that failures are told by: the first whose method is not trained, Bicubic; None without one."""
-    return next((row for row in results.rows if row.runs and not any(run.trained for run in row.runs)), None)
+    own = (row for row in results.rows if row.runs and not row.foreign)
+    return next((row for row in own if not any(run.trained for run in row.runs)), None)
 
 
 def failures_of(results: Results, run: RunResult, test: FaceSet) -> tuple[Failure, ...]:

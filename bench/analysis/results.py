@@ -102,7 +102,8 @@ class RowResult:
     A row equals itself alone, so that what was computed of it, and of it beside another, can be kept.
 
     `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
-    its training and in its network.
+    its training and in its network. `foreign` says whose a row is that was not made here under the experiment's budget:
+    such rows come last, and neither they nor claims over them are marked.
     """
 
     label: str
@@ -112,6 +113,7 @@ class RowResult:
     match: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    foreign: str = ""
 
     def once(self, key: Hashable, compute: Callable[[], _T]) -> _T:
         """Return what `compute` gives for this key, computed once: a report asks thousands of times."""
@@ -173,7 +175,8 @@ class Results:
 
     def plain(self, method: str) -> RowResult | None:
         """Return the row of a method as it is; further rows of it change its options, its training or its width."""
-        return next((row for row in self.rows if row.method == method and not row.match), None)
+        own = (row for row in self.rows if not row.match and not row.foreign)
+        return next((row for row in own if row.method == method), None)
 
 
 def read_results(folder: Path) -> Results:
@@ -198,7 +201,7 @@ def read_results(folder: Path) -> Results:
         train=record.train,
         val=record.val,
         test=record.test,
-        rows=tuple(_make_row(folder, runs, row) for row in record.rows),
+        rows=tuple(_make_row(folder, runs, row) for row in sorted(record.rows, key=lambda row: bool(row.foreign))),
         metrics=record.metrics,
         baseline=record.baseline,
         audits=record.audits,
@@ -257,7 +260,7 @@ def _make_row(folder: Path, runs: Mapping[str, RunResult], row: RowRecord) -> Ro
         path, name = folder / EXPERIMENT_FILE, max(row.runs, key=row.runs.count)
         raise UserError(f"{path}: row '{row.label}' has the run {name} twice; {_WAY_OUT}")
     label, own = " ".join(row.label.split()), tuple(runs[name] for name in row.runs)
-    return RowResult(label, row.method, own, row.modules, row.match, row.training, row.options)
+    return RowResult(label, row.method, own, row.modules, row.match, row.training, row.options, row.foreign)
 
 
 def read_run(folder: Path) -> RunResult:

@@ -128,7 +128,8 @@ class _Case:
         """Return the row that a claim names; None when the experiment has none."""
         if name is None or not name.match:
             return self.results.plain(name.method) if name else None
-        return next((row for row in self.results.rows if (row.method, row.match) == (name.method, name.match)), None)
+        own = (row for row in self.results.rows if not row.foreign)
+        return next((row for row in own if (row.method, row.match) == (name.method, name.match)), None)
 
 
 def findings_on(
@@ -220,7 +221,7 @@ def _changed(case: _Case) -> Iterator[Finding]:
     floor = case.find(case.claim.against)
     for row in case.results.rows:
         plain = case.results.plain(row.method)
-        if plain is None or row is plain or row.match:
+        if plain is None or row is plain or row.match or row.foreign:
             continue
         over = case.gain(row, floor) if floor else None
         worse = floor and over and judge(over, "sign", case.sign)[0] == Verdict.REVERSED

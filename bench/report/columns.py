@@ -43,10 +43,18 @@ def each(column: Column, cell: Callable[[T], Cell]) -> Field[T]:
 def make_table(
     name: str, title: str, caption: str, rows: Sequence[T], fields: Sequence[Field[T]], notes: Sequence[str] = ()
 ) -> Table:
-    """Fill every column for `rows`; rows of an experiment carry the id of their method."""
+    """Fill every column for `rows`; rows of an experiment carry the id of their method, foreign ones a footnote."""
     cells = zip(*(field.fill(rows) for field in fields), strict=True)
-    body = tuple(Row(line, getattr(row, "method", "")) for row, line in zip(rows, cells, strict=True))
+    body = tuple(_row(row, line) for row, line in zip(rows, cells, strict=True))
     return Table(name, title, caption, tuple(field.column for field in fields), body, tuple(notes))
+
+
+def _row(about: object, cells: tuple[Cell, ...]) -> Row:
+    method, foreign = getattr(about, "method", ""), getattr(about, "foreign", "")
+    if foreign:
+        first, *more = cells
+        cells = (dataclasses.replace(first, remarks=(*first.remarks, f"{first.text}: {foreign}.")), *more)
+    return Row(cells, method, foreign=foreign)
 
 
 def with_status(table: Table, results: Results) -> Table:
@@ -55,8 +63,8 @@ def with_status(table: Table, results: Results) -> Table:
     for result, row in zip(results.rows, table.rows, strict=True):
         status, lines = row_status(result, results), problems(result, results)
         label = result.label if status in ("finished", "partial") else f"{result.label} ({status})"
-        cells = (Cell(result.label, label, remarks=lines), *row.cells[1:])
-        rows.append(Row(cells, row.method, status, " ".join(lines)))
+        cells = (Cell(result.label, label, remarks=(*row.cells[0].remarks, *lines)), *row.cells[1:])
+        rows.append(dataclasses.replace(row, cells=cells, status=status, problem=" ".join(lines)))
     return dataclasses.replace(table, rows=tuple(rows))
 
 
@@ -151,7 +159,7 @@ def gains(
     """Return differences from `base` with their intervals, nothing in its own row.
 
     With `tested` a cell has Wilcoxon's p, corrected by Holm over the column, and a star where a difference can be
-    claimed.
+    claimed; those of foreign rows have neither.
     """
     decimals = measure.spec.decimals
 
@@ -254,7 +262,8 @@ def _mean(values: Sequence[float]) -> float:
 def _chances(measure: Measure, base: RowResult, rows: Sequence[RowResult]) -> dict[int, float]:
     """Return p by the place of each row that is scored, corrected for their number."""
     theirs = measure.scores(base)
-    ours = {place: scores for place, row in enumerate(rows) if (scores := measure.scores(row)) is not None}
+    own = {place: row for place, row in enumerate(rows) if not row.foreign}
+    ours = {place: scores for place, row in own.items() if (scores := measure.scores(row)) is not None}
     if theirs is None:
         return {}
     return dict(zip(ours, holm([wilcoxon(scores, theirs) for scores in ours.values()]), strict=True))

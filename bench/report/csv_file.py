@@ -27,6 +27,7 @@ def render(table: Table) -> str:
         _details(column.key, [row.cells[place] for row in table.rows]) for place, column in enumerate(table.columns)
     ]
     measured = any(cell.provenance for row in table.rows for cell in row.cells)
+    foreign = any(row.foreign for row in table.rows)
     remarked = any(cell.remarks for row in table.rows for cell in row.cells[1:])
     records = []
     for row, *detail in zip(table.rows, *details, strict=True):
@@ -38,6 +39,8 @@ def render(table: Table) -> str:
                     chosen.append(cell)
                     record |= {column.key: cell.value} | (more if column.dataset else {})
             record |= {"dataset": dataset} | (_source(row, chosen) if measured else {})
+            if foreign:
+                record["foreign"] = row.foreign or None
             if remarked:
                 record["remark"] = " ".join(dict.fromkeys(text for cell in chosen[1:] for text in cell.remarks)) or None
             records.append(record)

@@ -85,7 +85,9 @@ def make_strips(results: Results) -> list[Strip]:
     lr = [_open(picture_path(folder, f"{name}_lr")) for name in names]
     shown = [(row, run) for row in results.rows if (run := _run_to_show(row, results, names)) is not None]
     scores = [[_psnr(run, results, name) for name in names] for _, run in shown]
-    best = [max((value for value in values if value is not None), default=None) for values in zip(*scores, strict=True)]
+    own = [values for (row, _), values in zip(shown, scores, strict=True) if not row.foreign]
+    best = [max((value for value in values if value is not None), default=None) for values in zip(*own, strict=True)]
+    best = best or [None] * len(names)
     width, height = lr[0].size
     return [
         Strip(
@@ -133,7 +135,7 @@ def _strip(
         picture = _open(path)
         if picture.size != original.size:
             raise UserError(f"{path}: {picture.size} pixels, its HR has {original.size}; {_REDRAW}")
-        strong = value is not None and value == top and math.isfinite(value)
+        strong = value is not None and value == top and math.isfinite(value) and not row.foreign
         tiles.append(Tile(picture, number_cell(value, 2).text, strong))
     return Strip(row.label, tuple(tiles))
 

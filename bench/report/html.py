@@ -5,7 +5,7 @@ from __future__ import annotations
 from html import escape
 
 from bench.report.grid import grid
-from bench.report.table import Cell, Provenance, Table
+from bench.report.table import FOREIGN, Cell, Provenance, Table
 
 
 def render(table: Table) -> str:
@@ -13,10 +13,21 @@ def render(table: Table) -> str:
     body = grid(table, lambda _, text: escape(text), _cell, "<sup>{}</sup>").to_html(
         table_uuid=table.name, exclude_styles=True, sparse_columns=True
     )
+    if 0 < table.own_rows < len(table.rows):
+        body = _ruled(body, table)
     below = [f"<li>{letter}: {escape(text)}</li>" for text, letter in table.footnotes.items()]
     below += [f"<li>{escape(text)}</li>" for text in table.notes]
     notes = "<ul>\n" + "\n".join(below) + "\n</ul>\n" if below else ""
     return f"<p><b>{escape(table.title)}.</b> {escape(table.caption)}</p>\n{body}{notes}"
+
+
+def _ruled(body: str, table: Table) -> str:
+    """Return pandas' table with a heading before its first foreign row."""
+    head, tag, rows = body.partition("<tbody>\n")
+    begin = "    <tr>\n"
+    own = rows.split(begin)
+    own[table.own_rows] += f'    <tr><th colspan="{len(table.columns)}">{FOREIGN}</th></tr>\n'
+    return head + tag + begin.join(own)
 
 
 def _cell(cell: Cell) -> str:

@@ -87,6 +87,8 @@ def _tabular(table: Table) -> list[str]:
         column_format=f"@{{}}{alignment}@{{}}", hrules=True, multicol_align="c"
     )
     lines = text.rstrip().splitlines()
+    if 0 < table.own_rows < len(table.rows):
+        lines.insert(len(lines) - 2 - (len(table.rows) - table.own_rows), r"\midrule")
     rules, at = [], 1
     for group, members in groupby(table.columns, key=lambda column: column.group):
         width = len(list(members))

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from bench.report.table import Cell, Column, Table
+from bench.report.table import FOREIGN, Cell, Column, Table
 
 # An underscore inside a word, a "<" before a number and an "&" that begins no entity are plain text.
 _SPECIAL = re.compile(r"([\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))")
@@ -21,6 +21,8 @@ def escape(text: str) -> str:
 def render(table: Table) -> str:
     """Return caption, table, footnotes and notes; the best is bold, what does not differ significantly underlined."""
     body = [[_cell(table, cell) for cell in row.cells] for row in table.rows]
+    if 0 < table.own_rows < len(body):
+        body.insert(table.own_rows, [f"*{FOREIGN}*", *[""] * (len(table.columns) - 1)])
     grid = tabulate(
         body,
         headers=[_heading(column) for column in table.columns],

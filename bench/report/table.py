@@ -20,6 +20,7 @@ Value = bool | int | float | str | None
 Emphasis = Literal["", "best", "tie"]
 Align = Literal["left", "center", "right"]
 
+FOREIGN = "Made elsewhere"  # the heading of rows that are not of the others' budget
 DASH = "–"  # noqa: RUF001 - the dash of an empty cell
 CHECK = "✓"
 PLUS_MINUS = "±"
@@ -86,12 +87,16 @@ class Column:
 
 @dataclass(frozen=True)
 class Row:
-    """One row: a cell a column, the method's id and how its runs ended."""
+    """One row: a cell a column, the method's id and how its runs ended.
+
+    `foreign` says whose the row is where it was not made here under the others' budget; a rule sets it apart.
+    """
 
     cells: tuple[Cell, ...]
     method: str
     status: str = "finished"
     problem: str = ""
+    foreign: str = ""
 
 
 @dataclass(frozen=True)
@@ -113,6 +118,11 @@ class Table:
         """The remarks of all cells, each once, and the letter that marks each."""
         remarks = dict.fromkeys(text for row in self.rows for cell in row.cells for text in cell.remarks)
         return {text: letter(place) for place, text in enumerate(remarks)}
+
+    @property
+    def own_rows(self) -> int:
+        """How many rows come before the first foreign one: those of equal budget."""
+        return next((place for place, row in enumerate(self.rows) if row.foreign), len(self.rows))
 
     def marks(self, cell: Cell) -> list[str]:
         """Return the letters of the footnotes that a cell carries."""

@@ -64,7 +64,12 @@ def measured_note(results: Results) -> str:
 
 
 def claim_note(results: Results) -> str:
-    """Say what bold and underlined mean, and what the intervals cover."""
+    """Say what bold and underlined mean, what the intervals cover, and which rows are left out of it."""
+    apart = any(row.foreign for row in results.rows)
+    return _claims(results) + (" Rows that were made elsewhere are no part of these comparisons." if apart else "")
+
+
+def _claims(results: Results) -> str:
     if all(covers_training(results, test) for test in results.test):
         return (
             "Bold: better than every other row. Underlined, where no row is: the best mean and those that are not "

@@ -149,7 +149,8 @@ class RowRecord:
     """A row of an experiment: its runs by name, and which of the experiment's factors it has (empty: not asked).
 
     `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
-    its training and in its network.
+    its training and in its network. `foreign` says of a row that was not made here under this experiment's budget
+    whose it is, e.g. "pictures from DIR: no training claimed": it stands apart from the others.
     """
 
     label: str
@@ -159,6 +160,7 @@ class RowRecord:
     match: str = ""
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
+    foreign: str = ""
 
     def __post_init__(self) -> None:
         for name in self.runs:
