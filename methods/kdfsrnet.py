@@ -7,16 +7,21 @@ used here.
 from __future__ import annotations
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import register
 from methods.layers.channel_attention import RCAB
 from methods.layers.keys import rename
+from methods.layers.priors import parsing_maps
 from methods.layers.resample import upsample_8bit
 from methods.layers.scaffold import scale_channels
 
 _LEVELS = 4  # halvings of the enlarged picture
 _MAPS = 3  # channels of a parsing map
+_EPOCHS, _TAUGHT = 400, 11  # of the release: all, and the first ones, in which the student follows the teacher
+_FEATURES, _SOFT = 10.0, 0.1  # weights of the teacher's features in the first epoch, and of its picture
+_POLYGONS = "the authors' parsing maps were never published: polygons of 68 landmarks instead"
 
 
 def _stage_names() -> list[tuple[str, str]]:
@@ -46,13 +51,15 @@ _NAMES = [
     licence="none stated",
     published_parameters=5_204_019,
     tags=["cnn", "attention", "distillation"],
+    needs=["landmarks"],
+    teacher="kdfsrnet-teacher",
     scales=[2, 4, 8, 16],
     variants={
         "kdfsrnet-teacher": {
             "title": "KDFSRNet (teacher)",
             "published_parameters": 2_526_027,
-            "needs": ["parsing"],
-            "options": {"blocks": 2, "parsing": True},
+            "teacher": "",
+            "options": {"blocks": 2, "parsing": True, "distill": 0.0},
         },
     },
 )
@@ -69,16 +76,25 @@ class KDFSRNet(nn.Module):
     are too often all silent. First weights are torch's default draw, whose size follows the fan-in at any width.
 
     The released student's file holds two more layers that shift means (24 numbers); they are never used and left out.
-    Of the training, not here: a student follows a teacher by 10 (10 - e) / 10 times the mean L1 distance of the nine
-    features and 0.1 times that of the SR, in epochs e = 0 to 10, beside the L1 that is all from then on; the frozen
-    teacher runs in training mode. `outputs` gives what these terms need.
+    A teacher trains by L1 and sees the maps of its training faces; where it is validated or scored no landmarks are
+    there, and its maps are zero. A student follows a teacher in the first `distill` of its training, see `Follow`.
     """
 
-    def __init__(self, scale: int = 8, *, width: float = 1.0, blocks: int = 6, parsing: bool = False) -> None:
+    def __init__(
+        self,
+        scale: int = 8,
+        *,
+        width: float = 1.0,
+        blocks: int = 6,
+        parsing: bool = False,
+        distill: float = _TAUGHT / _EPOCHS,
+    ) -> None:
         super().__init__()
         if blocks < 1:
             raise ValueError(f"blocks must be at least 1, {blocks} given")
-        self.scale, self.parsing = scale, parsing
+        if not 0 <= distill <= 1:
+            raise ValueError(f"distill must be from 0 to 1, {distill} given: it is a share of the training")
+        self.scale, self.parsing, self.distill = scale, parsing, distill
         channels = scale_channels(64, width)
         down = [_Stage(channels, "down", blocks) for _ in range(_LEVELS)]
         up = [_Stage(channels, "up", blocks) for _ in range(_LEVELS)]
@@ -112,11 +128,54 @@ class KDFSRNet(nn.Module):
             features.append(x)
         return features
 
+    def objective(self) -> nn.Module:
+        """Return the teacher's objective or the student's."""
+        return See() if self.parsing else Follow(self.distill)
+
     @staticmethod
     def authors_key(key: str) -> str | None:
         """Return our name of a tensor of the released networks, "" for an unused one, None for one they have not."""
         name = rename(key, _NAMES)
         return name and name.replace(".body.3.conv_du.", ".body.3.weigh.")
+
+
+class See(nn.Module):
+    """The teacher's objective: L1 of the picture that it makes with the face's parsing map in sight."""
+
+    left_out = (_POLYGONS,)
+
+    def terms(self, network: nn.Module, batch) -> dict[str, Tensor]:  # noqa: ANN001 - methods know no class of bench's
+        return {"pixel": F.l1_loss(network(batch.lr, _maps_of(batch)).float(), batch.hr)}
+
+
+class Follow(nn.Module):
+    """The student's objective: L1, and closeness to a teacher in the first `distill` of the training.
+
+    That share is cut into eleven parts i = 0 to 10, the epochs of the release: "features" is 10 (10 - i) / 10 times the
+    mean over the nine features of their L1 distance from the teacher's, "soft" is 0.1 times that of the SR. The default
+    share is the release's 11 of 400 epochs. The teacher sees maps of the batch's faces, zero where there are no
+    landmarks. (The released one runs in training mode, which changes nothing: no layer of it knows the difference.)
+    """
+
+    left_out = (_POLYGONS,)
+
+    def __init__(self, distill: float) -> None:
+        super().__init__()
+        self.distill = distill
+
+    def terms(self, network: nn.Module, batch) -> dict[str, Tensor]:  # noqa: ANN001
+        if batch.teacher is None or batch.landmarks is None or batch.progress >= self.distill:
+            return {"pixel": F.l1_loss(network(batch.lr).float(), batch.hr)}
+        sr, features = network.outputs(batch.lr)  # type: ignore[operator]
+        with torch.no_grad():
+            seen, shown = batch.teacher.outputs(batch.lr, _maps_of(batch))
+        epoch = int(_TAUGHT * batch.progress / self.distill + 1e-9)  # a division's rounding must not hold an epoch back
+        apart = [F.l1_loss(own.float(), other.float()) for own, other in zip(features, shown, strict=True)]
+        return {
+            "pixel": F.l1_loss(sr.float(), batch.hr),
+            "features": _FEATURES * (10 - epoch) / 10 * torch.stack(apart).mean(),
+            "soft": _SOFT * F.l1_loss(sr.float(), seen.float()),
+        }
 
 
 class _Stage(nn.Module):
@@ -137,6 +196,12 @@ class _Stage(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         out: Tensor = self.blocks(self.resize(x))
         return out
+
+
+def _maps_of(batch) -> Tensor | None:  # noqa: ANN001
+    """Return the parsing maps of a batch's faces [B, 3, H, H], zero for a face without landmarks; None without any."""
+    side = batch.hr.shape[-1]
+    return None if batch.landmarks is None else parsing_maps(batch.landmarks, side, side)
 
 
 def _checked(maps: Tensor, picture: Tensor) -> Tensor:

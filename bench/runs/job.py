@@ -268,10 +268,14 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
 
 
 def teacher_of(job: Job, row: Row, faces: Faces) -> Run | None:
-    """Return the run that teaches those of `row`: the teacher's method with those options of the row that it has."""
+    """Return the run that teaches those of `row`: the teacher's method with the options of the row that it has.
+
+    Those that the teacher's registration sets, by which it differs from other methods of its class, stay as set there.
+    """
     if not (method := registry.get(row.method).teacher):
         return None
-    known, own = registry.options(method), resolve_row(job.experiment, job.profile, row)
+    known = registry.options(method).keys() - registry.get(method).options.keys()
+    own = resolve_row(job.experiment, job.profile, row)
     shared = {name: value for name, value in own.items() if name in known}
     teacher = Row(method, options=shared, training=row.training)
     return Run(job.folder, run_config(job, teacher, given.TEACHERS_SEED, faces))

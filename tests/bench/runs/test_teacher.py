@@ -26,6 +26,36 @@ options = { width = 0.5 }
 """
 
 
+# A class that teaches itself: the teacher is a variant, which sets an option, and both ask for landmarks.
+PAIR = """
+import torch.nn.functional as F
+from torch import nn
+from bench import register
+
+@register("pair", title="Pair", year=2024, needs=["landmarks"], teacher="pair-teacher",
+          variants={"pair-teacher": {"teacher": "", "options": {"sees": True, "blocks": 2}}})
+class Pair(nn.Module):
+    def __init__(self, scale: int = 8, *, width: float = 1.0, blocks: int = 1, sees: bool = False) -> None:
+        super().__init__()
+        self.sees = sees
+        self.body = nn.Sequential(nn.Conv2d(3, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+
+    def forward(self, lr):
+        return self.body(lr)
+
+    def objective(self):
+        return Terms(self.sees)
+
+class Terms:
+    def __init__(self, sees):
+        self.sees = sees
+
+    def terms(self, network, batch):
+        assert batch.landmarks.shape == (2, 68, 2) and (batch.teacher is None) == self.sees
+        return {"pixel": F.l1_loss(network(batch.lr), batch.hr)}
+"""
+
+
 @pytest.fixture
 def command(job: list[str], tmp_path: Path) -> list[str]:
     (tmp_path / "pupils.toml").write_text(EXPERIMENT)
@@ -65,3 +95,22 @@ def test_a_damaged_teacher_is_not_taken(command: list[str], capsys: pytest.Captu
         (path / "weights.safetensors").write_bytes(content)
     assert main([*command, "--set", "seeds=[2]"]) == 2
     assert "weights.safetensors: damaged or edited" in capsys.readouterr().err
+
+
+def test_a_teacher_has_the_landmarks_that_it_needs_and_keeps_the_options_that_make_it_one(
+    job: list[str], tmp_path: Path
+) -> None:
+    pytest.importorskip("dlib")
+    (tmp_path / "pair.py").write_text(PAIR)
+    (tmp_path / "pairs.toml").write_text(
+        'title = "Pairs"\nkind = "ablation"\n[[rows]]\nmethod = "pair"\noptions = { width = 0.5, blocks = 3 }\n'
+    )
+    assert main(["run", str(tmp_path / "pairs.toml"), *job[1:], "--plugin", str(tmp_path / "pair.py")]) == 0
+    folder = paths.results() / "pairs-short-mine"
+    student, teacher = (read_run_record(next(folder.glob(f"{name}-s0-*"))) for name in ("pair", "pair-teacher"))
+    assert student and teacher and student.status is RunState.FINISHED
+    assert student.config.options == {"scale": 8, "width": 0.5, "blocks": 3, "sees": False}
+    assert teacher.config.options == {"scale": 8, "width": 0.5, "blocks": 2, "sees": True}
+    assert student.config.given == {**teacher.config.given, "teacher": teacher.config.id}
+    assert teacher.config.given.keys() == {"landmarks"}
+    assert [record.objective.without_landmarks for record in (student, teacher)] == [6, 6], "smooth noise has no face"
