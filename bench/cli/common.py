@@ -104,6 +104,20 @@ def show(as_json: bool, value: Any, text: Callable[[], str]) -> None:
     print(json.dumps(value, indent=2, allow_nan=False) if as_json else text())
 
 
+def check_out_folder(out: Path) -> None:
+    """Raise UserError where a folder that is to be written to, or what it lies in, is there and no folder."""
+    there = next((path for path in (out, *out.parents) if path.exists() or path.is_symlink()), None)
+    if there is not None and not there.is_dir():
+        raise UserError(f"--out {out}: {there} is no folder; give another")
+
+
+def check_out_file(out: Path) -> None:
+    """Raise UserError where a file that is to be written is there and no file, or what it lies in is no folder."""
+    if out.exists() and not out.is_file():
+        raise UserError(f"--out {out}: a folder or device; expected the name of a file")
+    check_out_folder(out.parent)
+
+
 def written(files: Sequence[Path]) -> str:
     """Return the line that tells which files were written; of many only the page to begin with."""
     if len(files) <= _NAMED:

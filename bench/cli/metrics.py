@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Json, Plugins, argument, option, show
+from bench.cli.common import Json, Plugins, argument, check_out_file, option, show
 from bench.core.errors import UserError
 from bench.core.limits import within
 from bench.core.text_table import text_table
@@ -102,6 +102,7 @@ def fit_niqe(
     shape = {"block": block, "stride": min(block, 32) if stride is None else stride}
     if (pictures is None) == (data is None):
         raise UserError("give either --pictures or --data")
+    check_out_file(out)
     if pictures is not None:
         if split or faces is not None:
             raise UserError("--split and --faces choose from --data, not from --pictures")

@@ -10,7 +10,7 @@ from typing import Annotated
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Json, Plugins, argument, option, results_folder, several, show, written
+from bench.cli.common import Json, Plugins, argument, check_out_folder, option, results_folder, several, show, written
 from bench.core import paths
 from bench.core.errors import UserError
 
@@ -113,6 +113,8 @@ def report(
         files = report_reference()
         text, damaged = f"written: {files[0]} and what it leads to", list[str]()
     else:
+        if out is not None:
+            check_out_folder(out)
         folders = _folders(experiment).items()
         reports = [build_report(folder, (out or paths.reports()) / name, failures) for name, folder in folders]
         files = [file for report in reports for file in report.files]

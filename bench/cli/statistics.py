@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Literal
 import typer
 
 from bench.cli import complete
-from bench.cli.common import Json, Plugins, argument, option, results_folder, several, show, written
+from bench.cli.common import Json, Plugins, argument, check_out_file, option, results_folder, several, show, written
 from bench.core.errors import UserError, suggest
 from bench.core.limits import within
 
@@ -153,6 +153,7 @@ def _draw(ranking: Ranking, out: Path) -> list[Path]:
 
     if out.suffix not in (".png", ".pdf"):
         raise UserError(f"--out {out}: expected a name that ends in .png or .pdf; both are written")
+    check_out_file(out)
     if math.isnan(ranking.critical):
         log.warning("fsr: no diagram is drawn: without a test nothing tells which rows to join")
         return []

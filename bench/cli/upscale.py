@@ -8,7 +8,18 @@ from typing import Annotated
 
 import typer
 
-from bench.cli.common import ChangedCode, Device, Json, Margin, Plugins, argument, option, show, written
+from bench.cli.common import (
+    ChangedCode,
+    Device,
+    Json,
+    Margin,
+    Plugins,
+    argument,
+    check_out_folder,
+    option,
+    show,
+    written,
+)
 from bench.core.errors import UserError
 from bench.core.limits import within
 from bench.data.cards import MIN_FACE
@@ -61,6 +72,7 @@ def upscale(
     for name, value in how.items():
         if no_detect and value is not None:
             raise UserError(f"{name}: not together with --no-detect, which looks for no face")
+    check_out_folder(out)
     chosen = choose_device(device)
     recipe = upscaling.make_recipe(
         detect=not no_detect, margin=margin, min_face=min_face, min_probability=min_probability

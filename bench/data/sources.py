@@ -190,6 +190,8 @@ def _add_source(source: Path, listing: Listing) -> None:
     try:
         if not source.exists():
             raise UserError(f"{source}: no such file or folder")
+        if not source.is_dir() and not source.is_file():
+            raise UserError(f"{source}: neither a file nor a folder, but a pipe or a device; save it as a file")
         if source.suffix.lower() in _PHOTO and source.is_file():
             raise UserError(f"{source}: a photo; give the folder it lies in, or an archive")
         walk = _walk_folder(source) if source.is_dir() else walk_archive(source)

@@ -36,6 +36,8 @@ def find_photos(given: Sequence[Path], out: Path) -> list[Photo]:
         elif path.is_file():
             entry = Entry(readable(path.name), path.parent, path.stat().st_size, 0, path.name)
             photos.setdefault(path.resolve(), (readable(path), entry))
+        elif path.exists():
+            raise UserError(f"{path}: neither a file nor a folder, but a pipe or a device; save the photo as a file")
         else:
             raise UserError(f"{path}: no such photo or folder")
     if not photos and not problems:

@@ -99,8 +99,6 @@ def upscale(
     that cannot be read, or has no face, and a face that cannot be written say so. Raises UserError when there is no
     detector and for a size that the network cannot take.
     """
-    if file := next((path for path in (out, *out.parents) if path.is_file()), None):
-        raise UserError(f"--out {out}: {file} is a file, expected a folder")
     detector = make_detector(
         recipe.detector, min_face=recipe.min_face, least_probability=recipe.least_probability, device=str(device)
     )

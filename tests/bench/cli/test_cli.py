@@ -164,6 +164,7 @@ def test_rows_fail_alone(job: list[str], tmp_path: Path, capsys: pytest.CaptureF
         (["score", "bicubic", "--data", "mine", "--faces", "0"], "--faces: 0 given, expected 1 to"),
         (["report", "ablatio"], "no results"),
         (["report"], "no results yet"),
+        (["report", "--out", "/dev/null"], "--out /dev/null: /dev/null is no folder; give another"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )

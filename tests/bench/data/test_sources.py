@@ -244,6 +244,7 @@ def test_names_in_zips(tmp_path: Path) -> None:
         (lambda p: (p / "z.tar").write_bytes(b"zzz") and p / "z.tar", r"z\.tar: not a whole tar archive .*fetch it"),
         (lambda p: (p / "z.zip").write_bytes(b"PK\3\4zz") and p / "z.zip", r"z\.zip: not a whole zip archive"),
         (lambda p: (p / "z.7z").write_bytes(b"7z\xbc\xaf" * 200) and p / "z.7z", "unpack it and give the folder"),
+        (lambda p: os.mkfifo(p / "pipe.tar") or p / "pipe.tar", r"pipe\.tar: neither a file nor a folder, but a pipe"),
         (lambda p: pack(p / "in.tar", {"a.png": b"1"}).parent, r"in\.tar\) and no photos; give each archive as a --so"),
     ],
 )

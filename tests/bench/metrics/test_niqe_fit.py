@@ -75,6 +75,17 @@ def test_fitted_on_a_folder_of_pictures(capsys: pytest.CaptureFixture[str]) -> N
     assert found["metrics"] == ["niqe-pooled:mine.json", "niqe:mine.json", "niqe-tiled:mine.json"]
 
 
+def test_where_nothing_can_be_written_is_said_first(capsys: pytest.CaptureFixture[str]) -> None:
+    Path("folder").mkdir()
+    Path("folder/mine.json").touch()
+    for out, what in (
+        ("folder", "a folder or device; expected the name of a file"),
+        ("/dev/null", "a folder or device; expected the name of a file"),
+        ("folder/mine.json/x", "folder/mine.json is no folder; give another"),
+    ):
+        assert error_of(["fit-niqe", "--pictures", "none", "--out", out], capsys).endswith(what)
+
+
 def test_what_is_not_sharp_is_left_out() -> None:
     pictures = textured(22, 192, 192, 5)
     pictures[:, :, 96:] = pictures[:, :, 96:] // 16 + 100

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import sys
 from pathlib import Path
 from typing import Any
@@ -131,6 +132,12 @@ def test_what_is_missing_is_said_before_anything_is_done(
     (root / "none").mkdir()
     assert error_of(["upscale", "b.png"], capsys) == "fsr: b.png: no such photo or folder"
     assert error_of(["upscale", "none"], capsys) == "fsr: none: no files in it; expected photos"
+    os.mkfifo(root / "c.png")
+    assert error_of(["upscale", "c.png"], capsys).startswith("fsr: c.png: neither a file nor a folder, but a pipe")
+    (root / "link").symlink_to("gone")
+    for out, there in ("/dev/null", "/dev/null"), ("a.png/b/c", "a.png"), ("link", "link"):
+        command = ["upscale", "a.png", "--no-detect", "--out", out]
+        assert error_of(command, capsys) == f"fsr: --out {out}: {there} is no folder; give another"
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     message = error_of(["upscale", "a.png"], capsys)
     assert "needs facenet-pytorch, which is not installed: pip install" in message
@@ -148,7 +155,7 @@ def test_what_is_missing_is_said_before_anything_is_done(
         (["--min-probability", "1.5"], "--min-probability: 1.5 given, expected 0 to 1"),
         (["--max-overlap", "nan"], "--max-overlap: nan given, expected 0 to 1"),
         (["--no-detect", "--max-overlap", "0"], "--max-overlap: not together with --no-detect"),
-        (["--no-detect", "--out", "a.png/made"], "--out a.png/made: a.png is a file, expected a folder"),
+        (["--no-detect", "--out", "a.png/made"], "--out a.png/made: a.png is no folder; give another"),
         (["--no-detect", "--margin", "1"], "--margin: not together with --no-detect"),
         (["--no-detect", "--min-face", "20"], "--min-face: not together with --no-detect"),
         (["--no-detect", "--size", "4"], "--size: 4 given, expected 8 to 256"),
