@@ -57,7 +57,8 @@ def batch_of(number: int) -> tuple[Tensor, Tensor, Tensor]:
     draw = torch.Generator().manual_seed(number)
     points = 128 * torch.rand(2, 68, 2, generator=draw)
     points[1] = torch.nan
-    return pictures(1).expand(2, -1, -1, -1), torch.rand(2, 3, SIZE, SIZE, generator=draw), points
+    hr = torch.rand(2, 3, SIZE, SIZE, generator=draw)
+    return torch.randint(256, (2, 3, SIZE // 8, SIZE // 8), generator=draw) / 255, hr, points
 
 
 def trainee_of(method: str, seed: int = 0) -> Trainee:
