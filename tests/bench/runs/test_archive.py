@@ -319,6 +319,26 @@ def test_nothing_kept_gets_smaller(root: Path) -> None:
     assert read_scores(kept / name).on("photos", sheet.fingerprint).columns.keys() == more.keys()
 
 
+def test_scores_that_a_run_did_not_write_are_neither_drawn_nor_kept(
+    root: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = read_results(paths.results() / NAME).rows[1].runs[0].folder
+    (path,) = (run / "scores").iterdir()
+    (sheet,) = read_scores(run).values()
+    better = {
+        name: tuple(min(value + 1, 1.0) if "ssim" in name else value for value in column if value is not None)
+        for name, column in sheet.columns.items()
+    }
+    packed = write_sheet(run, dataclasses.replace(sheet, columns=better), packed=True)
+    path.unlink()
+    for gone, message in ((packed, f"{packed}: not written by this run"), (path, f"{path}: no such file, though")):
+        for command, code in ((["report", NAME], 1), (["archive", NAME], 2)):
+            assert main(command) == code
+            assert message in capsys.readouterr().err
+        gone.unlink(missing_ok=True)
+    assert not (networks.reference() / NAME / run.name / "run.json").exists()
+
+
 def test_another_training_is_refused_without_the_word(root: Path, caplog: pytest.LogCaptureFixture) -> None:
     own, kept = paths.results() / NAME, networks.reference() / NAME
     archive.archive(NAME)
