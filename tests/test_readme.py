@@ -49,6 +49,12 @@ def test_the_claims_on_photographs_are_those_of_the_findings() -> None:
         assert told == found[claim]
 
 
+def test_the_runs_that_it_says_have_weights_are_those_that_have_some() -> None:
+    named = set(re.findall(r"results/reference/[\w-]+/[\w-]+-s\d+-[0-9a-f]{12}", README))
+    kept = {path.parent for path in (ROOT / "results" / "reference").glob("*/*/weights*.safetensors")}
+    assert named == {path.relative_to(ROOT).as_posix() for path in kept} and len(kept) == 2
+
+
 def test_what_turning_costs_is_what_was_measured() -> None:
     page = (ROOT / "reports" / "reference" / "README.md").read_text(encoding="utf-8")
     page = page[page.index("### choices-cpu-celeba: CelebA") : page.index("### Runs of choices-cpu-celeba")]

@@ -70,7 +70,7 @@ SHARE = Rule(
     lambda share: share == "auto" or 0 < share < 1 or share in range(1, 65), "a part of one, as 0.25, or a whole number"
 )
 Address = Annotated[str, option("HOST:PORT", "of a Ray cluster, or auto (default: none)", show_default=False)]
-Profile = Annotated[str, option("NAME", "quick, full, paper or a TOML file", complete=complete.profiles)]
+Profile = Annotated[str, option("NAME", f"{', '.join(complete.profiles())} or a TOML file", complete=complete.profiles)]
 Data = Annotated[
     str | None, option("NAME", "a prepared data set (default: generated faces)", complete=complete.data_sets)
 ]
@@ -129,6 +129,15 @@ def written(files: Sequence[Path]) -> str:
 def results_folder(name: str) -> Path:
     """Return the folder under results/ of an experiment; raise UserError with the nearest name where there is none."""
     known = complete.results()
+    if name not in known and _is_of_an_experiment(name):
+        raise UserError(f"{name}: not begun yet: its faces are still being made, or nothing has started it")
     if name not in known:
         raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
     return paths.results() / name
+
+
+def _is_of_an_experiment(name: str) -> bool:
+    """Tell whether results of this name would be an experiment's: ablation, ablation-full, ablation-full-celeba."""
+    first, *others = name.split("-")
+    parts = {*complete.profiles(), *complete.data_sets(), *complete.cards()}
+    return first in complete.experiments() and parts.issuperset(others)

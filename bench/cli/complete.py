@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from bench.core import paths
 from bench.core.names import listed
+
+_PROFILES = Path(__file__).parents[1] / "runs" / "profiles"
 
 
 def methods() -> list[str]:
@@ -56,10 +60,8 @@ def experiments() -> list[str]:
 
 
 def profiles() -> list[str]:
-    """Return the profiles that come with the suite."""
-    from bench.runs.experiment import PROFILES
-
-    return [path.stem for path in listed(PROFILES, "*.toml")]
+    """Return the profiles that come with the suite; importing the module that reads them takes numpy."""
+    return [path.stem for path in listed(_PROFILES, "*.toml")]
 
 
 def results() -> list[str]:

@@ -97,9 +97,7 @@ def report(
     reference: Annotated[
         bool, typer.Option("--reference", help="redraw all of results/reference/ and the findings page instead")
     ] = False,
-    failures: Annotated[
-        bool, typer.Option("--failures", help="count in a column the faces that each run fails on")
-    ] = False,
+    failures: Annotated[bool, typer.Option("--failures", help="add a column of failing faces per seed")] = False,
     json: Json = False,
     plugin: Plugins,
 ) -> int:

@@ -99,7 +99,7 @@ def _grow(path: Path, size: int, old: FaceStore | None, recipe: dict[str, Any], 
     have = len(old) if old is not None else 0
     check_room(path.parent, 2 * size - have, SIZE)  # those that are made, and the store of all
     partial = path.with_name(f"{split}-from-{have}.partial")
-    _make_missing(partial, size - have, first + have, make, quiet)
+    _make_missing(partial, f"generate {split} faces", size - have, first + have, make, quiet)
 
     made = np.memmap(partial, np.uint8, "r", shape=(size - have, SIZE, SIZE, 3))
     rows = [FaceRow(f"seed-{seed:07d}", f"seed {seed}") for seed in range(first, first + size)]
@@ -109,13 +109,13 @@ def _grow(path: Path, size: int, old: FaceStore | None, recipe: dict[str, Any], 
     return store
 
 
-def _make_missing(partial: Path, count: int, first: int, make: Make, quiet: bool) -> None:
+def _make_missing(partial: Path, title: str, count: int, first: int, make: Make, quiet: bool) -> None:
     """Append faces to `partial` until it holds `count`; what a killed run left in it is kept, whole faces only."""
     make_folder(partial.parent)
     with contextlib.suppress(FileExistsError):
         os.close(open_new(partial))
     done = min(partial.stat().st_size // _FACE_BYTES, count)
-    with partial.open("r+b") as file, Bar(f"generate {partial.stem}", count, start=done, quiet=quiet) as bar:
+    with partial.open("r+b") as file, Bar(title, count, start=done, quiet=quiet) as bar:
         file.truncate(done * _FACE_BYTES)
         file.seek(0, 2)
         for i in range(done, count):

@@ -10,9 +10,10 @@ from bench.core.parallel import forked_map
 from bench.core.stop import contained
 from bench.core.text_table import text_table
 from bench.models import registry
-from bench.models.cost import count_method
+from bench.models.cost import HR_SIZE, count_method
 from bench.models.spec import MethodSpec
 
+_OF_WHAT = f"numbers: full width, {HR_SIZE // 8}x{HR_SIZE // 8} to {HR_SIZE}x{HR_SIZE} (without x8: by the first scale)"
 _HEAD = ("id", "title", "year", "parameters", "mult-adds (G)", "scales", "needs")
 
 
@@ -28,10 +29,12 @@ def describe_methods() -> list[dict[str, Any]]:
 
 
 def methods_text(records: Sequence[Mapping[str, Any]]) -> str:
-    """Return the records as a table for a terminal, and below it what is broken."""
+    """Return the records as a table for a terminal, below it what its numbers are of, and what is broken."""
     rows = [_row(record) for record in records if not record["error"]]
     table = text_table(_HEAD, rows, align="llrrrl")
-    return "\n".join([table, *(f"{record['id']}: {record['error']}" for record in records if record["error"])])
+    return "\n".join(
+        [table, _OF_WHAT, *(f"{record['id']}: {record['error']}" for record in records if record["error"])]
+    )
 
 
 def _row(record: Mapping[str, Any]) -> list[str]:

@@ -78,7 +78,7 @@ def with_failures(table: Table) -> Table:
     }
     for dataset, place in sorted(measured.items(), key=lambda item: item[1], reverse=True):
         group = table.columns[place].group
-        columns.insert(place + 1, Column("failures", "Failures", "faces a seed", group, "left", dataset))
+        columns.insert(place + 1, Column("failures", "Failing faces per seed", "", group, "left", dataset))
         for cells in rows:
             source = cells[place].provenance
             counts = source.failures if source else ()

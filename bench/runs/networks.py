@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 CAME_WITH_CODE = Path(__file__).parents[2] / "results" / "reference"
 _NEEDED = "expected a run's folder with run.json and weights.safetensors"
+_NAMED = 4  # kept runs in a message
 
 
 @dataclass(frozen=True)
@@ -49,9 +50,16 @@ def named_weights(path: Path) -> NamedWeights:
     files = weights.find(folder) if whole_run else [path]
     if not files:
         runs = sorted({file.parent.name for file in listed(folder, "*/*") if weights.is_run_file(file)})
-        way_out = f"give one of its runs: {', '.join(runs)}" if runs else _NEEDED
+        way_out = f"give one of its runs: {', '.join(runs)}" if runs else _NEEDED + _kept_ones()
         raise UserError(f"{folder}: no weights there; {way_out}")
     return NamedWeights(tuple(files), read_run_record(folder))
+
+
+def _kept_ones() -> str:
+    """Return which kept runs have weights, as the end of a message; "" for none."""
+    kept = sorted(map(str, _kept_folders()))
+    named = ", ".join(kept[:_NAMED]) + (", ..." if len(kept) > _NAMED else "")
+    return f"; kept runs with weights: {named}" if kept else ""
 
 
 @dataclass(frozen=True)
@@ -92,11 +100,15 @@ def reference() -> Path:
 
 def archived_networks() -> list[ArchivedNetwork]:
     """Return the kept runs that have weights, the best first: the root's, or else those that came with the code."""
+    return sorted(map(open_run, _kept_folders()), key=lambda network: (-network.psnr, str(network.folder)))
+
+
+def _kept_folders() -> set[Path]:
+    """Return the folders of the kept runs that have weights: the root's, or else those that came with the code."""
     for place in (reference(), CAME_WITH_CODE):
-        folders = {path.parent for path in listed(place, "*/*/weights*.safetensors")}
-        if folders:
-            break
-    return sorted(map(open_run, folders), key=lambda network: (-network.psnr, str(network.folder)))
+        if folders := {path.parent for path in listed(place, "*/*/weights*.safetensors")}:
+            return folders
+    return set()
 
 
 def open_run(path: Path) -> ArchivedNetwork:

@@ -24,6 +24,7 @@ from bench.runs.scores import read_scores
 from bench.runs.soundness import LIMIT, deviation, trial_pictures
 
 _FACES = 1  # that get frames of every hue
+_WITHOUT = "no weights kept, network not checked"
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,12 @@ def verify_json(verdicts: Sequence[Verdict]) -> list[dict[str, Any]]:
 def verify_text(name: str, verdicts: Sequence[Verdict]) -> str:
     """Return verdicts as lines for a terminal."""
     bad = sum(bool(verdict.wrong) for verdict in verdicts)
-    lines = [f"{name}: {len(verdicts)} runs, {f'{bad} damaged' if bad else 'none damaged'}"]
+    without = sum(_WITHOUT in verdict.notes for verdict in verdicts)
+    head = f"{name}: {len(verdicts)} runs, {f'{bad} damaged' if bad else 'none damaged'}"
+    lines = [head + (f"; of {without} no weights are kept: their networks are not checked" if without else "")]
     for verdict in verdicts:
-        state = "damaged" if verdict.wrong else "ok"
+        whole = "ok (record, curve, scores)" if _WITHOUT in verdict.notes else "ok"
+        state = "damaged" if verdict.wrong else whole
         lines.append("; ".join(filter(None, (f"{verdict.run}: {state}", *verdict.notes, verdict.sound))))
         lines += [f"  {line}" for line in verdict.wrong]
     return "\n".join(lines)
@@ -82,6 +86,7 @@ def _verify(folder: Path, label: str, experiment: ExperimentRecord, faces: np.nd
         files = weights.find(folder)
         for path in files:
             weights.check_whole(path)
+        notes += [_WITHOUT] if finished and not files and record.config.training is not None else []
         if finished and (files or record.config.training is None) and len(faces):
             sound = _soundness(folder, record, faces)
     except UserError as error:

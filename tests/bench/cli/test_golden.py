@@ -15,6 +15,8 @@ import pytest
 
 from bench.cli.main import COMMANDS, main
 from bench.cli.speed import app
+from bench.core.names import listed
+from bench.runs.experiment import PROFILES
 
 GOLDEN = Path(__file__).parent / "golden"
 BENCHMARKS = [command.name or command.callback.__name__ for command in app.registered_commands if command.callback]
@@ -65,6 +67,13 @@ def test_help(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     text = capsys.readouterr().out
     assert command in ("", "bench") or ("--json" in text and "--plugin FILE.py" in text)
     check(f"help-{command.replace(' ', '-')}".rstrip("-"), text)
+
+
+def test_the_help_names_every_profile() -> None:
+    text = (GOLDEN / "help-run.txt").read_text()
+    assert all(
+        path.stem in text.split("--profile NAME")[1].split(" or a TOML file")[0] for path in listed(PROFILES, "*.toml")
+    )
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:

@@ -79,6 +79,12 @@ def test_a_killed_run_goes_on_and_ends_with_the_same_bytes(
     assert resumed == _fresh(root, 6)
 
 
+def test_the_bar_has_a_plain_name(root: Path, fake: type[FakeGenerator], caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "fsr"):
+        prepare("synthfaces", sizes={"train": 3})
+    assert caplog.messages[0].startswith("generate train faces: 3 of 3, ")
+
+
 def _fresh(root: Path, train: int) -> str:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("FSR_ROOT", str(root / "fresh"))

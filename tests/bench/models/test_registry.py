@@ -118,6 +118,7 @@ def test_broken_methods_are_listed_with_their_errors_beside_the_others(
     assert errors["tiny"] is None and {record["id"]: record.get("parameters") for record in records}["tiny"] > 0
     assert "No module named 'no_such_package'" in errors["broken"] and "SyntaxError" in errors["syntax.py"]
     text = methods_text(records)
+    assert "\nnumbers: full width, 16x16 to 128x128 (without x8: by the first scale)" in text
     assert all(str(error) in text for error in errors.values() if error)
 
 

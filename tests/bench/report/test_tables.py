@@ -187,6 +187,7 @@ def test_failing_faces_are_said_beside_every_mean(tmp_path: Path) -> None:
     counts = cell_of(with_failures(table), "msfnet-8", "failures"), cell_of(with_failures(table), "sparnet", "failures")
     assert [cell.text for cell in counts] == ["1, 1", "0, 0"]
     assert with_failures(table).columns[7].key == "failures", "after the measured means"
+    assert with_failures(table).columns[7].title == "Failing faces per seed"
 
 
 def test_the_baselines_failures_are_said_beside_gains_over_it(tmp_path: Path) -> None:

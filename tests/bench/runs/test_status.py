@@ -12,8 +12,19 @@ from bench.runs.digests import digests_of
 from bench.runs.records import RunState
 from bench.runs.status import status_of, status_text
 from bench.runs.tensorboard import write_logs
+from tests.bench.cli.test_cli import error_of
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 from tests.bench.runs.train_child import make_run
+
+
+def test_an_experiment_whose_faces_are_still_made_is_not_begun(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("FSR_ROOT", str(tmp_path))
+    for name in ("ablation", "ablation-full", "photos-cpu-celeba"):
+        assert error_of(["status", name], capsys).startswith(f"fsr: {name}: not begun yet: ")
+    for name in ("ablatoin", "ablation-ful", "mine"):
+        assert error_of(["status", name], capsys).startswith(f"fsr: no results of '{name}' in ")
 
 
 def test_states_of_runs(tmp_path: Path) -> None:

@@ -52,6 +52,19 @@ def test_every_damage_is_told(
     assert verify(experiment)[2].notes == ("not run",)
 
 
+def test_a_network_without_weights_is_not_said_to_be_checked(
+    experiment: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["archive", experiment.name]) == 0
+    capsys.readouterr()
+    assert main(["verify", f"reference/{experiment.name}"]) == 0
+    head, untrained, *trained = capsys.readouterr().out.splitlines()
+    assert head.endswith("3 runs, none damaged; of 2 no weights are kept: their networks are not checked")
+    assert ": ok; largest output" in untrained and len(trained) == 2
+    for line in trained:
+        assert line.endswith(": ok (record, curve, scores); no weights kept, network not checked")
+
+
 def test_trial_pictures_are_flat_or_framed_faces() -> None:
     face = smooth_faces(1, 0, size=16)
     pictures = trial_pictures(face)

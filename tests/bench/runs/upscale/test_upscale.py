@@ -149,6 +149,12 @@ def test_any_run_can_be_given(root: Path, network: ArchivedNetwork, capsys: pyte
     for same in ("results/mine/run/run.json", "results/mine/run/weights.safetensors"):
         assert run_json(["upscale", "face.png", "--no-detect", "--run", same], capsys)["network"] == found
     torch.save({"params": {"a": torch.zeros(3)}}, "net.pth")
+    kept, bare = root / "results" / "reference" / "mine" / "kept", root / "results" / "reference" / "mine" / "bare"
+    make_run(kept)
+    (make_run(bare) / "weights.safetensors").unlink()
+    message = error_of(["upscale", "face.png", "--run", str(bare)], capsys)
+    assert message.startswith(f"fsr: {bare}: no weights there; expected a run's folder")
+    assert message.endswith(f"; kept runs with weights: {kept}")
     for name, message in {
         "nowhere": "nowhere: no such file or folder; expected a run's folder or a file of weights",
         "results/mine": "results/mine: no weights there; give one of its runs: run",
