@@ -113,7 +113,7 @@ def test_without_teacher_or_landmarks_the_picture_s_l1_is_all() -> None:
     for given in ((None, teacher), (points, None)):
         assert list(objective_of(student).terms(student, Batch(lr, hr, 0, 400, *given))) == ["pixel"]
     assert list(objective_of(pair(distill=0)[0]).terms(student, Batch(lr, hr, 0, 400, points, teacher))) == ["pixel"]
-    with pytest.raises(ValueError, match="distill must be from 0 to 1, 11.0 given"):
+    with pytest.raises(ValueError, match=r"distill must be from 0 to 1, 11.0 given"):
         pair(distill=11)
 
 
