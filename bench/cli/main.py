@@ -21,7 +21,7 @@ import typer
 from bench.cli.usage import Command, Group, usage_message
 from bench.core.errors import UserError
 from bench.core.stop import EndedError, Interrupted, contained
-from bench.core.streams import lost_output, prepare_streams
+from bench.core.streams import finish_output, lost_output, prepare_streams
 from bench.core.version import __version__
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("fsr")
 _SETTINGS = {"max_content_width": 120}
-_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO)  # of the machine, not of what was asked
+_FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)  # of the machine, not of what was asked
 COMMANDS = {  # name -> where its function is, what it does
     "methods": ("methods:methods", "list the methods"),
     "prepare": ("data:prepare", "make a data set's faces from photos or, where its card says so, from seeds"),
@@ -106,7 +106,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     log.setLevel(logging.INFO)
     try:
         code = _answer(sys.argv[1:] if arguments is None else list(arguments))
-        sys.stdout.flush()
+        finish_output()
         return code
     except UserError as error:
         log.error("fsr: %s", error)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import codecs
+import errno
 import io
 import os
 import select
@@ -25,10 +26,21 @@ def prepare_streams() -> None:
         if getattr(sys, name) is None:
             nowhere = os.open(os.devnull, os.O_RDWR)
             os.set_inheritable(nowhere, True)
-            setattr(sys, name, os.fdopen(nowhere, mode, closefd=False))
+            setattr(sys, name, _Nowhere(os.fdopen(nowhere, f"{mode}b", closefd=False)))
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="fsr")
+
+
+class _Nowhere(io.TextIOWrapper):
+    """A stream in the place of one that was closed."""
+
+
+def finish_output() -> None:
+    """Write what standard output still holds; raise OSError where that cannot be, or it was closed from the start."""
+    sys.stdout.flush()
+    if isinstance(sys.stdout, _Nowhere):
+        raise OSError(errno.EBADF, os.strerror(errno.EBADF), "standard output")
 
 
 def lost_output() -> OSError | None:

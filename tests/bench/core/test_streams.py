@@ -65,6 +65,17 @@ def test_streams_that_are_closed_lead_nowhere(tmp_path: Path) -> None:
     assert (tmp_path / "file").read_bytes() == b""
 
 
+@pytest.mark.parametrize("arguments", [["--help"], ["--version"], ["metrics", "--json"]])
+def test_a_result_for_a_closed_standard_output_is_a_failure(arguments: list[str]) -> None:
+    command = ["sh", "-c", 'exec "$@" >&-', "sh", *_FSR[:-1], *arguments]
+    done = subprocess.run(command, stderr=subprocess.PIPE, text=True)
+    assert (done.returncode, done.stderr) == (1, "fsr: standard output: Bad file descriptor\n")
+    wrong = subprocess.run([*command[:-1], "mertics"], stderr=subprocess.PIPE, text=True)
+    assert wrong.returncode == 2 and "mertics" in wrong.stderr
+    command[2] = 'exec "$@" <&- 2>&-'
+    assert subprocess.run(command, stdout=subprocess.DEVNULL).returncode == 0
+
+
 def test_the_command_line_has_no_other_way_with_letters(tmp_path: Path) -> None:
     Image.new("RGB", (32, 32)).save(tmp_path / "a.png")
     score = [sys.executable, "-m", "bench.cli.main", "score", "--sr", ".", "--hr", ".", "--metric", "psnr"]
