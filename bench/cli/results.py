@@ -124,7 +124,8 @@ def report(
 
 def report_text(files: Sequence[Path]) -> str:
     """Return the first Markdown table of a report, and where everything lies."""
-    table = next((file.read_text(encoding="utf-8") for file in files if file.name == "table1.md"), "")
+    first = next((file for name in ("table1.md", "table2.md") for file in files if file.name == name), None)
+    table = first.read_text(encoding="utf-8") if first else ""
     return table + "\n" + written(files)
 
 

@@ -20,8 +20,9 @@ from bench.report.images import images_page
 from bench.report.modules import capacity_page, factorial_page
 from bench.report.page import Page, render_page, render_subpage
 from bench.report.pages import metrics_page, sensitivity_page
+from bench.report.printed import printed_page
 from bench.report.table import Table
-from bench.report.tables import ablation_table, comparison_table, realworld_table
+from bench.report.tables import ablation_table, comparison_table, methods_table, realworld_table
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,14 @@ KINDS = {
         {"Table 1": ablation_table, "Table 2": comparison_table, "Table 3": realworld_table},
         (metrics_page, images_page, factorial_page, capacity_page, sensitivity_page),
     ),
+    "comparison": Kind(
+        {"Table 2": methods_table, "Table 3": realworld_table},
+        (metrics_page, images_page, printed_page, sensitivity_page),
+    ),
 }
 # What further tables and pages are made of, with the test set at the end of the name where there are several.
 _OWN = re.compile(
-    r"(table[23]|metrics|means|gains|image-by-image|images|failures|factorial|effects|capacity|sensitivity)(-.+)?"
+    r"(table[123]|printed|metrics|means|gains|image-by-image|images|failures|factorial|effects|capacity|sensitivity)(-.+)?"
     r"\.(md|tex|csv|html|png|pdf)|faces\.png"  # the face grid was a PNG once
 )
 RENDERERS: dict[str, Callable[[Table], str]] = {

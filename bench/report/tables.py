@@ -64,6 +64,13 @@ def comparison_table(results: Results) -> Table | None:
     return _compared(results, tests, "table2", "comparison", metrics) if len(tests) > 1 else None
 
 
+def methods_table(results: Results) -> Table | None:
+    """Build Table 2 of a comparison, on all test sets with ground truth, with gains and cost; None for none."""
+    tests = tuple(test for test in results.test if test.truth)
+    metrics = [name for name in _WITH_TRUTH if name in results.metrics]
+    return _compared(results, tests, "table2", "PSNR and SSIM", metrics, whole=True) if tests else None
+
+
 def realworld_table(results: Results) -> Table | None:
     """Build Table 3 (paper, section 4.4): no-reference metrics on test sets without ground truth; None for none."""
     tests = tuple(test for test in results.test if not test.truth)
@@ -98,21 +105,30 @@ def _ablation_fields(results: Results) -> Iterator[Field[RowResult]]:
     yield from (parameters(), multiply_adds(), seconds())
 
 
-def _compared(results: Results, tests: tuple[FaceSet, ...], name: str, about: str, metrics: Sequence[str]) -> Table:
-    """Build a table of `metrics` on `tests`; the paper's numbers stand beside them if it has any of those sets."""
+def _compared(
+    results: Results, tests: tuple[FaceSet, ...], name: str, about: str, metrics: Sequence[str], *, whole: bool = False
+) -> Table:
+    """Build a table of `metrics` on `tests`; the paper's numbers stand beside them if it has any of those sets.
+
+    The `whole` table of a comparison also has gains over the baseline and what the networks cost, and the paper's
+    numbers on its reference set where it has none of those sets.
+    """
     paper, beside = beside_of(results, name)
     results = dataclasses.replace(results, test=tests)
     known = any(test.dataset in paper.datasets for test in tests)
     fields = [labels()]
     for test in tests:
         group = f"Measured, {test.dataset}"
-        fields += [means(Measure(results, test, metric), group, _align(results)) for metric in metrics]
-        for metric in beside.metrics if known else ():
-            spec, group = get_metric(metric), f"Published, {paper.datasets.get(test.dataset, test.dataset)}"
-            # Which convention the paper's NIQE follows is not known: the family's name alone, without ours.
-            title = spec.title if metric in results.metrics else metric.upper()
-            column = Column(f"published_{metric}", title, spec.unit, group, dataset=test.dataset)
-            fields.append(published(results, name, metric, test.dataset, column))
+        for metric in metrics:
+            measure = Measure(results, test, metric)
+            fields.append(means(measure, group, _align(results)))
+            if whole and results.base and metric == metrics[0]:
+                over = measure.column(f"{metric}_gain", f"Gain over {results.base.label}", group, _align(results))
+                fields.append(gains(measure, results.base, over))
+        fields += _published(results, name, test.dataset) if known else []
+    if whole:
+        fields += [] if known else _published(results, name, paper.reference)
+        fields += [parameters(), multiply_adds(), seconds()]
     lower = lower_is_better(metrics)
     shown = {test.dataset for test in tests}
     notes = (
@@ -120,7 +136,7 @@ def _compared(results: Results, tests: tuple[FaceSet, ...], name: str, about: st
         claim_note(results),
         *([f"Lower is better: {lower}."] if lower else []),
         *cautions(metrics),
-        *(paper.notes(beside, [row.method for row in results.rows]) if known else ()),
+        *(paper.notes(beside, [row.method for row in results.rows]) if known or whole else ()),
         *(
             f"{audit['title']}: {audit['stands_for']}"
             for audit in results.audits
@@ -130,6 +146,19 @@ def _compared(results: Results, tests: tuple[FaceSet, ...], name: str, about: st
     )
     table = make_table(name, f"{results.title}: {about}", caption(results), results.rows, fields, notes)
     return with_status(table, results)
+
+
+def _published(results: Results, name: str, dataset: str) -> list[Field[RowResult]]:
+    """Return what the paper prints beside a table for a data set, a column a metric."""
+    paper, beside = beside_of(results, name)
+    fields, group = [], f"Published, {paper.datasets.get(dataset, dataset)}"
+    for metric in beside.metrics:
+        spec = get_metric(metric)
+        # Which convention the paper's NIQE follows is not known: the family's name alone, without ours.
+        title = spec.title if metric in results.metrics else metric.upper()
+        column = Column(f"published_{metric}", title, spec.unit, group, dataset=dataset)
+        fields.append(published(results, name, metric, dataset, column))
+    return fields
 
 
 def _align(results: Results) -> Align:

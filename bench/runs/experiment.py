@@ -85,7 +85,7 @@ class Experiment:
     """
 
     title: Line
-    kind: Literal["ablation"]
+    kind: Literal["ablation", "comparison"]
     rows: Annotated[tuple[Row, ...], NOT_EMPTY]
     scale: Annotated[int, within(2, 64)] = 8
     protocol: str = DEFAULT_PROTOCOL

@@ -14,8 +14,9 @@ from bench.analysis.results import Results, read_results
 from bench.core.files import read_json
 from bench.report import csv_file, html, latex, markdown
 from bench.report.columns import with_failures
+from bench.report.printed import printed_page
 from bench.report.table import Cell, Row, Table
-from bench.report.tables import ablation_table, comparison_table, realworld_table
+from bench.report.tables import ablation_table, comparison_table, methods_table, realworld_table
 from tests.bench.report.fabricate import (
     FINGERPRINT,
     change,
@@ -269,6 +270,40 @@ def test_sets_that_the_paper_does_not_have_stand_alone(tmp_path: Path) -> None:
     table = there(comparison_table(read_results(fabricate(tmp_path, rows=FEW, tests=("mine", "yours")))))
     assert [column.key for column in table.columns] == ["model", *("psnr", "ssim") * 2]
     assert "Published" not in " ".join(table.notes)
+
+
+def test_a_comparison_has_table_2_on_any_test_set_with_gains_and_cost(tmp_path: Path) -> None:
+    results = read_results(fabricate(tmp_path / "one", rows=FEW, kind="comparison", baseline="bicubic"))
+    table = there(methods_table(results))
+    measured = ["psnr", "psnr_gain", "ssim"]
+    assert [column.key for column in table.columns] == [
+        *["model", *measured, "published_psnr", "published_ssim"],
+        *["parameters", "multiply_adds", "seconds"],
+    ]
+    ours = cells_on(table, "msfnet-8", "helen")
+    assert published(ours) == (27.744, 0.83), "of the paper's reference set, which is not tested on here"
+    assert cells_on(table, "msfnet-8", "synthfaces")["psnr_gain"].value == pytest.approx(18)
+    more = there(
+        methods_table(read_results(fabricate(tmp_path / "more", rows=FEW, tests=("celeba", "lfw", "webface"))))
+    )
+    assert published(cells_on(more, "sparnet", "celeba")) == (27.167, 0.789)
+    assert "Published, Helen" not in {column.group for column in more.columns}
+
+
+def test_what_papers_print_of_the_rows_stands_on_a_page_of_its_own(tmp_path: Path) -> None:
+    rows = [{"label": name, "method": name} for name in ("bicubic", "sparnet", "dic", "ctcnet")]
+    page = printed_page(read_results(fabricate(tmp_path, rows=rows, psnr=lambda *_: 25.0)))
+    assert page is not None
+    tables = {table.title: table for table in page.tables}
+    assert list(tables) == ["Chen et al. 2021", "CTCNet's authors", "WFEN's authors", "Yang et al. 2023"]
+    printed = {row.method: [cell.text for cell in row.cells[1:]] for row in tables["WFEN's authors"].rows}
+    assert printed["dic"] == ["26.15"] and printed["sparnet"] == ["26.43"] and printed["ctcnet"] == ["–"]  # noqa: RUF001
+    assert tables["CTCNet's authors"].name == "printed-ctcnet-s-authors"
+    assert {column.group for column in tables["CTCNet's authors"].columns} == {"", "Training log, CelebA"}
+    assert (
+        printed_page(read_results(fabricate(tmp_path, rows=[{"label": "M", "method": "mine"}], psnr=lambda *_: 1.0)))
+        is None
+    )
 
 
 def test_one_test_set_has_neither(tmp_path: Path) -> None:
