@@ -1,4 +1,5 @@
 # make ablation   install, prepare faces, train the rows of Table 1 and draw it
+# make comparison install, prepare faces, train the rows of Table 2 and draw it
 # make test       install and run the tests
 PYTHON ?= python3
 PROFILE ?= quick
@@ -12,7 +13,7 @@ FSR := $(BIN)/fsr
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 FACES := random-face==2021.7.21.1
 
-.PHONY: help install ablation report test test-slow lint format clean
+.PHONY: help install ablation comparison report test test-slow lint format clean
 
 help: ## show this list
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 14
@@ -21,6 +22,9 @@ install: .venv/installed ## make .venv and install the suite with its default fa
 
 ablation: install $(if $(filter ray,$(EXECUTOR)),.venv/installed-ray) ## Table 1 and Figure 6: PROFILE=quick|full|paper DATA=synthfaces|celeba EXECUTOR=serial|ray SOURCE="TAR|DIR ..." ARGS="..."
 	$(FSR) run ablation --profile $(PROFILE) --data $(DATA) --executor $(EXECUTOR) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
+
+comparison: .venv/installed-identity $(if $(filter ray,$(EXECUTOR)),.venv/installed-ray) ## Table 2: the methods of other papers beside the proposed one; settings as for ablation
+	$(FSR) run comparison --profile $(PROFILE) --data $(DATA) --executor $(EXECUTOR) $(if $(SOURCE),--source $(SOURCE)) $(ARGS)
 
 report: install ## redraw every table and figure from results/ alone
 	$(FSR) report
@@ -52,6 +56,11 @@ clean: ## remove .venv and caches; results, reports and faces stay
 .venv/installed: .venv/bin/python pyproject.toml constraints.txt
 	$(PIP) install -q -c constraints.txt -e '.[faces,photos]'
 	$(PIP) install -q --no-deps $(FACES)
+	@touch $@
+
+# Landmarks of training faces, for the methods that train with them.
+.venv/installed-identity: .venv/installed
+	$(PIP) install -q -c constraints.txt -e '.[identity]'
 	@touch $@
 
 .venv/installed-ray: .venv/installed

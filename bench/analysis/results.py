@@ -26,6 +26,7 @@ from bench.runs.records import (
     ExperimentRecord,
     FaceSetRecord,
     LayoutError,
+    ObjectiveRecord,
     RowRecord,
     RunState,
     read_experiment_record,
@@ -73,6 +74,7 @@ class RunResult:
     curve: tuple[Point, ...] = ()
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     chance: str = ""
+    objective: ObjectiveRecord = field(default_factory=ObjectiveRecord)
 
     def sheet(self, test: FaceSet) -> ScoreSheet:
         """Return the scores on exactly the faces of `test`; a sheet without any when the run was not scored on them."""
@@ -297,6 +299,7 @@ def read_run(folder: Path) -> RunResult:
         curve=_read_curve(folder / "curve.csv"),
         broken=record.broken,
         chance=record.chance,
+        objective=record.objective,
     )
 
 

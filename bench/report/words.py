@@ -12,7 +12,7 @@ from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
 from bench.report.table import number_cell
-from bench.runs.records import RunState
+from bench.runs.records import ObjectiveRecord, RunState
 
 _SHORT = 8  # digits of a fingerprint that are shown
 _SEEDS = 5  # of which each is said how many faces it fails on
@@ -108,7 +108,23 @@ def own_notes(results: Results) -> list[str]:
         changes = {"built": row.options, "trained": row.training}
         parts = [f"{how} with {_settings(settings)}" for how, settings in changes.items() if settings]
         changed += [f"{row.label}: {' and '.join(parts)}."] if parts else []
-    return widened + changed
+    return widened + changed + [f"{row.label}: {text}." for row in results.rows for text in _objective(row, results)]
+
+
+def _objective(row: RowResult, results: Results) -> list[str]:
+    """Say what a row was trained with beyond the budget of all rows, and what of its objective it does without."""
+    about = next((run.objective for run in row.runs if run.objective != ObjectiveRecord()), ObjectiveRecord())
+    texts = []
+    if about.teacher:
+        teacher = about.teacher.rpartition("-s")[0]
+        texts.append(f"taught by {teacher}, which was trained before it for {results.iterations:,} iterations too")
+    if about.stage:
+        texts.append(f"{about.stage:,} steps of a part of it go before the {results.iterations:,} iterations")
+    if about.without_landmarks:
+        texts.append(
+            f"no landmarks were found on {about.without_landmarks:,} of {results.train.faces:,} training faces"
+        )
+    return texts + [f"left out of its objective: {text}" for text in about.left_out]
 
 
 def row_status(row: RowResult, results: Results) -> str:

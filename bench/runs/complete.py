@@ -132,7 +132,7 @@ def _train(run: Run, teacher: Run | None, faces: Faces, device: torch.device, ti
         points = landmarks_of(faces.train, faces.sizes.train)
     with make_bar(title, training.iterations) as bar:
         train_faces, val_faces = faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val]
-        train(run, train_faces, val_faces, device, bar, Given(points, model))
+        train(run, train_faces, val_faces, device, bar, Given(points, model, teacher.config.name if teacher else ""))
 
 
 def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:

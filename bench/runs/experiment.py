@@ -32,7 +32,8 @@ class Row:
 
     With `match`, the id of another method, `width` is chosen so that the row has about as many parameters as that one:
     the control that tells what size alone gives. `seeds` are the row's own, in place of the profile's. `training`
-    changes settings of the profile's training for this row, where those are what is compared; never its budget.
+    changes settings of the profile's training for this row, where those are what is compared; never its budget. `tuned`
+    holds such settings by the name of the profile for which a search found them.
     """
 
     method: Line
@@ -41,9 +42,11 @@ class Row:
     match: LineOrNothing = ""
     seeds: Seeds = ()
     training: Mapping[str, Any] = field(default_factory=dict)
+    tuned: Mapping[Line, Mapping[str, Any]] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        for name in set(self.training) & {"iterations", "batch"}:
+        named = {name for settings in (self.training, *self.tuned.values()) for name in settings}
+        for name in named & {"iterations", "batch"}:
             raise UserError(f"training.{name}: rows of an experiment have equal budgets")
 
 

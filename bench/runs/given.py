@@ -24,10 +24,14 @@ TEACHERS_SEED = 0
 
 @dataclass(frozen=True)
 class Given:
-    """`landmarks` are float32 [N, 68, 2], x and y in pixels of each training face; `teacher` is in evaluation mode."""
+    """`landmarks` are float32 [N, 68, 2], x and y in pixels of each training face.
+
+    `teacher` is in evaluation mode, `taught_by` the name of its run.
+    """
 
     landmarks: np.ndarray | None = None
     teacher: nn.Module | None = None
+    taught_by: str = ""
 
 
 NOTHING = Given()

@@ -99,7 +99,7 @@ def load_job(
     profile_path = find_file(profile, PROFILES, "profile")
     read = from_dict(Experiment, read_toml(experiment_path), experiment_path.name)
     metrics = tuple(metric.name for metric in get_metrics([*read.metrics, *extra_metrics]))
-    rows = read.rows + tuple(Row(method) for method in extra_methods)
+    rows = tuple(_tuned(row, profile_path.stem) for row in read.rows) + tuple(Row(method) for method in extra_methods)
     settings = read_toml(profile_path)
     for override in overrides:
         override_setting(settings, override)
@@ -119,6 +119,11 @@ def load_job(
     sizes = _check_rows(job, profile_path.name, device)
     rows = tuple(_matched(asked, budget, row) for row in rows)
     return dataclasses.replace(job, experiment=dataclasses.replace(asked, rows=rows), sizes=sizes)
+
+
+def _tuned(row: Row, profile: str) -> Row:
+    """Return the row with the settings of training that a search found for the profile, below its own."""
+    return dataclasses.replace(row, training={**row.tuned.get(profile, {}), **row.training}, tuned={})
 
 
 def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:

@@ -73,13 +73,15 @@ class ObjectiveRecord:
     """What a run was trained by where L1 is not all (see bench.models.objective).
 
     `terms` are the last means of the loss's terms, `stage` the steps before the first iteration, `left_out` what of the
-    published objective is missing and why, `without_landmarks` the training faces of which none were found.
+    published objective is missing and why, `without_landmarks` the training faces of which none were found, `teacher`
+    the name of the run that taught it.
     """
 
     terms: Mapping[str, float] = field(default_factory=dict)
     stage: int = 0
     left_out: tuple[str, ...] = ()
     without_landmarks: int = 0
+    teacher: str = ""
 
 
 @dataclass(frozen=True)

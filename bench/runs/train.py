@@ -110,6 +110,7 @@ def _objective_of(trainee: Trainee, given: Given) -> ObjectiveRecord:
         stage=trainee.stage,
         left_out=tuple(getattr(trainee.objective, "left_out", ())),
         without_landmarks=faces_without(given.landmarks) if given.landmarks is not None else 0,
+        teacher=given.taught_by,
     )
 
 

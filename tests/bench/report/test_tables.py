@@ -278,7 +278,7 @@ def test_a_comparison_has_table_2_on_any_test_set_with_gains_and_cost(tmp_path: 
     measured = ["psnr", "psnr_gain", "ssim"]
     assert [column.key for column in table.columns] == [
         *["model", *measured, "published_psnr", "published_ssim"],
-        *["parameters", "multiply_adds", "seconds"],
+        *["parameters", "multiply_adds", "seconds_per_image"],
     ]
     ours = cells_on(table, "msfnet-8", "helen")
     assert published(ours) == (27.744, 0.83), "of the paper's reference set, which is not tested on here"

@@ -80,6 +80,8 @@ def test_students_of_one_configuration_share_a_teacher(command: list[str], tmp_p
         assert teacher.config.training.iterations == 6
     curve = (tmp_path / "results" / experiment.name / experiment.rows[1].runs[0] / "curve.csv").read_text()
     assert curve.splitlines()[0] == "iteration,loss,psnr,learning_rate,loss_pixel,loss_soft"
+    page = (tmp_path / "reports" / experiment.name / "index.md").read_text()
+    assert "Pupil: taught by tiny, which was trained before it for 6 iterations too." in page
     weights = {name: (path / "weights.safetensors").read_bytes() for name, path in teachers().items()}
     before = {name: (path / "run.json").stat().st_mtime_ns for name, path in teachers().items()}
     assert main([*command, "--set", "seeds=[2]"]) == 0  # another seed has the teachers that are there
