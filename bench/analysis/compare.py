@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +45,8 @@ def compare_scores(a: Path, b: Path) -> dict[str, Any]:
     return {
         "a": str(a),
         "b": str(b),
+        "about": {"a": _describe(first, names[0]), "b": _describe(second, names[1])},
+        "identical": all(ours[pair] == theirs[pair] for pair in both),
         "paired": len(paired),
         "unpaired": [len(own - paired) for own in names],
         "failures": [len(scored.get("failures", ())) for scored in (first, second)],
@@ -71,7 +73,17 @@ def _row(protocol: str, metric: str, ours: Mapping[str, float], theirs: Mapping[
     }
 
 
+def _describe(given: Mapping[str, Any], images: Collection[str]) -> str:
+    """Say what was scored: the method and its weights, or the pictures, the faces and how many."""
+    scored = given.get("label") or given.get("method") or given.get("sr") or "unnamed pictures"
+    weights = f" ({given['weights']})" if given.get("weights") else ""
+    faces = " ".join(str(given[key]) for key in ("dataset", "split") if given.get(key)) or given.get("hr")
+    return f"{scored}{weights}, {len(images)} faces" + (f" of {faces}" if faces else "")
+
+
 def _read(path: Path) -> dict[str, Any]:
+    if path.is_file() and not path.stat().st_size:
+        raise UserError(f"{path}: empty: the command that writes it did not finish; run it again")
     given = read_json(path)
     if not isinstance(given, dict) or not isinstance(given.get("images"), list):
         raise UserError(f"{path}: no scores of images; expected what `fsr score --json` prints")

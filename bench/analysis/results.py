@@ -34,7 +34,8 @@ from bench.runs.records import (
     scored_faces,
 )
 from bench.runs.scores import Scores, ScoreSheet, read_scores, sheet_path
-from bench.runs.store import CURVE
+from bench.runs.status import unheld_state
+from bench.runs.store import CURVE, is_held
 
 FaceSet = FaceSetRecord
 _T = TypeVar("_T")
@@ -285,7 +286,7 @@ def read_run(folder: Path) -> RunResult:
     return RunResult(
         name=folder.name,
         folder=folder,
-        status=record.status,
+        status=record.status if is_held(folder.parent, folder.name) else unheld_state(record),
         error=" ".join((record.error or "").split()),
         method=record.config.method,
         seed=record.config.seed,

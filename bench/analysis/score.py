@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -13,6 +14,7 @@ import numpy as np
 from bench.analysis.failures import Failure, failures
 from bench.analysis.intervals import estimate
 from bench.core.errors import UserError
+from bench.core.progress import Bar
 from bench.core.stop import guarded
 from bench.data.degrade import DEFAULT, upsample
 from bench.data.pairs import read_pairs
@@ -33,6 +35,7 @@ if TYPE_CHECKING:
 
     from bench.metrics.protocol import Protocol
 
+log = logging.getLogger("fsr")
 _BATCH = 64
 _Values = Mapping[tuple[str, str], np.ndarray]  # (protocol, metric) -> a value an image
 
@@ -50,12 +53,14 @@ def score_method(
     degradation: str = DEFAULT,
     scale: int | None = None,
     changed_code: bool = False,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Return scores of `method` on the first `faces` faces of a prepared set, with intervals and a row an image.
 
     `path` is a run's folder or a file of weights. The options of the network, and the method where none is given, are
     read from run.json beside them; `scale` is for methods without. LR is made by `degradation` (see
-    bench.data.degrade); `protocol` is a name, a TOML file or `all`. The faces that the method fails on are named.
+    bench.data.degrade); `protocol` is a name, a TOML file or `all`. The faces that the method fails on are named. What
+    goes on is logged unless `quiet`.
     Raises UserError when a trained method comes without weights, the weights are another network's or for another
     scale, the method's own code fails, or no metric can be had; and, but with `changed_code`, which the label then
     says, where the method does not make the network any more that was trained.
@@ -83,6 +88,8 @@ def score_method(
         raise UserError(f"--faces {faces}: expected at least 1")
     count = min(faces or len(store), len(store))
     change, seed, scale = "", config.seed if config else 0, int(options.get("scale", 8))
+    if named is not None and not quiet:
+        log.info("loading and checking %s (%s)", spec.title, path)
     with guarded(f"method '{method}'"):
         if named is not None and named.record is not None:
             model = load_network(named.record, named.folder, named.files, check=not changed_code)
@@ -91,17 +98,19 @@ def score_method(
             model = registry.build(method, options)
             if named is not None:
                 weights.load_into(model, *named.files)
-        scored = evaluate(
-            Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
-            model.to(device),
-            store,
-            count,
-            device,
-            degradation=degradation,
-            metrics=_with_psnr(metrics, store.has_truth),
-            protocols=rules,
-            cache=shared_cache(),
-        )
+        with Bar(f"score {spec.title}", count, quiet=quiet) as bar:
+            scored = evaluate(
+                Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
+                model.to(device),
+                store,
+                count,
+                device,
+                degradation=degradation,
+                metrics=_with_psnr(metrics, store.has_truth),
+                protocols=rules,
+                cache=shared_cache(),
+                progress=bar.update,
+            )
     values = {}
     for name, column in scored.scores.columns.items():
         metric, _, rule = name.rpartition("@")
@@ -127,7 +136,13 @@ def score_method(
 
 
 def score_pairs(
-    sr: Path, hr: Path | None, lr: Path | None, *, metrics: Sequence[str], protocol: str = DEFAULT_PROTOCOL
+    sr: Path,
+    hr: Path | None,
+    lr: Path | None,
+    *,
+    metrics: Sequence[str],
+    protocol: str = DEFAULT_PROTOCOL,
+    quiet: bool = True,
 ) -> dict[str, Any]:
     """Return scores of a folder or archive of super-resolved pictures, with intervals and a row an image.
 
@@ -138,11 +153,14 @@ def score_pairs(
     pairs = read_pairs(sr, hr, lr)
     every = get_metrics(_with_psnr(metrics, pairs.hr is not None))
     scorer = Scorer(every, rules, scale=pairs.scale, cache=shared_cache())
-    for start in range(0, len(pairs.sr), _BATCH):
-        part = slice(start, start + _BATCH)
-        originals, inputs = (None if side is None else side[part] for side in (pairs.hr, pairs.lr))
-        scorer.add(to_tensor(pairs.sr[part]), originals, inputs)
-    scores, reference = scorer.finish(), None
+    with Bar("score pictures", len(pairs.sr), quiet=quiet) as bar:
+        for start in range(0, len(pairs.sr), _BATCH):
+            part = slice(start, start + _BATCH)
+            originals, inputs = (None if side is None else side[part] for side in (pairs.hr, pairs.lr))
+            scorer.add(to_tensor(pairs.sr[part]), originals, inputs)
+            bar.update(min(start + _BATCH, len(pairs.sr)))
+        scores, reference = scorer.finish(), None
+        _asked(scores.values, scores.unavailable, metrics)
     if pairs.hr is not None and pairs.scale > 1 and not any(side % pairs.scale for side in pairs.hr.shape[1:3]):
         small, large = pairs.lr, pairs.hr
         reference = _reference(
@@ -189,11 +207,7 @@ def _report(
     With several protocols `metrics` is of the first and `protocols` has those of each. Raises UserError when none of
     the metrics can be had.
     """
-    asked = {metric.name for metric in get_metrics(metrics)}
-    values = {key: column for key, column in values.items() if key[1] in asked}
-    if not values:
-        reasons = "; ".join(f"{name}: {why}" for name, why in unavailable.items())
-        raise UserError(f"no metric can be had: {reasons}")
+    values = _asked(values, unavailable, metrics)
     summaries: dict[str, dict[str, Any]] = {}
     images = []
     for (protocol, metric), column in values.items():
@@ -218,6 +232,16 @@ def _report(
         ],
         "images": images,
     }
+
+
+def _asked(values: _Values, unavailable: Mapping[str, str], metrics: Sequence[str]) -> _Values:
+    """Return the values of `metrics` alone; raise UserError when there are none."""
+    names = {metric.name for metric in get_metrics(metrics)}
+    asked = {key: column for key, column in values.items() if key[1] in names}
+    if not asked:
+        reasons = "; ".join(f"{name}: {why}" for name, why in unavailable.items())
+        raise UserError(f"no metric can be had: {reasons}")
+    return asked
 
 
 def summary(metric: str, values: np.ndarray) -> dict[str, Any]:

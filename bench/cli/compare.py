@@ -41,8 +41,10 @@ def _text(result: Mapping[str, Any]) -> str:
         )
     head = ["metric", "protocol", "A", "B", "A - B", "95% interval", "images", "A better", "B better"]
     unpaired, failing = result["unpaired"], result["failures"]
-    lines = [f"A {result['a']}, B {result['b']}", text_table(head, body)]
+    lines = [*(f"{side.upper()} {result[side]}: {result['about'][side]}" for side in "ab"), text_table(head, body)]
     lines.append(f"{result['paired']} images paired; {unpaired[0]} of A and {unpaired[1]} of B have no partner")
+    if result["identical"]:
+        lines.append("A and B are identical on every image: scores of the same pictures")
     if any(failing):
         lines.append(f"A fails on {failing[0]} faces and B on {failing[1]}: each score names its own")
     return "\n".join(lines)

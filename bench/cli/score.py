@@ -73,7 +73,7 @@ def score(
         given = [f"--{name}" for name, value in of_a_method.items() if value is not None]
         if method or given:
             raise UserError(f"{method or given[0]}: not together with --sr, which scores pictures as they are")
-        result = score_pairs(sr, hr, lr, **rules)
+        result = score_pairs(sr, hr, lr, **rules, quiet=json)
     elif hr or lr or not (method or weights):
         raise UserError("give a method (see `fsr methods`), or pictures: --sr FOLDER --hr FOLDER")
     else:
@@ -87,6 +87,7 @@ def score(
             degradation=degradation or DEFAULT_DEGRADATION,
             scale=scale,
             changed_code=changed_code,
+            quiet=json,
             **rules,
         )
     show(json, result, lambda: score_text(result))

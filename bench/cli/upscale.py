@@ -61,7 +61,7 @@ def upscale(
     json: Json = False,
     plugin: Plugins,
 ) -> int:
-    from bench.cli.upscale_text import check_faces, failures, upscale_text, warnings
+    from bench.cli.upscale_text import check_faces, check_readable, failures, upscale_text, warnings
     from bench.core.provenance import choose_device
     from bench.runs import upscale as upscaling
     from bench.runs.photos import find_photos
@@ -77,7 +77,9 @@ def upscale(
     recipe = upscaling.make_recipe(
         detect=not no_detect, margin=margin, min_face=min_face, min_probability=min_probability
     )
-    photos, network = find_photos(photo, out), upscaling.choose_network(run)
+    photos = find_photos(photo, out)
+    check_readable(photos)
+    network = upscaling.choose_network(run)
     network = network.with_changed_code() if changed_code else network
     result = upscaling.upscale(
         photos,
@@ -88,7 +90,7 @@ def upscale(
         size=size,
         most_overlap=upscaling.MOST_OVERLAP if max_overlap is None else max_overlap,
         everything=everything,
-        quiet=json or len(photos) == 1,
+        quiet=json,
     )
     check_faces(result)
     files = [Path(file) for found in result["photos"] for face in found["faces"] for file in face["files"].values()]

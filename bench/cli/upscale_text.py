@@ -7,6 +7,7 @@ from typing import Any
 
 from bench.core.errors import UserError
 from bench.data.scan import NO_FACE
+from bench.runs.photos import Photo
 
 _NAMED = 3  # photos in a message
 _Result = Mapping[str, Any]
@@ -16,7 +17,7 @@ def failures(result: _Result) -> list[str]:
     """Return in a line each which photos were skipped and which faces could not be written, and why."""
     skipped = [f"{photo['photo']}: {photo['problem']}" for photo in result["photos"] if _is_skipped(photo)]
     unwritten = [face["problem"] for photo in result["photos"] for face in photo["faces"] if face["problem"]]
-    lines = [f"{len(skipped)} of {_count(result['summary']['photos'], 'photo')} skipped: {_some(skipped)}"]
+    lines = [_skipped_text(skipped, result["summary"]["photos"])]
     lines.append(f"{_count(len(unwritten), 'face')} not written: {_some(unwritten)}")
     return [line for line, of in zip(lines, (skipped, unwritten), strict=True) if of]
 
@@ -37,6 +38,12 @@ def warnings(result: _Result) -> list[str]:
         if faces:
             lines.append(f"{len(faces)} of {_count(result['summary']['faces'], 'face')}: {what}: {_some(faces)}")
     return lines
+
+
+def check_readable(photos: Sequence[Photo]) -> None:
+    """Raise UserError where no photo is one that can be read, before a network is loaded for them."""
+    if all(photo.entry is None for photo in photos):
+        raise UserError(_skipped_text([f"{photo.name}: {photo.problem}" for photo in photos], len(photos)))
 
 
 def check_faces(result: _Result) -> None:
@@ -129,9 +136,15 @@ def _is_skipped(photo: _Result) -> bool:
     return bool(photo["problem"]) and not photo["problem"].startswith(NO_FACE)
 
 
+def _skipped_text(skipped: Sequence[str], photos: int) -> str:
+    return f"{len(skipped)} of {_count(photos, 'photo')} skipped: {_some(skipped)}"
+
+
 def _count(number: int, what: str) -> str:
     return f"{number:,} {what}{'s' if number != 1 else ''}"
 
 
 def _some(names: Sequence[str]) -> str:
-    return ", ".join(names[:_NAMED]) + (", ..." if len(names) > _NAMED else "")
+    """Return names, of many the first alone; never all but one."""
+    shown = names if len(names) <= _NAMED + 1 else [*names[:_NAMED], "..."]
+    return ", ".join(shown)

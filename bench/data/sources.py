@@ -128,7 +128,8 @@ def list_sources(sources: Sequence[Path]) -> Listing:
         raise UserError(f"{', '.join(map(str, sources))}: only {only} in it; expected photos")
     if listing.others:
         count = listing.others.total()
-        log.info("%d file%s passed over, no photos: %s", count, "s"[: count - 1], _kinds(listing.others))
+        what = "file that is no photo" if count == 1 else "files that are no photos"
+        log.info("%d %s passed over: %s", count, what, _kinds(listing.others))
     listing.photos.sort(key=lambda entry: (entry.name, entry.path, entry.source.name, str(entry.source)))
     return listing
 

@@ -131,16 +131,16 @@ def row_status(row: RowResult, results: Results) -> str:
     """Say in a word how far a row has come.
 
     "finished"; "partial" when some of its runs or test sets are missing; else what keeps it from having any number:
-    "damaged", "failed", "running", "not scored" or "not run", the first that applies to one of its runs.
+    "damaged", "failed", "running", "interrupted", "not scored" or "not run", the first that applies to one of its runs.
     """
     scored = [run.scored(test, results.protocol) for run in row.runs for test in results.test]
     if any(scored):
         return "finished" if all(scored) else "partial"
     states = {run.status for run in row.runs}
-    for state in (RunState.DAMAGED, RunState.FAILED, RunState.RUNNING):
+    for state in (RunState.DAMAGED, RunState.FAILED, RunState.RUNNING, RunState.INTERRUPTED):
         if state in states:
             return str(state)
-    return "not scored" if RunState.FINISHED in states else "not run"
+    return "not scored" if states & {RunState.FINISHED, RunState.TRAINED} else "not run"
 
 
 def problems(row: RowResult, results: Results) -> tuple[str, ...]:
@@ -154,9 +154,12 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
         return [f"{run.name} is damaged and left out: {run.error}."]
     if run.status is RunState.FAILED:
         return [f"{run.name} failed: {run.error.rstrip('.') or 'no reason recorded'}."]
-    if run.status is RunState.RUNNING:
+    if run.status in (RunState.RUNNING, RunState.INTERRUPTED):
         last = run.curve[-1].iteration if run.curve else 0
-        return [f"{run.name} has not finished (last validated at iteration {last} of {results.iterations})."]
+        how = "has not finished" if run.status is RunState.RUNNING else "was interrupted"
+        return [f"{run.name} {how} (last validated at iteration {last} of {results.iterations})."]
+    if run.status is RunState.TRAINED:
+        return [f"{run.name} is trained and not scored yet; run the experiment again."]
     if run.status is RunState.NOT_RUN:
         return ["Not run yet; run the experiment again to train what is missing."]
     lines = [f"{run.name}: {run.chance}."] if run.chance else []
@@ -170,6 +173,14 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
 def failing(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:
     """Say in a sentence which faces of a test set the scored runs of a row fail on; nothing where they fail on none."""
     return row.once(("failing", test, results.protocol), lambda: _failing(results, row, test))
+
+
+def none_fails(results: Results, test: FaceSet) -> str:
+    """Say in a sentence that no row fails on any face of a test set; "" where one does, or none is scored."""
+    scored = any(row.scored_runs(test, results.protocol) for row in results.rows)
+    if not scored or any(failing(results, row, test) for row in results.rows):
+        return ""
+    return f"No row fails on any of the {test.faces:,} faces of {test.dataset}."
 
 
 def _failing(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:

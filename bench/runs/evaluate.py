@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -159,11 +159,13 @@ def evaluate(
     metrics: Sequence[str] = DEFAULT_METRICS,
     protocols: Sequence[Protocol] = (),
     cache: ScoreCache | None = None,
+    progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Score `model` on the first `count` faces of `store`, and keep the first `samples` super-resolved faces.
 
     Every metric is scored under the run's protocol, and those that look at colour or border under each of `protocols`
     too. A real-world set, which has no ground truth, is super-resolved as it is and takes no-reference metrics alone.
+    `progress` is told how many faces are done.
     A picture with NaN or infinity is scored with NaN as black and infinity as the end of the range, as an 8-bit file
     holds it: a network that breaks down on a few faces must not look better for it. Raises UserError when all pictures
     are such, or none of the metrics can be had.
@@ -185,6 +187,7 @@ def evaluate(
         if start < samples:
             kept.append(rules[config.protocol].to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
         start = end
+        progress(end)
     if len(broken) == count:
         raise UserError(f"the network's output holds NaN or infinity on every face of {store.dataset}")
     scores = scorer.finish()

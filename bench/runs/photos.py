@@ -65,5 +65,6 @@ def _add_folder(folder: Path, out: Path, photos: dict[Path, tuple[str, Entry]], 
         place = entry.file.resolve()
         if not (out.is_relative_to(real) and place.is_relative_to(out)):
             photos.setdefault(place, (readable(entry.file), entry))
-    for where, why in listing.skipped:
-        problems.setdefault(Path(where), Photo(where, "", None, why))
+    for where, why in listing.skipped:  # which names them from the folder's own name on
+        place = listing.photos[0].source / where.partition("/")[2]
+        problems.setdefault(place.absolute(), Photo(readable(place), "", None, why))

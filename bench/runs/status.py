@@ -130,6 +130,11 @@ def _state(folder: Path, record: RunRecord | None) -> RunState:
         return RunState.RUNNING
     if record is None:
         return RunState.NOT_RUN
+    return unheld_state(record)
+
+
+def unheld_state(record: RunRecord) -> RunState:
+    """Return how a run is that no process holds: one that has begun is not running, whatever its record says."""
     if record.status is not RunState.RUNNING:
         return record.status
     return RunState.TRAINED if record.trained else RunState.INTERRUPTED

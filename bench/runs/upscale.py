@@ -102,11 +102,13 @@ def upscale(
     detector = make_detector(
         recipe.detector, min_face=recipe.min_face, least_probability=recipe.least_probability, device=str(device)
     )
+    if not quiet:
+        log.info("loading and checking %s (%s)", network.label, network.folder)
     enlarge = Enlarger(network.load(device), device, run_record(network.folder).config.chance)
     _check_size(network, enlarge, size)
     job = _Job(network, enlarge, detector, recipe, size, most_overlap, out, everything)
     done = []
-    with Reader() as reader, Bar("upscale", len(photos), quiet=quiet) as bar:
+    with Reader() as reader, Bar("upscale", len(photos), quiet=quiet or len(photos) == 1) as bar:
         for photo in photos:
             done.append(job.upscale(photo, reader))
             bar.update(len(done))

@@ -26,7 +26,7 @@ from bench.models.plugins import Plugin
 from bench.runs.complete import Outcome
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
-from bench.schedule.parcel import Work
+from bench.schedule.parcel import Work, numbered
 
 if TYPE_CHECKING:
     import torch
@@ -79,7 +79,8 @@ class _Alone:
         """Bring all runs to their end."""
         while self.left:
             index, wait = self.take()
-            self.note(index, self.work.do(index, self.device, wait, functools.partial(Bar, quiet=self.quiet)))
+            bar = numbered(functools.partial(Bar, quiet=self.quiet), index, len(self.work.row_runs))
+            self.note(index, self.work.do(index, self.device, wait, bar))
         return self.outcomes
 
     def take(self) -> tuple[int, bool]:
@@ -187,7 +188,8 @@ def _serve(work: Work, device: str, pipe: Any, threads: int, plugins: tuple[Plug
     try:
         while (task := pipe.recv()) is not None:
             index, wait = task
-            pipe.send(work.do(index, device, wait, functools.partial(FarBar, pipe.send, _BAR_SECONDS)))
+            bar = numbered(functools.partial(FarBar, pipe.send, _BAR_SECONDS), index, len(work.row_runs))
+            pipe.send(work.do(index, device, wait, bar))
     except (Interrupted, EOFError, BrokenPipeError):  # asked to stop, or the command is gone
         return
     except Exception as error:

@@ -41,6 +41,11 @@ class Work:
         return self.row_runs[index].run.config.name
 
 
+def numbered(make_bar: MakeBar, index: int, runs: int) -> MakeBar:
+    """Return what makes bars whose titles say which of how many runs they are of; of one alone they do not."""
+    return (lambda title, total: make_bar(f"{title} (run {index + 1} of {runs})", total)) if runs > 1 else make_bar
+
+
 @dataclass(frozen=True)
 class _SentStore(FaceStore):
     """A face store that takes its pixels along, by reference into Ray's object store; None where paths are shared."""

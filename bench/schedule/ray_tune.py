@@ -28,7 +28,7 @@ from bench.runs.complete import Outcome, is_complete
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
 from bench.schedule.cluster import Share, check_share, connected
-from bench.schedule.parcel import Work, send_faces
+from bench.schedule.parcel import Work, numbered, send_faces
 from bench.schedule.storage import Storage
 
 if TYPE_CHECKING:
@@ -186,7 +186,8 @@ def _trial(config: dict[str, Any], task: Task) -> None:
     for plugin in task.plugins:
         registry.add_plugin(plugin)
     with _housed(task.work.row_runs[config["index"]], task) as row_run:
-        bar = functools.partial(FarBar, lambda step: tune.report({"bar": step}), _REPORT_SECONDS)
+        far = functools.partial(FarBar, lambda step: tune.report({"bar": step}), _REPORT_SECONDS)
+        bar = numbered(far, config["index"], len(task.work.row_runs))
         outcome = dataclasses.replace(task.work, row_runs=(row_run,)).do(0, task.share.device, True, bar)
     tune.report({"status": str(outcome.status), "error": outcome.error, "out_of_memory": outcome.out_of_memory})
 

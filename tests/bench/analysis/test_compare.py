@@ -32,6 +32,28 @@ def test_images_are_paired_by_name(tmp_path: Path, capsys: pytest.CaptureFixture
     assert "+1.000" in capsys.readouterr().out
 
 
+def test_what_was_scored_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    about = {"label": "Tiny", "weights": "results/mine/tiny-s0", "split": "test"}
+    a, values = tmp_path / "a.json", {"1": 21.0, "2": 21.0}
+    scored(a, values, **about)
+    b = scored(tmp_path / "b.json", values, method="bicubic", split="test")
+    assert main(["compare", str(a), str(b)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"A {a}: Tiny (results/mine/tiny-s0), 2 faces of d test"
+    assert lines[1] == f"B {b}: bicubic, 2 faces of d test"
+    assert lines[-1] == "A and B are identical on every image: scores of the same pictures"
+    scored(b, values | {"2": 21.5}, split="test")
+    assert compare_scores(a, b)["identical"] is False
+    pictures = scored(tmp_path / "c.json", values, dataset=None, sr="sr", hr="hr")
+    assert compare_scores(pictures, pictures)["about"]["a"] == "sr, 2 faces of hr"
+
+
+def test_an_empty_file_is_that_of_a_command_that_did_not_finish(tmp_path: Path) -> None:
+    (tmp_path / "a.json").touch()
+    with pytest.raises(UserError, match=r"a\.json: empty: the command that writes it did not finish; run it again$"):
+        compare_scores(tmp_path / "a.json", tmp_path / "b.json")
+
+
 @pytest.mark.parametrize(
     ("more", "message"),
     [

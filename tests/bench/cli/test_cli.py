@@ -39,13 +39,13 @@ def run_json(arguments: list[str], capsys: pytest.CaptureFixture[str], code: int
 
 
 def error_of(arguments: list[str], capsys: pytest.CaptureFixture[str]) -> str:
-    """Return the one line that bad input gives, after checking the exit code."""
+    """Return the one line that bad input gives, at most after the word that a network is loaded, and check the code."""
     capsys.readouterr()
     code = main(arguments)
     out, err = capsys.readouterr()
     assert code == 2, err
     assert out == ""
-    lines = err.strip().splitlines()
+    lines = [line for line in err.strip().splitlines() if not line.startswith("loading and checking ")]
     assert len(lines) == 1 and lines[0].startswith("fsr: "), err
     return lines[0]
 
@@ -257,6 +257,11 @@ def test_a_trained_methods_scale_is_that_of_its_weights(job: list[str], capsys: 
     record = dataclasses.replace(RunRecord.new(RunConfig("tiny", options, 8, 0, "sparnet")), status=RunState.FINISHED)
     (results() / "run.json").write_text(json.dumps(dataclasses.asdict(record)))
     command = ["score", "tiny", "--weights", str(weights), "--data", "mine", "--plugin", str(TINY)]
+    capsys.readouterr()
+    assert main(command) == 0
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == f"loading and checking Tiny ({weights})" and told[1].startswith("score Tiny: 3 of 3, ")
+    assert main([*command, "--json"]) == 0 and capsys.readouterr().err == ""
     assert f"--scale 4: {weights} was trained for scale 8" in error_of([*command, "--scale", "4"], capsys)
     plain, area = (run_json([*command, *more], capsys) for more in (["--scale", "8"], ["--degradation", "area"]))
     assert plain == run_json(command, capsys)

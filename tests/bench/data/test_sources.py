@@ -77,7 +77,7 @@ def test_what_is_never_a_photo_is_passed_over_and_counted(
     assert [entry.path for entry in listing.photos] == ["d/a.png", "d/b"]
     assert listing.others == {".txt": 1, ".csv": 1, "README": 1, ".mov": 1, ".aae": 1, "no suffix": 1}
     assert [why for _, why in listing.skipped] == ["a camera's raw file: develop it to JPEG or TIFF first"]
-    assert "6 files passed over, no photos: 1 .txt, 1 .csv" in caplog.text or kind != "x.tar"
+    assert "6 files that are no photos passed over: 1 .txt, 1 .csv" in caplog.text or kind != "x.tar"
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -16,6 +16,7 @@ import pytest
 from bench.cli.main import main
 from bench.core.errors import UserError
 from bench.core.files import LOCK, read_json, write_bytes
+from bench.core.locks import lock
 from bench.core.stop import Interrupted
 from bench.report.build import Report, build_report
 from bench.report.folder import STAMP, replace_files
@@ -102,6 +103,12 @@ def test_a_report_that_is_up_to_date_is_left_alone(tmp_path: Path, monkeypatch: 
     change(folder / "experiment.json", title="Another title")
     build_report(folder, out)
     assert "Another title" in (out / "table1.md").read_text(encoding="utf-8")
+    change(folder / RUN / "run.json", status="running")
+    with lock(folder / ".locks" / f"{RUN}.lock"):
+        build_report(folder, out)
+        assert "(running)" in (out / "table1.md").read_text(encoding="utf-8")
+    build_report(folder, out)
+    assert "(interrupted)" in (out / "table1.md").read_text(encoding="utf-8")
 
 
 def test_what_has_nothing_to_show_is_neither_written_nor_left(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 
 from bench.analysis.results import Results, read_results
 from bench.core.files import read_json
+from bench.core.locks import lock
 from bench.report import csv_file, html, latex, markdown
 from bench.report.columns import with_failures
 from bench.report.printed import printed_page
@@ -132,7 +133,15 @@ def test_how_a_row_without_its_number_shows(tmp_path: Path) -> None:
     scores = folder / run_name("msfnet-8")
     write_score_rows(scores, read_score_rows(scores)[:-1])
 
-    table = table_of(folder)
+    with lock(folder / ".locks" / f"{run_name('msfnet-4')}.lock"):
+        table = table_of(folder)
+    stopped = table_of(folder)
+    assert (row_of(stopped, "msfnet-4").status, footnotes_of(stopped, "msfnet-4")) == (
+        "interrupted",
+        [f"{run_name('msfnet-4')} was interrupted (last validated at iteration 200 of 200)."],
+    )
+    change(folder / run_name("msfnet-4") / "run.json", trained="2026-01-01T00:00:00+00:00")
+    assert row_of(table_of(folder), "msfnet-4").status == "not scored"
     expected = {
         "msfnet-2": ("not scored", f"{run_name('msfnet-2')} is scored on 2 of the 3 faces of synthfaces."),
         "msfnet-3": ("failed", f"{run_name('msfnet-3')} failed: OutOfMemory: 1 | 2 GiB."),

@@ -63,6 +63,20 @@ def execute(runs: list[RowRun], jobs: int) -> list[Outcome]:
     return local.execute(Work(tuple(runs), faces, 0, pretend), torch.device("cpu"), jobs=jobs, quiet=True)
 
 
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_a_bar_says_which_run_of_how_many_it_is_of(
+    tiny: None, tmp_path: Path, caplog: pytest.LogCaptureFixture, jobs: int
+) -> None:
+    runs, faces = row_runs(tmp_path, 7, 8, 9), cast(Any, None)
+    with caplog.at_level("INFO", "fsr"):
+        local.execute(Work(tuple(runs), faces, 0, pretend), torch.device("cpu"), jobs=jobs)
+        local.execute(Work(tuple(runs[:1]), faces, 0, pretend), torch.device("cpu"))
+    names = [row_run.run.config.name for row_run in runs]
+    for number, name in enumerate(names, 1):
+        assert sum(line.startswith(f"{name} (run {number} of 3): 2 of 2, ") for line in caplog.messages) == 1
+    assert caplog.messages[-1].startswith(f"{names[0]}: 2 of 2, "), "of one alone it does not"
+
+
 def test_each_run_ends_whatever_becomes_of_the_others(
     tiny: None, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -130,7 +130,7 @@ def test_the_text_names_the_network_its_licence_and_the_files(
         "  face 2: 70 px, shrunk to 16: less detail than in the photo",
         "written: made/group_face1_sr.png, made/group_face2_sr.png",
     ]
-    assert err == "" and len(list((root / "made").iterdir())) == 2
+    assert err == f"loading and checking Tiny ({network.folder})\n" and len(list((root / "made").iterdir())) == 2
 
 
 def test_any_run_can_be_given(root: Path, network: ArchivedNetwork, capsys: pytest.CaptureFixture[str]) -> None:

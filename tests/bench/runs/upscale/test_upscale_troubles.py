@@ -15,6 +15,7 @@ import torch
 from PIL import Image
 
 from bench.cli.main import main
+from bench.data import decode
 from bench.data.detect import Face
 from bench.models import registry
 from bench.runs import pictures
@@ -105,7 +106,7 @@ def test_a_folder_as_a_telephone_leaves_it(
     for name, content in {"IMG_1.MOV": b"film", "IMG_1.AAE": b"<plist/>", "._IMG_1.JPG": b"Mac", "x": b"?"}.items():
         (root / "in" / name).write_bytes(content)
     assert main(["upscale", "in", "--no-detect"]) == 0
-    assert "3 files passed over, no photos: 1 .aae, 1 .mov, 1 x" in capsys.readouterr().err
+    assert "3 files that are no photos passed over: 1 .aae, 1 .mov, 1 x" in capsys.readouterr().err
     made = sorted(path.name for path in (root / "upscaled").iterdir())
     assert made[:3] == [f"{stem}_face1_sr.png" for stem in ("IMG_1", "IMG_2.jpg", "IMG_2.png")]
     assert made[3].startswith("x" * 150) and made[3].endswith("_face1_sr.png") and len(made) == 4
@@ -113,6 +114,37 @@ def test_a_folder_as_a_telephone_leaves_it(
     assert main(["upscale", "in", "--no-detect", "--out", "again"]) == 1
     assert "in/IMG_1.HEIC: a HEIC picture: pip install pillow-heif" in capsys.readouterr().err
     assert (root / "again" / "IMG_1_face1_sr.png").exists()
+
+
+def test_photos_that_cannot_be_read_are_told_before_a_network_is_loaded(
+    root: Path, network: ArchivedNetwork, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setitem(sys.modules, "pillow_heif", None)
+    decode._formats.cache_clear()
+    monkeypatch.setattr(ArchivedNetwork, "load", lambda *_: pytest.fail("loaded"))
+    for number in range(4):
+        (root / f"{number}.HEIC").write_bytes(b"\0\0\0\x18ftypheic\0\0\0\0mif1heic")
+    problem = "a HEIC picture: pip install pillow-heif, or save it as JPEG"
+    four = ", ".join(f"./{number}.HEIC: {problem}".removeprefix("./") for number in range(4))
+    names = [f"{number}.HEIC" for number in range(4)]
+    assert error_of(["upscale", *names, "--no-detect"], capsys) == f"fsr: 4 of 4 photos skipped: {four}"
+    (root / "5.HEIC").write_bytes(b"")
+    more = error_of(["upscale", *names, "5.HEIC", "--no-detect"], capsys)
+    assert more.endswith(f"2.HEIC: {problem}, ...") and "3.HEIC" not in more
+    decode._formats.cache_clear()
+
+
+def test_files_are_named_as_the_folder_was_given(
+    root: Path, network: ArchivedNetwork, capsys: pytest.CaptureFixture[str]
+) -> None:
+    photo(root / "here" / "in" / "a.png", 16, 16)
+    for name in ("old.zip", "sub/raw.cr2"):
+        (root / "here" / "in" / name).parent.mkdir(exist_ok=True)
+        (root / "here" / "in" / name).write_bytes(b"junk")
+    capsys.readouterr()
+    assert main(["upscale", "here/in", "here/in/old.zip", "--no-detect", "--json"]) == 1
+    names = [one["photo"] for one in json.loads(capsys.readouterr().out)["photos"]]
+    assert sorted(names) == ["here/in/a.png", "here/in/old.zip", "here/in/sub/raw.cr2"]
 
 
 def test_a_photo_too_large_for_the_memory_is_reduced(
