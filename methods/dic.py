@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench import register
+from methods.layers.dic_objective import DICGANObjective, DICObjective
 from methods.layers.keys import rename
 from methods.layers.scaffold import scale_channels
 
@@ -70,8 +71,8 @@ class Outputs(NamedTuple):
     licence="MIT",
     published_parameters=21_803_849,
     tags=["cnn", "landmarks", "iterative"],
+    needs=["landmarks"],
     scales=[8],
-    variants={"dic-gan": {"title": "DICGAN", "tags": ["cnn", "landmarks", "iterative", "gan"]}},
 )
 class DIC(nn.Module):
     """Map LR [B, 3, h, w] in [0, 1] to SR [B, 3, 8h, 8w] in `steps` steps; h and w are at least 8.
@@ -85,9 +86,7 @@ class DIC(nn.Module):
     face of 128x128). `forward` gives the last step's SR and leaves out its landmark maps, which nothing sees; `outputs`
     gives all. Landmark maps have a quarter of the SR's sides and join features of 2h x 2w, so there is no other scale.
 
-    Not here yet: the loss's 0.1 MSE between each step's maps and Gaussians around landmarks, the first weights of
-    `landmarks` from a training of its own, its rest for the first 2,000 steps; DICGAN's start from a trained DIC, its
-    terms of features and of an adversary. Without the first, `landmarks` learns from the pictures' loss alone.
+    `objective` is the whole training but for the learning rate's steps, which are the profile's.
     """
 
     mean: Tensor
@@ -101,7 +100,7 @@ class DIC(nn.Module):
         if steps < 2 or groups < 1:
             raise ValueError(f"DIC needs at least 2 steps and 1 group, {steps} and {groups} given")
         channels = scale_channels(48, width)
-        self.steps = steps
+        self.steps, self.width = steps, width
         self.head = nn.Sequential(nn.Conv2d(3, 4 * channels, 3, padding=1), _prelu(), nn.PixelShuffle(2))
         self.first_block = _Feedback(channels, channels, groups)
         self.block = _Feedback(2 * channels, channels, groups)
@@ -122,10 +121,9 @@ class DIC(nn.Module):
         """Return the SR and the landmark maps of every step."""
         return self._run(lr, last_maps=True)
 
-    def training_loss(self, lr: Tensor, hr: Tensor) -> Tensor:
-        """Return the sum over the steps of L1(SR, HR): the paper's loss without its landmarks."""
-        losses = [F.l1_loss(sr.float(), hr) for sr in self._run(lr, last_maps=False).sr]
-        return torch.stack(losses).sum()
+    def objective(self) -> nn.Module:
+        """Return what trains it: pictures and landmark maps of every step."""
+        return DICObjective()
 
     def saved_multiply_adds(self, shape: torch.Size) -> int:
         """Return what `forward` leaves out for an input of `shape`: the landmarks of the last SR."""
@@ -155,6 +153,28 @@ class DIC(nn.Module):
         """Return our name of a tensor of the released networks, None for one that they have not."""
         ours = rename(key, _NAMES)
         return ours and (rename(ours, _RESIDUAL) or ours)
+
+
+@register(
+    "dic-gan",
+    title="DICGAN",
+    year=2020,
+    paper="Ma et al., Deep Face Super-Resolution with Iterative Collaboration between Attentive Recovery and Landmark "
+    "Estimation",
+    venue="CVPR 2020",
+    licence="MIT",
+    published_parameters=21_803_849,
+    tags=["cnn", "landmarks", "iterative", "gan"],
+    needs=["landmarks"],
+    teacher="dic",
+    scales=[8],
+)
+class DICGAN(DIC):
+    """DIC, trained further against an adversary: `teacher` is the trained DIC that it begins as."""
+
+    def objective(self) -> nn.Module:
+        """Return what trains it: the last step's picture, landmark maps of every step, and an adversary."""
+        return DICGANObjective(self.width)
 
 
 class _Feedback(nn.Module):

@@ -6,14 +6,20 @@ from torch import Tensor, nn
 from bench import register
 
 
-@register("pupil", title="Pupil", year=2024, teacher="tiny")
+@register(
+    "pupil",
+    title="Pupil",
+    year=2024,
+    teacher="tiny",
+    variants={"pupil-small": {"title": "Small pupil", "options": {"width": 0.25}}},
+)
 class Pupil(nn.Module):
     def __init__(self, scale: int = 8, *, width: float = 1.0) -> None:
         super().__init__()
         self.body = nn.Sequential(nn.Conv2d(3, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
 
     def forward(self, lr: Tensor) -> Tensor:
-        return self.body(lr)
+        return 0.1 * self.body(lr)
 
     def objective(self) -> nn.Module:
         return Imitate()

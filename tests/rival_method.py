@@ -60,3 +60,20 @@ class RivalObjective(nn.Module):
         if batch.landmarks is None:
             return network.points(batch.lr).sum() * 0
         return (network.points(batch.lr) - batch.landmarks).nan_to_num().abs().mean()
+
+
+@register("heir", title="Heir", year=2024, teacher="rival")
+class Heir(Rival):
+    """A network that begins as its teacher, which needs landmarks; it has none itself."""
+
+    def objective(self) -> nn.Module:
+        return HeirObjective()
+
+
+class HeirObjective(nn.Module):
+    def start(self, network: nn.Module, teacher: nn.Module | None) -> None:
+        if teacher is not None:
+            network.load_state_dict(teacher.state_dict())
+
+    def terms(self, network: nn.Module, batch) -> dict[str, Tensor]:  # noqa: ANN001
+        return {"pixel": F.l1_loss(network(batch.lr), batch.hr)}

@@ -5,6 +5,8 @@ A class with a method `objective()` returns an object, in general an `nn.Module`
 - `terms(network, batch)`: the weighted terms of the loss by name, scalars that are added up;
 - `adversary`, where there is one: a network that is trained by the side, by Adam at `adversary_rate` times the learning
   rate with `adversary_betas`; `adversary_terms(network, batch)` gives its loss after each step, {} for none yet;
+- `start(network, teacher)`: called once, before the first step of all and not where a run goes on, to change the first
+  weights of `network`, e.g. to the teacher's;
 - `stage`: how many steps, as a share of the iterations, go before the first one (a part that is pre-trained);
 - `left_out`: what of the published objective it does without, and why, one text each.
 

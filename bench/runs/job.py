@@ -273,15 +273,15 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
 
 
 def teacher_of(job: Job, row: Row, faces: Faces) -> Run | None:
-    """Return the run that teaches those of `row`: the teacher's method with the options of the row that it has.
+    """Return the run that teaches those of `row`: the teacher's method with those options of the row that it has.
 
-    Those that the teacher's registration sets, by which it differs from other methods of its class, stay as set there.
+    What sets the row's method apart as a variant, and its defaults, are its own and not passed on; what the teacher's
+    registration sets, by which it differs from other methods of its class, stays as set there.
     """
     if not (method := registry.get(row.method).teacher):
         return None
     known = registry.options(method).keys() - registry.get(method).options.keys()
-    own = resolve_row(job.experiment, job.profile, row)
-    shared = {name: value for name, value in own.items() if name in known}
+    shared = {name: value for name, value in row.options.items() if name in known}
     teacher = Row(method, options=shared, training=row.training)
     return Run(job.folder, run_config(job, teacher, given.TEACHERS_SEED, faces))
 

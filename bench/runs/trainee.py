@@ -89,6 +89,8 @@ class Trainee:
     def step(self, lr: Tensor, hr: Tensor, landmarks: Tensor | None = None) -> Tensor:
         """Take one step of the optimiser, and one of the adversary's; return the loss without waiting for it."""
         torch.manual_seed(derive_seed(self.seed, "step", self.number))  # for what objective and network draw
+        if self.iteration == -self.stage and (start := getattr(self.objective, "start", None)):
+            start(self.model, self.teacher)
         batch = Batch(lr, hr, self.iteration, self.training.iterations, landmarks, self.teacher)
         rate = learning_rate(self.training, max(self.iteration, 0))
         self.model.train()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 from pathlib import Path
 
 import pytest
+import torch
 
 from bench.cli.main import main
 from bench.core import paths
+from bench.models import registry, weights
+from bench.runs.job import load_job, open_faces, teacher_of
 from bench.runs.records import RunState, read_experiment_record, read_run_record
-from tests.bench.conftest import PUPIL
+from tests.bench.conftest import PUPIL, RIVAL, TINY
 
 EXPERIMENT = """
 title = "Pupils"
@@ -87,6 +91,45 @@ def test_students_of_one_configuration_share_a_teacher(command: list[str], tmp_p
     assert main([*command, "--set", "seeds=[2]"]) == 0  # another seed has the teachers that are there
     assert {name: (path / "run.json").stat().st_mtime_ns for name, path in teachers().items()} == before
     assert {name: (path / "weights.safetensors").read_bytes() for name, path in teachers().items()} == weights
+
+
+def test_a_teacher_has_what_was_asked_for_and_not_what_sets_a_variant_apart(tmp_path: Path, command: list[str]) -> None:
+    rows = 'title = "Pupils"\nkind = "ablation"\n' + "".join(
+        f'[[rows]]\nmethod = "{method}"\nlabel = "{label}"\n{options}\n'
+        for method, label, options in (
+            ("pupil", "Whole", ""),
+            ("pupil-small", "Small", ""),
+            ("pupil-small", "Half", "options = { width = 0.5 }"),
+        )
+    )
+    (tmp_path / "pupils.toml").write_text(rows)
+    for plugin in (TINY, PUPIL):
+        registry.add_plugin(plugin)
+    job = load_job(str(tmp_path / "pupils.toml"), str(tmp_path / "short.toml"), "mine")
+    teachers = [teacher_of(job, row, open_faces(job)) for row in job.experiment.rows]
+    assert [teacher.config.options["width"] for teacher in teachers if teacher] == [1.0, 1.0, 0.5]
+    profile = dataclasses.replace(job.profile, options={"width": 0.75})
+    teachers = [
+        teacher_of(dataclasses.replace(job, profile=profile), row, open_faces(job)) for row in job.experiment.rows
+    ]
+    assert [teacher.config.options["width"] for teacher in teachers if teacher] == [0.75, 0.75, 0.5]
+
+
+def test_a_student_may_begin_as_its_teacher_which_has_landmarks(tmp_path: Path, command: list[str]) -> None:
+    pytest.importorskip("dlib")
+    (tmp_path / "heirs.toml").write_text('title = "Heirs"\nkind = "ablation"\n[[rows]]\nmethod = "heir"\n')
+    command[1] = str(tmp_path / "heirs.toml")
+    assert main([*command, "--plugin", str(RIVAL), "--set", "training.learning_rate=1e-30"]) == 0  # too small to move
+    (student,), (teacher,) = ((paths.results() / "heirs-short-mine").glob(f"{name}-*") for name in ("heir", "rival"))
+    taught, record = read_run_record(student), read_run_record(teacher)
+    assert taught is not None and record is not None and record.objective is not None
+    assert "landmarks" in record.config.given and "landmarks" not in taught.config.given
+    assert record.objective.without_landmarks == 6  # pictures of no face: all were searched
+    network = registry.build("rival")
+    weights.load_into(network, teacher / "weights.safetensors")
+    expected = {name: tensor.clone() for name, tensor in network.state_dict().items()}
+    weights.load_into(network, student / "weights.safetensors")
+    assert all(torch.equal(tensor, expected[name]) for name, tensor in network.state_dict().items())
 
 
 def test_a_damaged_teacher_is_not_taken(command: list[str], capsys: pytest.CaptureFixture[str]) -> None:

@@ -34,7 +34,7 @@ def result(method: str, folder: Path) -> tuple[bytes, bytes]:
     return run.weights.read_bytes(), (run.folder / "curve.csv").read_bytes()
 
 
-@pytest.fixture(scope="module", params=["tiny", "rival"])
+@pytest.fixture(scope="module", params=["tiny", "rival", "heir"])
 def undisturbed(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Undisturbed:
     folder = tmp_path_factory.mktemp("undisturbed")
     train_with_kills(request.param, folder)

@@ -44,12 +44,22 @@ def make_run(folder: Path, method: str = "tiny", training: Training = TRAINING, 
 
 
 def train_run(run: Run) -> None:
-    """Train a run on smooth random pictures, with random points for landmarks, one face having none."""
+    """Train a run on smooth random pictures, with random points for landmarks (one face has none).
+
+    A method that has a teacher gets an untrained one.
+    """
     assert run.config.training is not None
     points = np.random.default_rng(0).uniform(0, 128, (6, 68, 2)).astype(np.float32)
     points[3] = np.nan
+    given = Given(points, make_teacher(registry.get(run.config.method).teacher))
     with Bar("tiny", run.config.training.iterations, quiet=True) as bar:
-        train.train(run, smooth_faces(6, 0), smooth_faces(2, 1), torch.device("cpu"), bar, Given(points))
+        train.train(run, smooth_faces(6, 0), smooth_faces(2, 1), torch.device("cpu"), bar, given)
+
+
+def make_teacher(method: str) -> torch.nn.Module | None:
+    """Return an untrained teacher, the same each time."""
+    torch.manual_seed(0)
+    return registry.build(method).eval().requires_grad_(False) if method else None
 
 
 def main() -> None:
