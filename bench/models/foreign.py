@@ -6,7 +6,7 @@ import re
 import zipfile
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 TORCH = "a torch checkpoint"
 DAMAGED = "a truncated or damaged safetensors file"
 UNKNOWN = "of no kind that is known here"
-EXPECTED = "expected weights as runs here have them (safetensors), or a torch checkpoint with this network's own names"
+EXPECTED = "expected weights as runs here have them (safetensors), or a torch checkpoint of tensors"
 _HEAD = 512  # bytes that are looked at
 _OLD_TORCH = b"\x80\x02\x8a\nl\xfc\x9cF\xf9 j\xa8P\x19"
 _AGAIN = "fetch the file itself"
@@ -71,7 +71,8 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
     import torch
 
     try:
-        with path.open("rb") as file:  # of a path, torch looks at the suffix
+        # Of a path, torch looks at the suffix.
+        with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()):
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # what torch.load raises depends on the damage
         if (python := re.search(r"GLOBAL (\S+)", str(error))) is None:
@@ -85,6 +86,16 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
             return dict(state), str(key)
     keys = ", ".join(map(repr, list(inside)[:5])) or type(content).__name__
     raise UserError(f"{path}: {TORCH} without a state dict (it holds {keys}); {EXPECTED}")
+
+
+def _numpy_scalars() -> list[Any]:
+    """Return what makes NumPy's numbers, under both of its names: some checkpoints keep such beside their tensors."""
+    import numpy as np
+
+    scalar = np.float64(0).__reduce__()[0]
+    kinds = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "bool")]
+    names = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]
+    return [*((scalar, name) for name in names), np.dtype, *kinds]
 
 
 def _is_tensor(item: tuple[object, object]) -> bool:

@@ -92,7 +92,11 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path}: no such file") from None
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         if path.is_dir():
-            raise UserError(f"{path}: a folder, expected a file of weights") from None
+            unpacked = (
+                " that a torch checkpoint was unpacked to" if [*path.glob("data.pkl"), *path.glob("*/data.pkl")] else ""
+            )
+            way_out = "; fetch the file again, or zip the folder without compression" if unpacked else ""
+            raise UserError(f"{path}: a folder{unpacked}, expected a file of weights{way_out}") from None
         kind = foreign.kind_of(path)
         if kind == foreign.TORCH:
             tensors, key = foreign.read_checkpoint(path)
@@ -128,7 +132,7 @@ def load_into(model: nn.Module, path: Path, *parts: Path) -> None:
         heads = {name.partition(".")[0] for name in tensors}
         if len(heads) == 1 and not heads & {name.partition(".")[0] for name in own}:
             tensors = {name.partition(".")[2]: tensor for name, tensor in tensors.items()}
-        way_out = f"; {foreign.TORCH} with other names, which are not translated: rename them, or train the method"
+        way_out = f"; {foreign.TORCH} with other names: what authors released is read as --checkpoint"
     missing, unknown = sorted(own.keys() - tensors.keys()), sorted(tensors.keys() - own.keys())
     wrong = [name for name in own.keys() & tensors.keys() if own[name].shape != tensors[name].shape]
     options = "; options such as a width are read from run.json beside the weights"

@@ -73,7 +73,8 @@ def test_it_gives_what_the_authors_network_gives(pin: str, tmp_path: Path) -> No
 @pytest.mark.parametrize("pin", METHODS)
 def test_its_names_are_told_from_those_of_other_networks(pin: str, tmp_path: Path) -> None:
     method, _ = METHODS[pin]
-    path = checkpoint(pin, tmp_path)
+    path = tmp_path / "theirs.pth"
+    torch.save(tensors(pin), path)
     with pytest.raises(UserError, match="no checkpoint of 'msfnet-8'") as error:
         load_authors("msfnet-8", path)
     count = len(tensors(pin))
