@@ -32,7 +32,7 @@ def load(
     method that is not trained needs neither. `options` are those of the method's constructor, such as `width`. Raises
     bench.core.errors.UserError that says what a file is and what was expected.
     """
-    from bench.runs.networks import load_method
+    from bench.runs.loading import load_method
 
     given = options if scale is None else {"scale": scale, **options}
     return load_method(method, given, Path(checkpoint) if checkpoint else None, Path(weights) if weights else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import logging
 import math
@@ -24,6 +25,8 @@ from bench.metrics.catalogue import get_metric, get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocols
 from bench.metrics.scoring import Scorer, shared_cache
 from bench.models import registry, weights
+from bench.models.authors import load_authors
+from bench.models.checkpoint import MARK, WARNING
 from bench.runs.behaviour import changed_since, load_network
 from bench.runs.config import RunConfig
 from bench.runs.evaluate import evaluate, low_resolution, to_tensor
@@ -54,11 +57,13 @@ def score_method(
     scale: int | None = None,
     changed_code: bool = False,
     quiet: bool = True,
+    checkpoint: Path | None = None,
 ) -> dict[str, Any]:
     """Return scores of `method` on the first `faces` faces of a prepared set, with intervals and a row an image.
 
     `path` is a run's folder or a file of weights. The options of the network, and the method where none is given, are
-    read from run.json beside them; `scale` is for methods without. LR is made by `degradation` (see
+    read from run.json beside them; `scale` is for methods without, and for the `checkpoint` of a method's authors,
+    which takes the place of `path`: label and result then say whose weights they are. LR is made by `degradation` (see
     bench.data.degrade); `protocol` is a name, a TOML file or `all`. The faces that the method fails on are named. What
     goes on is logged unless `quiet`.
     Raises UserError when a trained method comes without weights, the weights are another network's or for another
@@ -73,8 +78,12 @@ def score_method(
     if config and config.method != method:
         raise UserError(f"{path}: weights of '{config.method}', not of '{method}'")
     spec = registry.get(method)
-    if spec.trainable and path is None:
-        raise UserError(f"method '{method}' is trained: give --weights results/<experiment>/<run>")
+    if checkpoint is not None and path is not None:
+        raise UserError(f"--checkpoint {checkpoint}: not together with --weights, which are another network's")
+    if spec.trainable and path is None and checkpoint is None:
+        raise UserError(
+            f"method '{method}' is trained: give --weights results/<experiment>/<run>, or --checkpoint FILE"
+        )
     given = {"scale": scale} if scale else {}
     options = dict(config.options) if config and config.options else registry.options(method, given)
     if scale and options.get("scale", scale) != scale:
@@ -88,12 +97,15 @@ def score_method(
         raise UserError(f"--faces {faces}: expected at least 1")
     count = min(faces or len(store), len(store))
     change, seed, scale = "", config.seed if config else 0, int(options.get("scale", 8))
-    if named is not None and not quiet:
-        log.info("loading and checking %s (%s)", spec.title, path)
+    if (named is not None or checkpoint is not None) and not quiet:
+        log.info("loading and checking %s (%s)", spec.title, path or checkpoint)
+    authors = named.record.authors if named and named.record else None
     with guarded(f"method '{method}'"):
         if named is not None and named.record is not None:
             model = load_network(named.record, named.folder, named.files, check=not changed_code)
             change = changed_since(named.record, model) if changed_code else ""
+        elif checkpoint is not None:
+            model, authors = load_authors(method, checkpoint, options)
         else:
             model = registry.build(method, options)
             if named is not None:
@@ -122,9 +134,10 @@ def score_method(
     failing = failures(values.get((rules[0].name, "psnr")), reference, names, scored.broken)
     return {
         "method": method,
-        "label": registry.get(method).title + (" (changed code)" if change else ""),
+        "label": spec.title + (f" ({MARK})" if authors else "") + (" (changed code)" if change else ""),
         "changed_code": change,
         "weights": str(path) if path else None,
+        "authors_weights": {**dataclasses.asdict(authors), "warning": WARNING} if authors else None,
         "dataset": dataset,
         "split": split,
         "fingerprint": store.fingerprint_of(count),

@@ -22,6 +22,9 @@ def score(
     weights: Annotated[
         Path | None, option("FOLDER", "a run, its weights, or a torch checkpoint with the method's own names")
     ] = None,
+    checkpoint: Annotated[
+        Path | None, option("FILE", "weights as the method's authors released them, or with its own names")
+    ] = None,
     data: Data = None,
     split: Annotated[str | None, option("NAME", "train, val or test (default)")] = None,
     faces: Annotated[int | None, option("N", "at most so many faces", rule=within(1, 10**9))] = None,
@@ -34,7 +37,8 @@ def score(
         ),
     ] = None,
     scale: Annotated[
-        int | None, option("N", "of a method that is not trained: 2, 4, 8 (default) or 16", rule=SCALE)
+        int | None,
+        option("N", "of a method that is not trained, or of --checkpoint: 2, 4, 8 (default) or 16", rule=SCALE),
     ] = None,
     sr: Annotated[Path | None, option("DIR", "score these pictures (a folder or archive) instead")] = None,
     hr: Annotated[Path | None, option("DIR", "their originals, of the same names")] = None,
@@ -67,13 +71,15 @@ def score(
     rules: dict[str, Any] = {"metrics": metric or DEFAULT} | ({"protocol": protocol} if protocol else {})
     of_a_method = {
         "weights": weights, "data": data, "split": split, "faces": faces, "degradation": degradation, "scale": scale,
-        "changed-code": changed_code or None,
+        "changed-code": changed_code or None, "checkpoint": checkpoint,
     }  # fmt: skip
     if sr:
         given = [f"--{name}" for name, value in of_a_method.items() if value is not None]
         if method or given:
             raise UserError(f"{method or given[0]}: not together with --sr, which scores pictures as they are")
         result = score_pairs(sr, hr, lr, **rules, quiet=json)
+    elif checkpoint and not method:
+        raise UserError(f"--checkpoint {checkpoint}: name its method before it (see `fsr methods`)")
     elif hr or lr or not (method or weights):
         raise UserError("give a method (see `fsr methods`), or pictures: --sr FOLDER --hr FOLDER")
     else:
@@ -88,6 +94,7 @@ def score(
             scale=scale,
             changed_code=changed_code,
             quiet=json,
+            checkpoint=checkpoint,
             **rules,
         )
     show(json, result, lambda: score_text(result))
@@ -97,7 +104,11 @@ def score(
 def score_text(result: Mapping[str, Any]) -> str:
     """Return scores as tables for a terminal: metrics with intervals, then protocols beside each other."""
     changed = [f"{result['label']}: {result['changed_code']}"] if result.get("changed_code") else []
-    lines = [*changed, f"protocol {result['protocol']}", _metric_table(result["metrics"])]
+    authors = result.get("authors_weights")
+    whose = (
+        [f"{result['label']}: {authors['file']}, SHA-256 {authors['sha256']};", authors["warning"]] if authors else []
+    )
+    lines = [*whose, *changed, f"protocol {result['protocol']}", _metric_table(result["metrics"])]
     lines += [f"{result['method']}: {result['chance']}"] if result.get("chance") else []
     lines += [_failures(result["failures"], result["metrics"])] if result["failures"] else []
     for name, why in result["unavailable"].items():

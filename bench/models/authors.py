@@ -7,36 +7,17 @@ network has not. What the tensors hold is taken as it is. A checkpoint with our 
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError
 from bench.models import registry, weights
+from bench.models.checkpoint import Checkpoint, sha256_of
 from bench.models.likeness import COUNTER, best_match, looks_like
 
 if TYPE_CHECKING:
     from torch import nn
-
-# What stands beside every number of such weights.
-WARNING = "the faces that they were trained on are not known here, and test faces may be among them"
-
-
-@dataclass(frozen=True)
-class Checkpoint:
-    """An author's checkpoint as it was read: its file's name and SHA-256, its tensors, and how many of them unused."""
-
-    file: str
-    sha256: str
-    tensors: int
-    unused: int = 0
-
-    @property
-    def about(self) -> str:
-        """Whose weights they are, in a sentence without its full stop."""
-        return f"authors' weights ({self.file}, SHA-256 {self.sha256[:12]}); {WARNING}"
 
 
 def load_authors(method: str, path: Path, given: Mapping[str, Any] | None = None) -> tuple[nn.Module, Checkpoint]:
@@ -60,11 +41,3 @@ def load_authors(method: str, path: Path, given: Mapping[str, Any] | None = None
     counters = {name: value for name, value in model.state_dict().items() if name.endswith(COUNTER)}
     model.load_state_dict(counters | match.tensors)
     return model.eval(), Checkpoint(path.name, sha256_of(path), len(tensors), match.unused)
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal; raise UserError where there is none."""
-    if not path.is_file():
-        raise UserError(f"{path}: no such file, expected a checkpoint of a method's authors")
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from bench.core.errors import UserError
 
 if TYPE_CHECKING:
@@ -90,8 +92,6 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
 
 def _numpy_scalars() -> list[Any]:
     """Return what makes NumPy's numbers, under both of its names: some checkpoints keep such beside their tensors."""
-    import numpy as np
-
     scalar = np.float64(0).__reduce__()[0]
     kinds = [type(np.dtype(kind)) for kind in ("f8", "f4", "i8", "i4", "bool")]
     names = ["numpy.core.multiarray.scalar", "numpy._core.multiarray.scalar"]

@@ -92,9 +92,8 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
         raise UserError(f"{path}: no such file") from None
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         if path.is_dir():
-            unpacked = (
-                " that a torch checkpoint was unpacked to" if [*path.glob("data.pkl"), *path.glob("*/data.pkl")] else ""
-            )
+            inside = [*listed(path, "data.pkl"), *listed(path, "*/data.pkl")]
+            unpacked = " that a torch checkpoint was unpacked to" if inside else ""
             way_out = "; fetch the file again, or zip the folder without compression" if unpacked else ""
             raise UserError(f"{path}: a folder{unpacked}, expected a file of weights{way_out}") from None
         kind = foreign.kind_of(path)

@@ -17,6 +17,7 @@ from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
 from bench.core.paths import check_name
 from bench.core.schema import from_dict
+from bench.models.checkpoint import Checkpoint
 from bench.runs.config import RunConfig, Training
 from bench.runs.scores import Scores
 
@@ -92,6 +93,7 @@ class RunRecord:
     metrics have no score, and `broken` names the faces whose picture held NaN or infinity. `code` is a hash of the
     network's code, `earlier_code` those that began its training, `probe` what the network answers (see
     bench.runs.behaviour), `chance` what draws at random do to its scores, `stopped_at` where a search ended the run.
+    `authors` tells the checkpoint that its weights were taken from, `trained` then when.
     `digests` are the SHA-256 of its files (see bench.runs.digests). With `retry` it failed for what was missing around
     it, and is tried again.
     """
@@ -115,6 +117,7 @@ class RunRecord:
     train_seconds: float | None = None
     seconds_per_iteration: float | None = None
     objective: ObjectiveRecord = field(default_factory=ObjectiveRecord)
+    authors: Checkpoint | None = None
     scored: str | None = None
     scored_on: str = ""
     parameters: int | None = None

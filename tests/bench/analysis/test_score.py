@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -19,8 +21,11 @@ from bench.core import paths
 from bench.core.errors import UserError
 from bench.data.degrade import degrade, upsample
 from bench.data.store import FaceRow, write_store
+from bench.models import weights
+from bench.models.authors import load_authors
 from bench.runs.evaluate import Enlarger
 from tests.bench.conftest import smooth_faces
+from tests.methods.pins.make_checkpoint import tensors
 
 CPU = torch.device("cpu")
 
@@ -116,3 +121,43 @@ def test_a_method_that_fails_is_named_in_one_line(
     assert main(["score", f"mine-{len(body)}", *plugin]) == 2
     err = capsys.readouterr().err
     assert re.search(rf"^fsr: method 'mine-{len(body)}' {came}", err) and err.count("\n") == 1
+
+
+@pytest.mark.usefixtures("_faces")
+def test_authors_weights_are_scored_and_said_to_be_theirs(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """The numbers are those of the network itself, whether its tensors have our names or theirs."""
+    state, path = tensors("WIPA"), tmp_path / "gen_net_8x"
+    torch.save(state, path)
+    ours = tmp_path / "ours.safetensors"
+    weights.save(ours, load_authors("wipa", path)[0].state_dict())
+    command = ["score", "wipa", "--data", "mine", "--device", "cpu", "--metric", "psnr", "--json"]
+    results = []
+    for file in (path, ours):
+        assert main([*command, "--checkpoint", str(file)]) == 0
+        results.append(json.loads(capsys.readouterr().out))
+    assert results[0]["metrics"] == results[1]["metrics"]
+    assert main([*command, "--weights", str(ours)]) == 0
+    plain = json.loads(capsys.readouterr().out)
+    assert plain["metrics"] == results[0]["metrics"] and plain["authors_weights"] is None
+    about, digest = results[0]["authors_weights"], hashlib.sha256(path.read_bytes()).hexdigest()
+    assert (about["file"], about["sha256"], about["tensors"], about["unused"]) == ("gen_net_8x", digest, 187, 0)
+    assert results[0]["label"] == "WIPA (authors' weights)" and results[0]["weights"] is None
+    text = score_text(results[0])
+    assert f"WIPA (authors' weights): gen_net_8x, SHA-256 {digest};" in text
+    assert "not known here, and test faces may be among them" in text and "authors" not in score_text(plain)
+
+
+@pytest.mark.usefixtures("_faces")
+def test_a_checkpoint_needs_its_method_and_stands_alone(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = str(tmp_path / "net.pth")
+    torch.save(tensors("WIPA"), path)
+    for arguments, message in {
+        ("--checkpoint", path): "name its method before it",
+        ("wipa", "--checkpoint", path, "--weights", path): "not together with --weights",
+        ("wipa", "--checkpoint", path, "--scale", "4"): "no checkpoint of 'wipa': ",
+        ("wipa", "--checkpoint", path + "x"): "no such file",
+        ("wipa",): "or --checkpoint FILE",
+        ("--sr", str(tmp_path), "--checkpoint", path): "not together with --sr",
+    }.items():
+        assert main(["score", *arguments, "--data", "mine"] if "--sr" not in arguments else ["score", *arguments]) == 2
+        assert message in capsys.readouterr().err
