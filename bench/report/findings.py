@@ -17,7 +17,7 @@ from bench.papers.paper import paper_of, papers
 from bench.report.draw import draw_report
 from bench.report.markdown import escape, text_grid
 from bench.report.table import DASH, gain_cell
-from bench.report.words import caption, failing, listed, suffix
+from bench.report.words import caption, failing, listed, none_fails, suffix
 from bench.runs.records import read_experiment_record, read_run_record
 
 PAGE = "README.md"
@@ -216,6 +216,8 @@ def _leading(results: Results, test: FaceSet) -> Iterator[str]:
         yield escape(" ".join(lines))
     if failures := [text for row in results.rows for text in failing(results, row, test)]:
         yield "\n".join(f"- {escape(text)}" for text in failures)
+    elif sound := none_fails(results, [test]):
+        yield escape(sound)
 
 
 def _budget_of(results: Results) -> tuple[str, int, int, FaceSet, str]:

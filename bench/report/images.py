@@ -12,7 +12,7 @@ from bench.metrics.catalogue import get_metric
 from bench.report.columns import Field, Measure, each, labels, make_table
 from bench.report.page import Page
 from bench.report.table import Cell, Column, Table, check_cell, number_cell, remarked, signed_cell
-from bench.report.words import failing, on, suffix
+from bench.report.words import failing, none_fails, on, suffix
 
 _MAIN = "psnr"  # the metric of gains image by image
 _LISTED = 10  # failing faces of a run
@@ -30,6 +30,8 @@ def images_page(results: Results) -> Page | None:
             "its 1% quantile are over the images of all seeds."
         ]
     failures = [table for test in results.test if (table := _failures_table(results, test))]
+    if sound := none_fails(results, results.test):
+        text.append(sound)
     if failures:
         text.append("Failing faces are named beside every mean, which holds them with their scores, and listed below.")
     return Page("image-by-image", "Image by image", tuple(text), (*tables, *failures)) if tables or failures else None

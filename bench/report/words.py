@@ -36,8 +36,7 @@ def suffix(results: Results, test: FaceSet) -> str:
 def caption(results: Results) -> str:
     """Say what a table shows and how it was made: data, protocol, budget, seeds, profile, device."""
     seeds = ", ".join(map(str, results.seeds))
-    if len({len(row.runs) for row in results.rows if any(run.trained for run in row.runs)}) > 1:
-        seeds += " (some rows fewer)"
+    seeds += f" ({fewer})" if (fewer := "; ".join(_fewer_seeds(results))) else ""
     return (
         f"Trained on {on(results.train)}, tested on {listed([on(test) for test in results.test])}. "
         f"Protocol {results.protocol}; {results.iterations:,} iterations of batch {results.batch}; "
@@ -45,6 +44,16 @@ def caption(results: Results) -> str:
         + (f": {results.profile_note.rstrip('.')}. " if results.profile_note else ". ")
         + f"Device: {listed(devices(results)) or 'unknown'}."
     )
+
+
+def _fewer_seeds(results: Results) -> list[str]:
+    """Say which trained rows have scores of fewer seeds than the experiment has, and of how many."""
+    counts: dict[int, list[str]] = {}
+    for row in results.rows:
+        names = {run.name for test in results.test for run in row.scored_runs(test, results.protocol) if run.trained}
+        if 0 < len(names) < len(results.seeds) and not row.foreign:
+            counts.setdefault(len(names), []).append(row.label)
+    return [f"{count} seed{'s'[: count - 1]} for {listed(labels)}" for count, labels in sorted(counts.items())]
 
 
 def devices(results: Results) -> list[str]:
@@ -175,12 +184,16 @@ def failing(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:
     return row.once(("failing", test, results.protocol), lambda: _failing(results, row, test))
 
 
-def none_fails(results: Results, test: FaceSet) -> str:
-    """Say in a sentence that no row fails on any face of a test set; "" where one does, or none is scored."""
-    scored = any(row.scored_runs(test, results.protocol) for row in results.rows)
-    if not scored or any(failing(results, row, test) for row in results.rows):
-        return ""
-    return f"No row fails on any of the {test.faces:,} faces of {test.dataset}."
+def none_fails(results: Results, tests: Sequence[FaceSet]) -> str:
+    """Say in a sentence on which test sets no row fails on any face; "" where there is none that is scored."""
+    sound = [
+        test
+        for test in tests
+        if any(row.scored_runs(test, results.protocol) for row in results.rows)
+        and not any(failing(results, row, test) for row in results.rows)
+    ]
+    faces = [f"{test.faces:,}{'' if place else ' faces'} of {test.dataset}" for place, test in enumerate(sound)]
+    return f"No row fails on any of the {listed(faces)}." if faces else ""
 
 
 def _failing(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:

@@ -218,6 +218,9 @@ def test_a_row_that_breaks_down_on_one_image_is_found(tmp_path: Path) -> None:
     assert [row[:3] + row[5:] for row in listed] == [("Model 7", 0, "face-02", True), ("Model 8", 1, "face-05", False)]
     page = images_page(results_of(tmp_path / "none", baseline="", psnr=broken, seeds=(1,)))
     assert page is not None and [table.name for table in page.tables] == ["failures"], "failures need no baseline"
+    assert not [text for text in page.text if text.startswith("No row fails")]
+    page = images_page(results_of(tmp_path / "whole"))
+    assert page is not None and page.text[-1] == "No row fails on any of the 24 faces of synthfaces."
     assert images_page(results_of(tmp_path / "sound", baseline="")) is None
 
 

@@ -31,7 +31,7 @@ def test_rows_with_seeds_and_settings_of_their_own(job: list[str], capsys: pytes
     turned = [training["augment"] for training in told if training and training["augment"]["rot90"]]
     assert turned == [{"flip": True, "scale": [1.0, 1.3], "rot90": True}] * 2
     report = (path.parent / "reports" / results().name / "index.md").read_text()
-    assert "seeds 0, 1, 3 (some rows fewer)" in report
+    assert "seeds 0, 1, 3 (1 seed for Narrow and Tiny; 2 seeds for Turned)" in report
     assert "Narrow: built with width 0.5." in report and "Turned: trained with augment rot90 True." in report
 
 
