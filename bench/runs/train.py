@@ -136,6 +136,7 @@ def probe(config: RunConfig, faces: np.ndarray, device: torch.device, steps: int
     """
     reset_peak_memory(device)
     trainee, batches = Trainee(config, device), batches_of(config, faces, device)
+    trainee.iteration = 0  # a stage before is another kind of step
     times: list[float] = []
     while len(times) < min(3, steps + 1) or (len(times) <= steps and sum(times) < most):
         start = time.perf_counter()

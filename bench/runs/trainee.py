@@ -107,6 +107,9 @@ class Trainee:
         if self._rival is not None:
             self._step_adversary(batch, rate)
         self.iteration += 1
+        if self.iteration == 0:  # the stage is over: the curve tells of what follows
+            self.check()
+            self._sums, self._counts = {}, {}
         return loss.detach()
 
     def _step_adversary(self, batch: Batch, rate: float) -> None:

@@ -17,7 +17,7 @@ from bench.models import registry, weights
 from bench.runs import behaviour, train
 from bench.runs.config import Training
 from bench.runs.trainee import Diverged, learning_rate
-from tests.bench.conftest import smooth_faces
+from tests.bench.conftest import RIVAL, smooth_faces
 from tests.bench.runs.train_child import TRAINING, make_run, train_run
 
 CHILD = Path(__file__).with_name("train_child.py")
@@ -64,6 +64,29 @@ def test_the_curve_falls_and_ends_where_it_says(tmp_path: Path) -> None:
     assert [int(row["iteration"]) for row in rows] == [20, 40, 50]
     assert all(np.isfinite(float(row["psnr"])) for row in rows)
     assert float(rows[-1]["loss"]) < 0.9 * float(rows[0]["loss"])
+
+
+def test_the_curve_is_of_the_iterations_and_not_of_the_stage_before(tmp_path: Path) -> None:
+    registry.add_plugin(RIVAL)
+    run = make_run(tmp_path, "rival")
+    train_run(run)
+    assert run.record().objective.stage == 3
+    with (run.folder / "curve.csv").open() as file:
+        first = {name: float(value) for name, value in next(csv.DictReader(file)).items() if value}
+    assert first["loss"] == pytest.approx(first["loss_pixel"] + first["loss_points"], rel=1e-4)
+
+
+def test_a_probe_times_iterations_and_not_the_stage_before(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    registry.add_plugin(RIVAL)
+    run, taken, step = make_run(tmp_path, "rival"), list[int](), train.Trainee.step
+
+    def note(trainee: train.Trainee, *batch: torch.Tensor) -> torch.Tensor:
+        taken.append(trainee.iteration)
+        return step(trainee, *batch)
+
+    monkeypatch.setattr(train.Trainee, "step", note)
+    train.probe(run.config, smooth_faces(6, 0), torch.device("cpu"), steps=1)
+    assert taken == [0, 1]
 
 
 def test_asked_to_stop_it_saves_and_goes_on_from_there(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
