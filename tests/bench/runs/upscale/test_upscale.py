@@ -12,6 +12,7 @@ import torch
 from PIL import Image
 
 from bench.cli.main import main
+from bench.core.progress import Bar
 from bench.data import scan
 from bench.data.photoset import PhotoOptions, prepare_photos
 from bench.data.scan import ScanOptions
@@ -131,6 +132,28 @@ def test_the_text_names_the_network_its_licence_and_the_files(
         "written: made/group_face1_sr.png, made/group_face2_sr.png",
     ]
     assert err == f"loading and checking Tiny ({network.folder})\n" and len(list((root / "made").iterdir())) == 2
+
+
+def test_what_is_loaded_does_not_count_into_the_first_photos_time(
+    root: Path, network: ArchivedNetwork, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    load, order = ArchivedNetwork.load, list[str]()
+
+    def noted_load(*given: Any) -> torch.nn.Module:
+        order.append("loaded")
+        return load(*given)
+
+    class NotedBar(Bar):
+        def __init__(self, *given: Any, **more: Any) -> None:
+            order.append("bar begun")
+            super().__init__(*given, **more)
+
+    monkeypatch.setattr(ArchivedNetwork, "load", noted_load)
+    monkeypatch.setattr("bench.runs.upscale.Bar", NotedBar)
+    for name in ("a.png", "b.png"):
+        photo(root / "in" / name, 16, 16)
+    assert main(["upscale", "in", "--no-detect"]) == 0
+    assert order == ["loaded", "bar begun"]
 
 
 def test_any_run_can_be_given(root: Path, network: ArchivedNetwork, capsys: pytest.CaptureFixture[str]) -> None:
