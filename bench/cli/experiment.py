@@ -67,6 +67,10 @@ def _options(
     ],
     source: Annotated[list[Path], several("TAR|DIR...", "prepare --data from these photos first")],
     add: Annotated[list[str], several("METHOD", "one more row (again for more)", complete=complete.methods)],
+    checkpoint: Annotated[
+        list[str],
+        several("LABEL=METHOD:FILE", "one more row: weights as the method's authors released them (again for more)"),
+    ],
     only: Annotated[
         list[str],
         several("ROW", "work on this row alone, a method or a label (again for more)", complete=complete.methods),
@@ -143,6 +147,7 @@ def run(
 ) -> int:
     from bench.core.provenance import choose_device
     from bench.report.build import build_report
+    from bench.runs.authored import import_checkpoints
     from bench.runs.behaviour import accept_code
     from bench.runs.experiment import SAMPLES
     from bench.runs.job import row_runs, write_experiment
@@ -156,6 +161,7 @@ def run(
     made = make_plan(job, chosen, faces, chosen_device, options) if plan else None
     if made is not None:
         log.info("%s\n", made.to_text())
+    import_checkpoints(chosen)
     write_experiment(job, faces, planned)
     for row_run in chosen if changed_code else ():
         accept_code(row_run.run)
@@ -189,11 +195,14 @@ def _open_job(given: dict[str, Any], device: torch.device, *, quiet: bool) -> tu
     from bench.data.cards import default_dataset
     from bench.data.photoset import PhotoOptions
     from bench.data.scan import ScanOptions
+    from bench.runs.authored import checkpoint_row
     from bench.runs.job import load_job, open_faces
 
     here = device if given["executor"] == "serial" else None  # other machines may have more memory
     rows_and_scores = (given["add"], given["set"], given["metric"], given["test"])
-    job = load_job(given["experiment"], given["profile"], given["data"] or default_dataset(), *rows_and_scores, here)
+    rows = [checkpoint_row(text) for text in given["checkpoint"]]
+    data = given["data"] or default_dataset()
+    job = load_job(given["experiment"], given["profile"], data, *rows_and_scores, here, rows)
     if given["source"]:
         scan = ScanOptions(cores(), str(device), quiet)
         prepare(job.data, PhotoOptions(given["source"], how=scan), quiet=quiet)

@@ -94,7 +94,7 @@ def _archive(
     _write_faces(test, target / "samples", record.scale)
     kept = []
     for row in record.rows:
-        asked = row.method in keep_weights and not row.match
+        asked = row.method in keep_weights and not row.match and not row.foreign
         for place, run in enumerate(row.runs):
             if not is_scored(source / run, record) or not make_way(source / run, target / run, replace):
                 continue

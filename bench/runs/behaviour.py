@@ -89,13 +89,13 @@ def load_network(record: RunRecord, folder: Path, files: Sequence[Path] = (), *,
     any more that the record tells of, unless there is no `check`.
     """
     model = registry.build(record.config.method, record.config.options)
-    own = weights.find(folder) if record.config.training is not None else []
+    own = weights.find(folder) if record.config.has_weights else []
     if files := files or own:
         if set(files) <= set(own):
             digests.check(folder, record.digests, "weights")
         weights.load_into(model, *files)
         check = check and set(files) <= set(own)
-    elif record.config.training is not None:
+    elif record.config.has_weights:
         raise UserError(f"{folder}: no weights there; expected a run's folder with weights.safetensors")
     if check and (change := changed_since(record, model)):
         raise LeftAloneError(f"{folder}: {change}; {_WAY_OUT}")

@@ -6,12 +6,15 @@ import errno
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import LeftAloneError, UserError, reason
 from bench.core.provenance import code_of, describe_device, environment, now
 from bench.core.stop import Interrupted, contained
 from bench.metrics.protocol import PROTOCOLS
+from bench.runs.authored import import_checkpoint
+from bench.runs.config import CHECKPOINT
 from bench.runs.given import LANDMARKS, Given
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
@@ -67,7 +70,9 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
     try:
         run.check()
         with contained():
-            if not run.trained:
+            if not run.trained and CHECKPOINT in run.config.given:
+                import_checkpoint(run, Path(row_run.row.checkpoint))
+            elif not run.trained:
                 _train(run, row_run.teacher, faces, device, title, make_bar)
             _score(row_run, faces, device, samples)
     except Interrupted:
@@ -163,6 +168,7 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
         about["broken"] = {**run.record().broken, **broken}
     if run.config.training is None:
         about |= {"device": describe_device(device), "environment": environment()}
+    if not run.config.has_weights:
         about |= {"code": code_of(model), "probe": probe_of(model, run.config.scale)}
     run.write(
         status=RunState.FINISHED, error=None, retry=False, scored=now(), scored_on=describe_device(device), **about

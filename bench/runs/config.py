@@ -20,6 +20,7 @@ from bench.core.schema import canonical_json
 from bench.data.augment import Augment
 
 _MOST_POINTS = 100_000  # of a training curve, which is kept in memory and written whole
+CHECKPOINT = "checkpoint"  # in `given`: the SHA-256 of the authors' file that a run's weights are taken from
 Beta = Annotated[float, within(0, below=1)]
 
 
@@ -68,7 +69,8 @@ class DataRef:
 class RunConfig:
     """All that decides a run. A method that is not trained has neither training, data nor seed 0 < s.
 
-    `given` names by a hash what its training is given beside faces (see bench.runs.given).
+    `given` names by a hash what its training is given beside faces (see bench.runs.given), or the checkpoint that its
+    weights are taken from in place of a training (see bench.runs.authored).
     """
 
     method: str
@@ -88,6 +90,11 @@ class RunConfig:
         if not self.given:  # names of runs are older than this field
             del content["given"]
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
+
+    @property
+    def has_weights(self) -> bool:
+        """Whether the run's network has weights, by training or from a checkpoint of its authors."""
+        return self.training is not None or CHECKPOINT in self.given
 
     @property
     def chance(self) -> str:

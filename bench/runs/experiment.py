@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -13,6 +14,7 @@ from bench.core.limits import DIFFERENT, NOT_EMPTY, Count, Line, LineOrNothing, 
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, PROTOCOLS
+from bench.models import registry
 from bench.runs.config import Training
 from bench.runs.store import Run
 
@@ -34,6 +36,9 @@ class Row:
     the control that tells what size alone gives. `seeds` are the row's own, in place of the profile's. `training`
     changes settings of the profile's training for this row, where those are what is compared; never its budget. `tuned`
     holds such settings by the name of the profile for which a search found them.
+
+    With `checkpoint`, a file of the method's authors (in a TOML file: from where that lies), the row is not trained and
+    takes no options of the profile.
     """
 
     method: Line
@@ -43,11 +48,31 @@ class Row:
     seeds: Seeds = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     tuned: Mapping[Line, Mapping[str, Any]] = field(default_factory=dict)
+    checkpoint: LineOrNothing = ""
 
     def __post_init__(self) -> None:
+        for name in ("match", "seeds", "training", "tuned") if self.checkpoint else ():
+            if getattr(self, name):
+                raise UserError(f"{name}: not together with checkpoint, whose weights are taken as they are")
         named = {name for settings in (self.training, *self.tuned.values()) for name in settings}
         for name in named & {"iterations", "batch"}:
             raise UserError(f"training.{name}: rows of an experiment have equal budgets")
+
+    @property
+    def title(self) -> str:
+        """What the row is called: its label, else its method's title, and whose the weights are."""
+        return self.label or registry.get(self.method).title + (" (authors)" if self.checkpoint else "")
+
+    @property
+    def trained(self) -> bool:
+        """Whether the row's networks are trained here."""
+        return not self.checkpoint and registry.get(self.method).trainable
+
+    def placed(self, folder: Path) -> Row:
+        """Return the row with the whole path of its checkpoint, which is named as seen from `folder`."""
+        if not self.checkpoint:
+            return self
+        return dataclasses.replace(self, checkpoint=str((folder / Path(self.checkpoint).expanduser()).absolute()))
 
 
 @dataclass(frozen=True)
@@ -97,7 +122,7 @@ class Experiment:
     baseline: str = ""
 
     def __post_init__(self) -> None:
-        methods = [row.method for row in self.rows]
+        methods = [row.method for row in self.rows if not row.checkpoint]
         if self.baseline and self.baseline not in methods:
             raise UserError(f"baseline: no row of method '{self.baseline}': {suggest(self.baseline, methods)}")
         if self.protocol not in PROTOCOLS:

@@ -22,7 +22,8 @@ from bench.metrics.catalogue import get_metrics
 from bench.models import registry
 from bench.runs import given
 from bench.runs.audit import audit
-from bench.runs.config import DataRef, RunConfig, Training
+from bench.runs.authored import checkpoint_of
+from bench.runs.config import CHECKPOINT, DataRef, RunConfig, Training
 from bench.runs.experiment import (
     DEFAULT_PROFILE,
     EXPERIMENTS,
@@ -86,12 +87,14 @@ def load_job(
     extra_metrics: Sequence[str] = (),
     tests: Sequence[str] = (),
     device: torch.device | None = None,
+    extra_rows: Sequence[Row] = (),
 ) -> Job:
     """Read an experiment and a profile, by name or as a TOML file, and put them together.
 
-    `extra_methods` become further rows, `extra_metrics` further scores, `tests` further data sets that every row is
-    tested on; `overrides` are `key=value` for keys of the profile, e.g. `training.iterations=50`; `seeds=[0]` is for
-    rows with seeds of their own too. The job's name says what differs from the default: `ablation-full-celeba`.
+    `extra_methods` and `extra_rows` become further rows, `extra_metrics` further scores, `tests` further data sets that
+    every row is tested on; `overrides` are `key=value` for keys of the profile, e.g. `training.iterations=50`;
+    `seeds=[0]` is for rows with seeds of their own too. The job's name says what differs from the default:
+    `ablation-full-celeba`.
     Raises UserError for unknown names, keys and values, and for training that `device`, if one is given, has too little
     memory for.
     """
@@ -99,7 +102,8 @@ def load_job(
     profile_path = find_file(profile, PROFILES, "profile")
     read = from_dict(Experiment, read_toml(experiment_path), experiment_path.name)
     metrics = tuple(metric.name for metric in get_metrics([*read.metrics, *extra_metrics]))
-    rows = tuple(_tuned(row, profile_path.stem) for row in read.rows) + tuple(Row(method) for method in extra_methods)
+    rows = tuple(_tuned(row, profile_path.stem).placed(experiment_path.parent) for row in read.rows)
+    rows += tuple(Row(method) for method in extra_methods) + tuple(extra_rows)
     settings = read_toml(profile_path)
     for override in overrides:
         override_setting(settings, override)
@@ -151,7 +155,7 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
             raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
     for option in experiment.factors.values():
         check_known("option of a factor", option, known)
-    labels = [row.label or registry.get(row.method).title for row in experiment.rows]
+    labels = [row.title for row in experiment.rows]
     if twice := next((label for place, label in enumerate(labels) if label in labels[:place]), None):
         raise UserError(f"rows: two are called '{twice}', expected rows that differ, with different labels")
     built, unknown = _built_before(job.folder), dict[tuple[str, str], Row]()
@@ -170,7 +174,7 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
     with uncollected():  # networks are thousands of objects each, and go when they are counted
         sizes = dict(zip(unknown, measure(partial(_check_network, job, large), list(unknown.values())), strict=True))
     for network, row in unknown.items():
-        if device is not None and registry.get(row.method).trainable:
+        if device is not None and row.trained:
             _check_memory(job, device, row, sizes[network])
     return {network: parameters for network, (parameters, _) in sizes.items()}
 
@@ -245,12 +249,12 @@ def row_runs(job: Job, faces: Faces) -> list[RowRun]:
     So a table that is drawn before the end has all rows.
     """
     rows = job.experiment.rows
-    seeds = [(row.seeds or job.profile.seeds) if registry.get(row.method).trainable else (0,) for row in rows]
+    seeds = [(row.seeds or job.profile.seeds) if row.trained else (0,) for row in rows]
     runs = []
     for place in range(max(map(len, seeds))):
         for row, own in zip(rows, seeds, strict=True):
             if place < len(own):
-                label, config = row.label or registry.get(row.method).title, run_config(job, row, own[place], faces)
+                label, config = row.title, run_config(job, row, own[place], faces)
                 run, teacher = Run(job.folder, config), teacher_of(job, row, faces)
                 runs.append(RowRun(row, label, run, job.experiment.metrics, teacher))
     return runs
@@ -260,7 +264,9 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
     """Return what decides one run of `row`."""
     options = resolve_row(job.experiment, job.profile, row)
     config = RunConfig(row.method, options, job.experiment.scale, seed, job.experiment.protocol)
-    if not registry.get(row.method).trainable:
+    if row.checkpoint:
+        return dataclasses.replace(config, given={CHECKPOINT: checkpoint_of(row, job.folder).sha256})
+    if not row.trained:
         return config
     teacher = teacher_of(job, row, faces)
     return dataclasses.replace(
@@ -278,7 +284,7 @@ def teacher_of(job: Job, row: Row, faces: Faces) -> Run | None:
     What sets the row's method apart as a variant, and its defaults, are its own and not passed on; what the teacher's
     registration sets, by which it differs from other methods of its class, stays as set there.
     """
-    if not (method := registry.get(row.method).teacher):
+    if row.checkpoint or not (method := registry.get(row.method).teacher):
         return None
     known = registry.options(method).keys() - registry.get(method).options.keys()
     shared = {name: value for name, value in row.options.items() if name in known}
@@ -296,8 +302,11 @@ def _training_of(profile: Profile, row: Row) -> Training:
 
 
 def resolve_row(experiment: Experiment, profile: Profile, row: Row) -> dict[str, Any]:
-    """Return all options of a row: its own, before the profile's that its method has, before the method's defaults."""
-    known = registry.options(row.method)
+    """Return all options of a row: its own, before the profile's that its method has, before the method's defaults.
+
+    A checkpoint is of the network as its authors built it: the profile's options are not for it.
+    """
+    known = registry.options(row.method) if not row.checkpoint else {}
     shared = {name: value for name, value in profile.options.items() if name in known}
     return registry.options(row.method, {"scale": experiment.scale, **shared, **row.options})
 
@@ -359,6 +368,7 @@ def _describe_row(job: Job, row: Row, planned: Sequence[RowRun]) -> RowRecord:
         match=row.match,
         training=dict(row.training),
         options={} if row.match else dict(row.options),
+        foreign=checkpoint_of(row, job.folder).about if row.checkpoint else "",
     )
 
 

@@ -106,8 +106,8 @@ class Run:
 
     @property
     def trained(self) -> bool:
-        """Whether training has ended well and its weights are there (nothing to train: always)."""
-        return self.config.training is None or (self.record().trained is not None and self.weights.exists())
+        """Whether training or the import of a checkpoint has ended well and left its weights (neither: always)."""
+        return not self.config.has_weights or (self.record().trained is not None and self.weights.exists())
 
     def write_curve(self, points: Iterable[Mapping[str, float]]) -> None:
         """Replace the training curve; an objective's terms come after the columns of CURVE, empty where not yet."""

@@ -86,8 +86,8 @@ def _verify(folder: Path, label: str, experiment: ExperimentRecord, faces: np.nd
         files = weights.find(folder)
         for path in files:
             weights.check_whole(path)
-        notes += [_WITHOUT] if finished and not files and record.config.training is not None else []
-        if finished and (files or record.config.training is None) and len(faces):
+        notes += [_WITHOUT] if finished and not files and record.config.has_weights else []
+        if finished and (files or not record.config.has_weights) and len(faces):
             sound = _soundness(folder, record, faces)
     except UserError as error:
         wrong += [] if str(error) in wrong else [str(error)]

@@ -151,7 +151,7 @@ def make_plan(
 
 
 def _is_to_be_trained(row_run: RowRun, options: ExecutionOptions) -> bool:
-    return not (row_run.run.trained or failed_before(row_run, options))
+    return row_run.run.config.training is not None and not (row_run.run.trained or failed_before(row_run, options))
 
 
 def _plan_run(row_run: RowRun, faces: Faces, options: ExecutionOptions, costs: Mapping[Network, Cost]) -> PlannedRun:
@@ -162,8 +162,9 @@ def _plan_run(row_run: RowRun, faces: Faces, options: ExecutionOptions, costs: M
         state, missing = RunState.FAILED, []
     elif row_run.run.trained:
         state = RunState.TRAINED if missing else RunState.CACHED
+    elif training is None:  # a checkpoint that is to be imported
+        state = RunState.NOT_RUN
     else:
-        assert training is not None  # else it would count as trained
         left = training.iterations - _done(row_run)
         state = RunState.INTERRUPTED if left < training.iterations else RunState.NOT_RUN
         cost = costs.get(network_of(config), cost)

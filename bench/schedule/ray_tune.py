@@ -25,6 +25,7 @@ from bench.core.stop import Stop
 from bench.models import registry
 from bench.models.plugins import Plugin
 from bench.runs.complete import Outcome, is_complete
+from bench.runs.config import CHECKPOINT
 from bench.runs.records import RunState
 from bench.schedule.bars import Bars, FarBar
 from bench.schedule.cluster import Share, check_share, connected
@@ -66,6 +67,7 @@ def execute(work: Work, share: Share, *, address: str, storage: str, jobs: int, 
     if kept:
         kept.check()
         _fetch(kept, row_runs)
+        _send_imported(kept, row_runs)
     before = [is_complete(row_run, faces) for row_run in row_runs]
     left = [index for index, done in enumerate(before) if not done]
     reports: dict[int, Mapping[str, Any]] = {}
@@ -100,6 +102,13 @@ def _fetch(storage: Storage, row_runs: Sequence[RowRun]) -> None:
     """Copy what the storage has of the runs into the results folder, but for training states."""
     for row_run in row_runs:
         storage.pull(row_run.run, states=False)
+
+
+def _send_imported(storage: Storage, row_runs: Sequence[RowRun]) -> None:
+    """Copy runs of authors' checkpoints into the storage: the nodes that score them do not have the files."""
+    for row_run in row_runs:
+        if CHECKPOINT in row_run.run.config.given and row_run.run.trained:
+            storage.push(row_run.run, {})
 
 
 def _outcome(row_run: RowRun, faces: Faces, before: bool, report: Mapping[str, Any]) -> Outcome:

@@ -9,8 +9,10 @@ import pytest
 from bench.core.errors import UserError
 from bench.core.files import write_bytes
 from bench.runs.config import RunConfig
+from bench.runs.experiment import Row, RowRun
 from bench.runs.records import RunState
 from bench.runs.store import Run
+from bench.schedule.ray_tune import _send_imported
 from bench.schedule.storage import Storage
 
 pytest.importorskip("fsspec")
@@ -92,3 +94,17 @@ def test_places_that_are_none(tmp_path: Path) -> None:
     for url, why in ((f"file://{tmp_path}/file", "cannot be written"), ("nonsense://bucket", "Protocol not known")):
         with pytest.raises(UserError, match=why):
             Storage(url).check()
+
+
+def test_an_imported_checkpoint_goes_to_the_nodes_which_lack_its_file(storage: Storage, tmp_path: Path) -> None:
+    config = RunConfig("tiny", {}, 8, 0, "sparnet", given={"checkpoint": "0" * 64})
+    runs = [Run(tmp_path / "here" / "small", config), run_in(tmp_path / "here")]
+    for run in runs:
+        run.write(status=RunState.RUNNING, trained="2026-01-01T00:00:00Z")
+        fill(run, weights_safetensors="theirs")
+    _send_imported(storage, [RowRun(Row("tiny"), "Tiny", run) for run in runs])
+    there = Run(tmp_path / "there" / "small", config)
+    storage.pull(there)
+    assert contents(there)["weights.safetensors"] == "theirs" and there.trained
+    storage.pull(run_in(tmp_path / "there"))
+    assert not run_in(tmp_path / "there").folder.exists(), "what is not imported begins there"

@@ -1,0 +1,94 @@
+"""Runs whose weights are an authors' checkpoint: named by its SHA-256, imported once, then like any other run."""
+
+from __future__ import annotations
+
+import functools
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bench.core.errors import UserError
+from bench.core.names import listed
+from bench.core.provenance import code_of, environment, now
+from bench.core.schema import from_dict
+from bench.models import weights
+from bench.models.checkpoint import Checkpoint, sha256_of
+from bench.runs.config import CHECKPOINT
+from bench.runs.digests import digests_of
+from bench.runs.experiment import Row
+from bench.runs.records import RUN_FILE, RunState, read_run_record
+
+if TYPE_CHECKING:
+    from bench.runs.experiment import RowRun
+    from bench.runs.store import Run
+
+_ROW = re.compile(r"(?:(?P<label>[^=]*)=)?(?P<method>[a-z0-9][a-z0-9._-]*):(?P<file>.+)")
+
+
+def checkpoint_row(text: str) -> Row:
+    """Return the row that `LABEL=METHOD:FILE` asks for; without a label it is called after its method."""
+    match = _ROW.fullmatch(text.strip())
+    if match is None:
+        raise UserError(f'--checkpoint {text}: expected LABEL=METHOD:FILE, e.g. "Mine (authors)=mine:net.pth"')
+    given = {"method": match["method"], "label": (match["label"] or "").strip(), "checkpoint": match["file"].strip()}
+    return from_dict(Row, given, f"--checkpoint {text}").placed(Path())
+
+
+def checkpoint_of(row: Row, experiment: Path) -> Checkpoint:
+    """Return name and SHA-256 of a row's checkpoint; of a file that is gone, those of the run that was made of it.
+
+    Raises UserError where neither is there.
+    """
+    path = Path(row.checkpoint)
+    if path.is_file():
+        status = path.stat()
+        return Checkpoint(path.name, _sha256(path, status.st_size, status.st_mtime_ns))
+    records = [read_run_record(run.parent) for run in listed(experiment, f"{row.method}-*/{RUN_FILE}")]
+    known = {record.authors for record in records if record and record.authors and record.config.method == row.method}
+    kept = [authors for authors in known if authors.file == path.name]
+    if len(kept) != 1:
+        raise UserError(f"row {row.title}: checkpoint: {path}: no such file")
+    return Checkpoint(kept[0].file, kept[0].sha256)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    """Return the SHA-256 of a file as it was at that time."""
+    return sha256_of(path)
+
+
+def import_checkpoint(run: Run, path: Path) -> None:
+    """Write a checkpoint's tensors, under our names, as the weights of `run`, and what it was into run.json.
+
+    Raises UserError for a file that is not the one that the run is named after, or none of its method.
+    """
+    from bench.models.authors import load_authors
+    from bench.runs.behaviour import probe_of
+
+    model, about = load_authors(run.config.method, path, run.config.options)
+    if about.sha256 != run.config.given[CHECKPOINT]:
+        raise UserError(f"{path}: the file has changed since this command began; run it again")
+    run.drop_scores()
+    weights.save(run.weights, model.state_dict(), {"run": run.config.name})
+    run.write(
+        status=RunState.RUNNING,
+        error=None,
+        retry=False,
+        authors=about,
+        code=code_of(model),
+        probe=probe_of(model, run.config.scale),
+        environment=environment(),
+        digests=digests_of(run.folder),
+        trained=now(),
+    )
+
+
+def import_checkpoints(row_runs: list[RowRun]) -> None:
+    """Import the checkpoints of those runs that lack their weights, so that a bad file is told before anything runs."""
+    for row_run in row_runs:
+        run = row_run.run
+        if CHECKPOINT in run.config.given and not run.trained:
+            with run.claim(wait=True):
+                run.check()
+                if not run.trained:
+                    import_checkpoint(run, Path(row_run.row.checkpoint))
