@@ -13,8 +13,11 @@ from bench.models import registry
 from bench.models.cost import HR_SIZE, count_method
 from bench.models.spec import MethodSpec
 
-_OF_WHAT = f"numbers: full width, {HR_SIZE // 8}x{HR_SIZE // 8} to {HR_SIZE}x{HR_SIZE} (without x8: by the first scale)"
-_HEAD = ("id", "title", "year", "parameters", "mult-adds (G)", "scales", "needs")
+_OF_WHAT = (
+    f"numbers: full width, {HR_SIZE // 8}x{HR_SIZE // 8} to {HR_SIZE}x{HR_SIZE} (without x8: by the first scale); "
+    "published: as the authors state it or their code has it, tensors that nothing reads included"
+)
+_HEAD = ("id", "title", "year", "parameters", "published", "mult-adds (G)", "scales", "needs")
 
 
 def describe_methods() -> list[dict[str, Any]]:
@@ -31,16 +34,18 @@ def describe_methods() -> list[dict[str, Any]]:
 def methods_text(records: Sequence[Mapping[str, Any]]) -> str:
     """Return the records as a table for a terminal, below it what its numbers are of, and what is broken."""
     rows = [_row(record) for record in records if not record["error"]]
-    table = text_table(_HEAD, rows, align="llrrrl")
+    table = text_table(_HEAD, rows, align="llrrrrl")
     return "\n".join(
         [table, _OF_WHAT, *(f"{record['id']}: {record['error']}" for record in records if record["error"])]
     )
 
 
 def _row(record: Mapping[str, Any]) -> list[str]:
-    size = [f"{record['parameters']:,}", f"{record['multiply_adds'] / 1e9:.3f}"]
+    published = f"{record['published_parameters']:,}" if record["published_parameters"] else "-"
+    size = [f"{record['parameters']:,}", published, f"{record['multiply_adds'] / 1e9:.3f}"]
+    needs = [*record["needs"], *([record["teacher"]] if record["teacher"] else [])]
     scales = ", ".join(f"x{scale}" for scale in record["scales"])
-    return [record["id"], record["title"], str(record["year"]), *size, scales, ", ".join(record["needs"]) or "-"]
+    return [record["id"], record["title"], str(record["year"]), *size, scales, ", ".join(needs) or "-"]
 
 
 def _describe(name: str) -> dict[str, Any]:
@@ -55,6 +60,7 @@ def _describe(name: str) -> dict[str, Any]:
         "published_parameters": spec.published_parameters,
         "tags": list(spec.tags),
         "needs": list(spec.needs),
+        "teacher": spec.teacher,
         "scales": list(spec.scales),
         "trainable": spec.trainable,
         "source": spec.source,
