@@ -55,8 +55,8 @@ class Point:
 class RunResult:
     """One run: how it ended, what it cost, and its scores an image; what is not known is None or empty.
 
-    `broken` names, by the fingerprint of their set, the faces whose picture held NaN or infinity; `chance` says what
-    draws at random do to the scores.
+    `broken` names, by the fingerprint of their set, the faces whose picture held NaN or infinity, `not_scored` says why
+    a set has no scores; `chance` says what draws at random do to the scores.
     """
 
     name: str
@@ -74,6 +74,7 @@ class RunResult:
     scores: Scores = field(default_factory=Scores)
     curve: tuple[Point, ...] = ()
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
+    not_scored: Mapping[str, str] = field(default_factory=dict)
     chance: str = ""
     objective: ObjectiveRecord = field(default_factory=ObjectiveRecord)
 
@@ -299,6 +300,7 @@ def read_run(folder: Path) -> RunResult:
         scores=read_scores(folder, record.digests),
         curve=_read_curve(folder / "curve.csv"),
         broken=record.broken,
+        not_scored=record.not_scored,
         chance=record.chance,
         objective=record.objective,
     )

@@ -81,19 +81,37 @@ def prepare(
 
 def data(
     what: Annotated[
-        Literal["list", "show", "verify", "audit"],
-        argument("WHAT", "list; show: write contact sheets; verify: hash the faces again; audit: verify, audit anew"),
+        Literal["list", "show", "verify", "audit", "export"],
+        argument(
+            "WHAT",
+            "list; show: write contact sheets; verify: hash the faces again; audit: verify, audit anew; export: write "
+            "a set's faces as PNG files, for other programs",
+        ),
     ] = "list",
     name: Annotated[str | None, argument("NAME", "a data set (default: all)", complete.data_sets)] = None,
     *,
-    faces: Annotated[int, option("N", "faces on a contact sheet", rule=within(1, 10_000))] = 6,
+    faces: Annotated[
+        int | None,
+        option("N", "faces on a contact sheet (default: 6), or the first to export (default: all)", rule=FACES),
+    ] = None,
+    lr: Annotated[Path | None, option("DIR", "export what networks are given into this folder")] = None,
+    hr: Annotated[Path | None, option("DIR", "export the ground truth into this folder")] = None,
+    split: Annotated[Split | None, typer.Option(help="that is exported (default: test)")] = None,
+    scale: Annotated[
+        int | None, option("N", "by which exported LR is smaller than HR (default: 8)", rule=within(2, 64))
+    ] = None,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
     from bench.report import datasets as table
 
+    if what == "export":
+        return _export(name, lr, hr, split or "test", faces, scale, json)
+    of_export = {"lr": lr, "hr": hr, "split": split, "scale": scale}
+    if odd := [option for option, value in of_export.items() if value is not None]:
+        raise UserError(f"--{odd[0]}: not together with {what}; expected with export")
     if what == "show":
-        files = [table.write_contact(store, faces) for store in table.stores_of(name)]
+        files = [table.write_contact(store, faces or 6) for store in table.stores_of(name)]
         show(json, {"written": list(map(str, files))}, lambda: written(files))
     elif what in ("verify", "audit"):
         verdicts, damaged = table.verify_all(name)
@@ -113,6 +131,26 @@ def data(
     else:
         rows = table.describe(name)
         show(json, rows, lambda: table.to_text(rows))
+    return 0
+
+
+def _export(
+    name: str | None,
+    lr: Path | None,
+    hr: Path | None,
+    split: str,
+    faces: int | None,
+    scale: int | None,
+    json: bool,
+) -> int:
+    """Write the faces of a split for other programs, and say what to do with what these make of them."""
+    from bench.data.store import open_split
+    from bench.runs.export import export
+
+    if name is None:
+        raise UserError("data export: which data set? fsr data export NAME --lr DIR --hr DIR")
+    exported = export(open_split(name, split), lr, hr, faces, scale)
+    show(json, exported.to_json(), exported.to_text)
     return 0
 
 

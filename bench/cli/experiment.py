@@ -71,6 +71,10 @@ def _options(
         list[str],
         several("LABEL=METHOD:FILE", "one more row: weights as the method's authors released them (again for more)"),
     ],
+    pictures: Annotated[
+        list[str],
+        several("LABEL=DIR", "one more row: what another program made of `fsr data export`'s LR (again for more)"),
+    ],
     only: Annotated[
         list[str],
         several("ROW", "work on this row alone, a method or a label (again for more)", complete=complete.methods),
@@ -197,10 +201,12 @@ def _open_job(given: dict[str, Any], device: torch.device, *, quiet: bool) -> tu
     from bench.data.scan import ScanOptions
     from bench.runs.authored import checkpoint_row
     from bench.runs.job import load_job, open_faces
+    from bench.runs.outputs import pictures_row
 
     here = device if given["executor"] == "serial" else None  # other machines may have more memory
     rows_and_scores = (given["add"], given["set"], given["metric"], given["test"])
     rows = [checkpoint_row(text) for text in given["checkpoint"]]
+    rows += [pictures_row(text) for text in given["pictures"]]
     data = given["data"] or default_dataset()
     job = load_job(given["experiment"], given["profile"], data, *rows_and_scores, here, rows)
     if given["source"]:

@@ -34,7 +34,7 @@ _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)  # of the machi
 COMMANDS = {  # name -> where its function is, what it does
     "methods": ("methods:methods", "list the methods"),
     "prepare": ("data:prepare", "make a data set's faces from photos or, where its card says so, from seeds"),
-    "data": ("data:data", "list, show, verify or audit prepared faces"),
+    "data": ("data:data", "list, show, verify, audit or export prepared faces"),
     "plan": ("experiment:plan", "show what an experiment would run and how long it takes"),
     "run": ("experiment:run", "train, score and report an experiment; done runs are not repeated"),
     "status": ("results:status", "show how the runs of an experiment are doing"),

@@ -67,6 +67,22 @@ def read_pairs(sr: Path, hr: Path | None = None, lr: Path | None = None, scale: 
     return Pairs(names, pictures["SR"], pictures.get("HR"), pictures.get("LR"), scale, tuple(remarks))
 
 
+def pictures_by_name(folder: Path) -> dict[str, list[Entry]]:
+    """Return the pictures that lie in `folder` itself by their names without endings, letters composed (NFC).
+
+    What systems and editors leave and files that are no pictures are passed over; nothing is read. Raises UserError
+    for a folder that cannot be read, or without any picture in it or below.
+    """
+    listing = list_sources([folder])
+    for where, problem in listing.skipped:
+        log.warning("%s: left out: %s", where, problem)
+    found: dict[str, list[Entry]] = {}
+    for entry in listing.photos:
+        if "/" not in entry.path:
+            found.setdefault(entry.stem, []).append(entry)
+    return found
+
+
 def _by_name(paths: Mapping[str, Path]) -> dict[str, dict[str, Entry]]:
     """Return the pictures of each side by their names without endings.
 
@@ -84,7 +100,7 @@ def _by_name(paths: Mapping[str, Path]) -> dict[str, dict[str, Entry]]:
     side, twice = next(
         (side, [name for name, n in own.items() if n > 1]) for side, own in counts.items() if own.total() > len(own)
     )
-    raise UserError(f"{paths[side]}: several pictures are called {_first(twice)}; a name must be given once")
+    raise UserError(f"{paths[side]}: several pictures are called {first_of(twice)}; a name must be given once")
 
 
 def _list(path: Path) -> list[Entry]:
@@ -112,7 +128,7 @@ def _check_names(sr: Mapping[str, Entry], other: Mapping[str, Entry], sr_path: P
     if any(alone.values()):
         raise UserError(
             f"{sr_path} has {len(sr)} pictures, {path} {len(other)}, and names (without endings) do not match: "
-            + "; ".join(f"{len(names)} only in {where}: {_first(names)}" for where, names in alone.items() if names)
+            + "; ".join(f"{len(names)} only in {where}: {first_of(names)}" for where, names in alone.items() if names)
         )
 
 
@@ -136,7 +152,7 @@ def _check_colour(names: Sequence[str], sr: Sequence[tuple[str, ...]], hr: Seque
     lost = [name for name, own, other in zip(names, sr, hr, strict=True) if "grey" in own and "grey" not in other]
     if lost:
         raise UserError(
-            f"{len(lost)} of {len(names)} SR pictures are grey and their HR is in colour ({_first(lost)}); "
+            f"{len(lost)} of {len(names)} SR pictures are grey and their HR is in colour ({first_of(lost)}); "
             "give both in colour, or both grey"
         )
 
@@ -163,6 +179,7 @@ def _size(pictures: np.ndarray) -> str:
     return f"{pictures.shape[2]}x{pictures.shape[1]}"
 
 
-def _first(names: Sequence[str]) -> str:
+def first_of(names: Sequence[str]) -> str:
+    """Return the first few of names, as a message has them."""
     more = ", ..." if len(names) > _SHOWN else ""
     return ", ".join(names[:_SHOWN]) + more

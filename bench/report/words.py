@@ -175,7 +175,12 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
     for test in results.test:
         count = run.scored_faces(test, results.protocol)
         if count != test.faces:
-            lines.append(f"{run.name} is scored on {count} of the {test.faces} faces of {test.dataset}.")
+            why = run.not_scored.get(test.fingerprint)
+            lines.append(
+                f"Not scored on {test.dataset}: {why}."
+                if why
+                else f"{run.name} is scored on {count} of the {test.faces} faces of {test.dataset}."
+            )
     return lines
 
 

@@ -74,7 +74,7 @@ def archive(name: str, keep_weights: Sequence[str] = (), replace: bool = False) 
     if source.resolve() == target.resolve() or name == reference().name:
         raise UserError(f"{source}: what is kept already; expected an experiment beside {reference()}")
     record = read_experiment_record(source)
-    methods = [row.method for row in record.rows]
+    methods = [row.method for row in record.rows if not row.foreign]
     for method in keep_weights:
         if method not in methods:
             raise UserError(f"--weights {method}: no row of that method: {suggest(method, methods)}")
@@ -155,13 +155,14 @@ def _keep(source: Path, target: Path, test: FaceStore, *, first: bool, with_weig
         check(folder, kept.digests)
         write_run_record(folder, dataclasses.replace(kept, digests={}))  # they do not hold while files are replaced
     scores, before = read_scores(source), read_scores(folder)
-    model = load_network(record, source)
-    if with_weights:
-        weights.load_into(model, *weights.find(folder))
-        record = dataclasses.replace(record, probe=probe_of(model, record.config.scale))
-    more = default_scores(record.config, model, test, folder if first else None)
-    own = scores.on(more.dataset, more.fingerprint)  # where the experiment's own faces are the default ones
-    scores.put(more.merged(own) if own.images else more)
+    if not record.config.is_of_pictures:  # whose program is not at hand
+        model = load_network(record, source)
+        if with_weights:
+            weights.load_into(model, *weights.find(folder))
+            record = dataclasses.replace(record, probe=probe_of(model, record.config.scale))
+        more = default_scores(record.config, model, test, folder if first else None)
+        own = scores.on(more.dataset, more.fingerprint)  # where the experiment's own faces are the default ones
+        scores.put(more.merged(own) if own.images else more)
     for sheet in scores.values():
         larger = sheet.rounded().completed(before.on(sheet.dataset, sheet.fingerprint))
         write_sheet(folder, larger, packed=True)

@@ -14,8 +14,9 @@ from bench.core.provenance import code_of, describe_device, environment, now
 from bench.core.stop import Interrupted, contained
 from bench.metrics.protocol import PROTOCOLS
 from bench.runs.authored import import_checkpoint
-from bench.runs.config import CHECKPOINT
+from bench.runs.config import CHECKPOINT, PICTURES
 from bench.runs.given import LANDMARKS, Given
+from bench.runs.outputs import Outputs
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
 
@@ -23,7 +24,7 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from bench.runs.evaluate import Evaluation
+    from bench.runs.evaluate import Evaluation, Made
     from bench.runs.experiment import Faces, RowRun, TestSet
     from bench.runs.store import Run
 
@@ -106,7 +107,7 @@ def is_complete(row_run: RowRun, faces: Faces) -> bool:
 def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:
     """Return the test sets on whose faces a run lacks scores under its own protocol, of metrics that could be had."""
     run = row_run.run
-    scores, known = run.scores(), run.record().unavailable
+    scores, known, without = run.scores(), run.record().unavailable, run.record().not_scored
 
     def lacks(test: TestSet, metric: str) -> bool:
         sheet = scores.on(test.store.dataset, test.fingerprint)
@@ -115,7 +116,8 @@ def unscored(row_run: RowRun, faces: Faces) -> list[TestSet]:
     return [
         test
         for test in faces.tests
-        if any(lacks(test, metric) for metric in set(row_run.metrics) - set(known.get(test.fingerprint, {})))
+        if test.fingerprint not in without
+        and any(lacks(test, metric) for metric in set(row_run.metrics) - set(known.get(test.fingerprint, {})))
     ]
 
 
@@ -147,6 +149,8 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
     from bench.runs.evaluate import low_resolution, to_tensor
 
     run = row_run.run
+    if run.config.is_of_pictures:
+        return _score_pictures(row_run, faces, device, samples)
     model = load_network(run.record(), run.folder).to(device)
     results = [
         (test, _evaluate(row_run, model, test, device, samples if test.store is faces.test else 0))
@@ -176,7 +180,39 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
     run.add_scores([result.scores for _, result in results])  # last: they make the run complete
 
 
-def _evaluate(row_run: RowRun, model: nn.Module, test: TestSet, device: torch.device, samples: int) -> Evaluation:
+def _score_pictures(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:
+    """Score pictures that were made elsewhere; a test set of which they are not all there, and sound, is left out."""
+    from bench.runs.evaluate import Made
+
+    run, not_scored, results = row_run.run, dict[str, str](), []
+    outputs = Outputs(Path(row_run.row.pictures), faces.tests)
+    if outputs.digest != run.config.given[PICTURES]:
+        raise UserError(f"{outputs.folder}: the pictures have changed since this command began; run it again")
+    for test in unscored(row_run, faces):
+        try:
+            made = Made(outputs.read(test, run.config.scale), device)
+        except UserError as error:
+            not_scored[test.fingerprint] = str(error)
+            if str(error) not in outputs.problems:  # which were told when the run was planned
+                log.warning("%s: %s: not scored: %s", row_run.label, test.store.dataset, error)
+        else:
+            results.append((test, _evaluate(row_run, made, test, device, samples if test.store is faces.test else 0)))
+    unavailable = {test.fingerprint: dict(result.unavailable) for test, result in results}
+    run.write(
+        status=RunState.FINISHED,
+        error=None,
+        retry=False,
+        scored=now(),
+        environment=environment(),
+        unavailable={**run.record().unavailable, **unavailable},
+        not_scored={**run.record().not_scored, **not_scored},
+    )
+    run.add_scores([result.scores for _, result in results])  # last: they make the run complete
+
+
+def _evaluate(
+    row_run: RowRun, model: nn.Module | Made, test: TestSet, device: torch.device, samples: int
+) -> Evaluation:
     """Score on one test set under every preset, and write the first `samples` pictures."""
     from bench.metrics.scoring import shared_cache
     from bench.runs.evaluate import evaluate

@@ -21,6 +21,7 @@ from bench.data.augment import Augment
 
 _MOST_POINTS = 100_000  # of a training curve, which is kept in memory and written whole
 CHECKPOINT = "checkpoint"  # in `given`: the SHA-256 of the authors' file that a run's weights are taken from
+PICTURES = "pictures"  # what stands for a method in runs of pictures that were made elsewhere, and names their hash
 Beta = Annotated[float, within(0, below=1)]
 
 
@@ -69,8 +70,9 @@ class DataRef:
 class RunConfig:
     """All that decides a run. A method that is not trained has neither training, data nor seed 0 < s.
 
-    `given` names by a hash what its training is given beside faces (see bench.runs.given), or the checkpoint that its
-    weights are taken from in place of a training (see bench.runs.authored).
+    `given` names by a hash what its training is given beside faces (see bench.runs.given), the checkpoint that its
+    weights are taken from in place of a training (see bench.runs.authored), or the pictures that stand in place of a
+    network's (see bench.runs.outputs).
     """
 
     method: str
@@ -95,6 +97,11 @@ class RunConfig:
     def has_weights(self) -> bool:
         """Whether the run's network has weights, by training or from a checkpoint of its authors."""
         return self.training is not None or CHECKPOINT in self.given
+
+    @property
+    def is_of_pictures(self) -> bool:
+        """Whether the run scores pictures that were made elsewhere: there is no network then."""
+        return PICTURES in self.given
 
     @property
     def chance(self) -> str:

@@ -104,6 +104,20 @@ class Enlarger:
             self.chance = MIXES
 
 
+class Made:
+    """Pictures that were made elsewhere, uint8 [N, H, W, 3], in place of an Enlarger that would make them."""
+
+    chance = ""
+
+    def __init__(self, pictures: np.ndarray, device: torch.device) -> None:
+        self._pictures, self._device = pictures, device
+
+    def __call__(self, lr: np.ndarray) -> Iterator[Tensor]:
+        """Yield the pictures as an Enlarger would: float [b, 3, H, W] on the device."""
+        for start in range(0, len(lr), BATCH):
+            yield to_tensor(self._pictures[start : start + BATCH], self._device)
+
+
 def _alike(a: Tensor, b: Tensor) -> bool:
     """Tell whether pictures, as they are scored where they break down, differ by rounding alone."""
     shown = [torch.nan_to_num(picture, nan=0.0).clamp(0, 1) for picture in (a, b)]
@@ -149,7 +163,7 @@ class Evaluation:
 
 def evaluate(
     run: Run,
-    model: nn.Module,
+    model: nn.Module | Made,
     store: FaceStore,
     count: int,
     device: torch.device,
@@ -162,6 +176,8 @@ def evaluate(
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
     """Score `model` on the first `count` faces of `store`, and keep the first `samples` super-resolved faces.
+
+    In place of a model stand pictures that were made elsewhere.
 
     Every metric is scored under the run's protocol, and those that look at colour or border under each of `protocols`
     too. A real-world set, which has no ground truth, is super-resolved as it is and takes no-reference metrics alone.
@@ -177,7 +193,7 @@ def evaluate(
     )
     faces, kept, broken, start = store.faces[:count], [], [], 0
     lr = low_resolution(faces, config.scale, degradation) if store.has_truth else np.ascontiguousarray(faces)
-    enlarge = Enlarger(model, device, config.chance)
+    enlarge = model if isinstance(model, Made) else Enlarger(model, device, config.chance)
     for sr in enlarge(lr):
         end = start + len(sr)
         finite = is_finite(sr).tolist()

@@ -15,7 +15,7 @@ from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, PROTOCOLS
 from bench.models import registry
-from bench.runs.config import Training
+from bench.runs.config import PICTURES, Training
 from bench.runs.store import Run
 
 if TYPE_CHECKING:
@@ -38,10 +38,11 @@ class Row:
     holds such settings by the name of the profile for which a search found them.
 
     With `checkpoint`, a file of the method's authors (in a TOML file: from where that lies), the row is not trained and
-    takes no options of the profile.
+    takes no options of the profile. With `pictures`, a folder (found likewise), the row is what somebody's program made
+    of the test faces: it has a label, and no method or anything of one.
     """
 
-    method: Line
+    method: LineOrNothing = ""
     label: LineOrNothing = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     match: LineOrNothing = ""
@@ -49,14 +50,29 @@ class Row:
     training: Mapping[str, Any] = field(default_factory=dict)
     tuned: Mapping[Line, Mapping[str, Any]] = field(default_factory=dict)
     checkpoint: LineOrNothing = ""
+    pictures: LineOrNothing = ""
 
     def __post_init__(self) -> None:
+        if not self.method and not self.pictures:
+            raise UserError("key 'method' is missing")
+        if self.pictures:
+            self._check_pictures()
         for name in ("match", "seeds", "training", "tuned") if self.checkpoint else ():
             if getattr(self, name):
                 raise UserError(f"{name}: not together with checkpoint, whose weights are taken as they are")
         named = {name for settings in (self.training, *self.tuned.values()) for name in settings}
         for name in named & {"iterations", "batch"}:
             raise UserError(f"training.{name}: rows of an experiment have equal budgets")
+
+    def _check_pictures(self) -> None:
+        names = ("options", "match", "seeds", "training", "tuned", "checkpoint")
+        others = [name for name in names if getattr(self, name)]
+        if self.method not in ("", PICTURES):
+            others.insert(0, "method")
+        if others:
+            raise UserError(f"{others[0]}: not together with pictures, which were made elsewhere; leave it out")
+        if not self.label:
+            raise UserError("key 'label' is missing: what to call the row of pictures")
 
     @property
     def title(self) -> str:
@@ -66,13 +82,22 @@ class Row:
     @property
     def trained(self) -> bool:
         """Whether the row's networks are trained here."""
-        return not self.checkpoint and registry.get(self.method).trainable
+        return not self.checkpoint and not self.pictures and registry.get(self.method).trainable
 
     def placed(self, folder: Path) -> Row:
-        """Return the row with the whole path of its checkpoint, which is named as seen from `folder`."""
-        if not self.checkpoint:
+        """Return the row with the whole path of its checkpoint or pictures, which are named as seen from `folder`.
+
+        Raises UserError where pictures are in no folder.
+        """
+        if self.checkpoint:
+            return dataclasses.replace(self, checkpoint=str((folder / Path(self.checkpoint).expanduser()).absolute()))
+        if not self.pictures:
             return self
-        return dataclasses.replace(self, checkpoint=str((folder / Path(self.checkpoint).expanduser()).absolute()))
+        path = (folder / Path(self.pictures).expanduser()).absolute()
+        if not path.is_dir():
+            what = "a file, expected the folder that holds them" if path.exists() else "no such folder"
+            raise UserError(f"row {self.label}: pictures: {path}: {what}")
+        return dataclasses.replace(self, method=PICTURES, pictures=str(path))
 
 
 @dataclass(frozen=True)
@@ -122,7 +147,7 @@ class Experiment:
     baseline: str = ""
 
     def __post_init__(self) -> None:
-        methods = [row.method for row in self.rows if not row.checkpoint]
+        methods = [row.method for row in self.rows if not row.checkpoint and not row.pictures]
         if self.baseline and self.baseline not in methods:
             raise UserError(f"baseline: no row of method '{self.baseline}': {suggest(self.baseline, methods)}")
         if self.protocol not in PROTOCOLS:

@@ -37,6 +37,7 @@ from bench.runs.experiment import (
     Sizes,
     TestSet,
 )
+from bench.runs.outputs import Outputs, config_of_pictures
 from bench.runs.pictures import write_png
 from bench.runs.records import (
     LAYOUT,
@@ -149,8 +150,9 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
     from bench.models.memory import MOST_A_FACE, memory_there_is
 
     experiment, profile = job.experiment, job.profile
-    known = {name for row in experiment.rows for name in registry.options(row.method)}
-    for name in profile.options:
+    networks = [row for row in experiment.rows if not row.pictures]
+    known = {name for row in networks for name in registry.options(row.method)}
+    for name in profile.options if any(row.trained for row in networks) else ():
         if name not in known:
             raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
     for option in experiment.factors.values():
@@ -159,7 +161,7 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
     if twice := next((label for place, label in enumerate(labels) if label in labels[:place]), None):
         raise UserError(f"rows: two are called '{twice}', expected rows that differ, with different labels")
     built, unknown = _built_before(job.folder), dict[tuple[str, str], Row]()
-    for row in experiment.rows:
+    for row in networks:
         scales = registry.get(row.method).scales
         if experiment.scale not in scales:
             asked = f"supports scales {list(scales)}, the experiment asks {experiment.scale}"
@@ -262,6 +264,8 @@ def row_runs(job: Job, faces: Faces) -> list[RowRun]:
 
 def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
     """Return what decides one run of `row`."""
+    if row.pictures:
+        return config_of_pictures(row, job.experiment, faces.tests)
     options = resolve_row(job.experiment, job.profile, row)
     config = RunConfig(row.method, options, job.experiment.scale, seed, job.experiment.protocol)
     if row.checkpoint:
@@ -284,7 +288,7 @@ def teacher_of(job: Job, row: Row, faces: Faces) -> Run | None:
     What sets the row's method apart as a variant, and its defaults, are its own and not passed on; what the teacher's
     registration sets, by which it differs from other methods of its class, stays as set there.
     """
-    if row.checkpoint or not (method := registry.get(row.method).teacher):
+    if row.checkpoint or row.pictures or not (method := registry.get(row.method).teacher):
         return None
     known = registry.options(method).keys() - registry.get(method).options.keys()
     shared = {name: value for name, value in row.options.items() if name in known}
@@ -342,7 +346,7 @@ def _describe(job: Job, faces: Faces, planned: Sequence[RowRun]) -> ExperimentRe
         profile_note=job.profile.note,
         training=job.profile.training,
         seeds=tuple(sorted({row_run.run.config.seed for row_run in planned if row_run.run.config.training})),
-        rows=tuple(_describe_row(job, row, planned) for row in job.experiment.rows),
+        rows=tuple(_describe_row(job, row, faces, planned) for row in job.experiment.rows),
         train=_describe_faces(faces.train, faces.sizes.train),
         val=_describe_faces(faces.val, faces.sizes.val),
         test=tuple(_describe_faces(test.store, test.count) for test in faces.tests),
@@ -355,7 +359,7 @@ def _describe(job: Job, faces: Faces, planned: Sequence[RowRun]) -> ExperimentRe
     )
 
 
-def _describe_row(job: Job, row: Row, planned: Sequence[RowRun]) -> RowRecord:
+def _describe_row(job: Job, row: Row, faces: Faces, planned: Sequence[RowRun]) -> RowRecord:
     """Return a row's label, method, runs, and which of the experiment's factors it has."""
     own = [row_run for row_run in planned if row_run.row is row]
     options, factors = own[0].run.config.options, job.experiment.factors
@@ -368,8 +372,15 @@ def _describe_row(job: Job, row: Row, planned: Sequence[RowRun]) -> RowRecord:
         match=row.match,
         training=dict(row.training),
         options={} if row.match else dict(row.options),
-        foreign=checkpoint_of(row, job.folder).about if row.checkpoint else "",
+        foreign=_whose(job, row, faces),
     )
+
+
+def _whose(job: Job, row: Row, faces: Faces) -> str:
+    """Return whose a row is that was not made here; "" for the others."""
+    if row.pictures:
+        return Outputs(Path(row.pictures), faces.tests).claim
+    return checkpoint_of(row, job.folder).about if row.checkpoint else ""
 
 
 def _describe_faces(store: FaceStore, count: int) -> FaceSetRecord:

@@ -95,7 +95,7 @@ def _complete(folder: Path) -> bool:
 
 def _probe(folder: Path, record: RunRecord) -> tuple[float, ...] | None:
     """Return what a run's network answers; None where that cannot be known, or is not what was scored any more."""
-    if record.config.has_weights and not find(folder):
+    if record.config.is_of_pictures or (record.config.has_weights and not find(folder)):
         return None
     model = load_network(record, folder, check=False)
     kept = {path.stem: _pixels(path) for path in listed(folder / "samples", "*.*")}

@@ -15,11 +15,16 @@ from bench.core.names import writable
 
 def write_png(path: Path, picture: np.ndarray, **texts: str) -> None:
     """Write uint8 [H, W, 3] as a PNG file, in one step, with `texts` in its header."""
+    _write(path, png_bytes(picture, **texts))
+
+
+def png_bytes(picture: np.ndarray, **texts: str) -> bytes:
+    """Return uint8 [H, W, 3] as a PNG file with `texts` in its header; the same picture gives the same bytes."""
     out, info = io.BytesIO(), PngInfo()
     for name, text in texts.items():
         info.add_text(name, text)
     Image.fromarray(picture).save(out, "PNG", pnginfo=info)
-    _write(path, out.getvalue())
+    return out.getvalue()
 
 
 def write_webp(path: Path, picture: np.ndarray) -> None:

@@ -90,10 +90,10 @@ class RunRecord:
     """run.json: what decides a run, how far it is, what it cost and where it was made.
 
     Times are ISO 8601 in UTC, None for what has not happened. `unavailable` says, by the fingerprint of a test set, why
-    metrics have no score, and `broken` names the faces whose picture held NaN or infinity. `code` is a hash of the
-    network's code, `earlier_code` those that began its training, `probe` what the network answers (see
-    bench.runs.behaviour), `chance` what draws at random do to its scores, `stopped_at` where a search ended the run.
-    `authors` tells the checkpoint that its weights were taken from, `trained` then when.
+    metrics have no score, `not_scored` why a set has none at all, and `broken` names the faces whose picture held NaN
+    or infinity. `code` is a hash of the network's code, `earlier_code` those that began its training, `probe` what the
+    network answers (see bench.runs.behaviour), `chance` what draws at random do to its scores, `stopped_at` where a
+    search ended the run. `authors` tells the checkpoint that its weights were taken from, `trained` then when.
     `digests` are the SHA-256 of its files (see bench.runs.digests). With `retry` it failed for what was missing around
     it, and is tried again.
     """
@@ -125,6 +125,7 @@ class RunRecord:
     multiply_adds_executed: int | None = None
     seconds_per_image: float | None = None
     unavailable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    not_scored: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     chance: str = ""
     stopped_at: int | None = None

@@ -119,7 +119,8 @@ def _look(folder: Path, record: RunRecord, tests: Sequence[FaceSetRecord]) -> tu
     if gone := missing(folder, record.digests, ["weights"]):
         return RunState.NOT_RUN, next(iter(gone.values()))
     gone = missing(folder, record.digests, ["scores"])
-    for path in (sheet_path(folder, test.dataset, test.fingerprint) for test in tests):
+    scored = [test for test in tests if test.fingerprint not in record.not_scored]
+    for path in (sheet_path(folder, test.dataset, test.fingerprint) for test in scored):
         if not path.exists():
             gone.setdefault(path.relative_to(folder).as_posix(), f"{path}: no such file; run the experiment again")
     return (RunState.TRAINED, next(iter(gone.values()))) if gone else (RunState.FINISHED, "")

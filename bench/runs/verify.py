@@ -87,7 +87,8 @@ def _verify(folder: Path, label: str, experiment: ExperimentRecord, faces: np.nd
         for path in files:
             weights.check_whole(path)
         notes += [_WITHOUT] if finished and not files and record.config.has_weights else []
-        if finished and (files or not record.config.has_weights) and len(faces):
+        has_network = bool(files) or not (record.config.has_weights or record.config.is_of_pictures)
+        if finished and has_network and len(faces):
             sound = _soundness(folder, record, faces)
     except UserError as error:
         wrong += [] if str(error) in wrong else [str(error)]

@@ -390,3 +390,21 @@ def test_weights_in_parts_are_the_whole(tmp_path: Path) -> None:
         weights.save_parts(tmp_path, tensors, {}, most=100)
     shutil.rmtree(tmp_path)
     assert weights.find(tmp_path) == []
+
+
+def test_a_row_of_pictures_is_kept_by_its_scores(root: Path) -> None:
+    store = open_split("photos", "test")
+    for name, face in zip(store.names, store.faces, strict=True):
+        write_quickly(root / "theirs" / f"{name}.webp", face)
+    job = [str(root / "small.toml"), "--profile", str(root / "short.toml"), "--data", "photos", "--jobs", "2"]
+    assert main(["run", *job, "--pictures", f"Theirs={root / 'theirs'}", "--device", "cpu"]) == 0
+    archive.archive(NAME, ["tiny"])
+    with pytest.raises(UserError, match="--weights pictures: no row of that method"):
+        archive.archive(NAME, ["pictures"])
+    whole, kept = (read_results(folder / NAME).rows[-1] for folder in (paths.results(), networks.reference()))
+    assert kept.label == "Theirs" and kept.foreign == whole.foreign != ""
+    (test,) = read_results(networks.reference() / NAME).test
+    ours, theirs = (row.runs[0].values(test, "sparnet", "psnr") for row in (whole, kept))
+    assert len(theirs) == 3 and theirs == pytest.approx(ours, rel=5e-6)
+    folder = kept.runs[0].folder
+    assert not list(folder.rglob("*.webp")) and not list(folder.rglob("*.png"))  # they show photographs
