@@ -10,6 +10,7 @@ Metric", CVPR 2018, section 3 (equation 1).
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -57,10 +58,11 @@ VGG = Network(
 )
 
 
-def features(network: Network, weights: Mapping[str, Tensor], pictures: Tensor) -> Iterator[Tensor]:
-    """Yield the features of each stage, float [B, C, h, w], of normalised pictures [B, 3, H, W].
+def layers(network: Network, weights: Mapping[str, Tensor], pictures: Tensor) -> Iterator[Tensor]:
+    """Yield what each convolution makes, after its ReLU, float [B, C, h, w], of normalised pictures [B, 3, H, W].
 
-    `weights` has `conv<n>.weight` (OIHW) and `conv<n>.bias`, counted from 0.
+    `weights` has `conv<n>.weight` (OIHW) and `conv<n>.bias`, counted from 0. No layer beyond the last one that is asked
+    for is computed.
     """
     import torch.nn.functional as F
 
@@ -72,7 +74,19 @@ def features(network: Network, weights: Mapping[str, Tensor], pictures: Tensor) 
             weight, bias = weights[f"conv{number}.weight"], weights[f"conv{number}.bias"]
             pictures = F.relu(F.conv2d(pictures, weight, bias, stride, padding))
             number += 1
-        yield pictures
+            yield pictures
+
+
+def features(network: Network, weights: Mapping[str, Tensor], pictures: Tensor) -> Iterator[Tensor]:
+    """Yield the last of the `layers` of each stage."""
+    ends = set(itertools.accumulate(len(convolutions) for _, convolutions in network.stages))
+    return (seen for number, seen in enumerate(layers(network, weights, pictures), 1) if number in ends)
+
+
+def normalise(pictures: Tensor) -> Tensor:
+    """Return RGB pictures [B, 3, H, W] in [0, 1] with ImageNet's mean and deviation, as the networks read them."""
+    shift, scale = (pictures.new_tensor(values).reshape(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
+    return (pictures * 2 - 1 - shift) / scale
 
 
 def lpips(sr: Tensor, hr: Tensor, network: Network, weights: Mapping[str, Tensor]) -> Tensor:
@@ -83,8 +97,7 @@ def lpips(sr: Tensor, hr: Tensor, network: Network, weights: Mapping[str, Tensor
     import torch
     import torch.nn.functional as F
 
-    shift, scale = (sr.new_tensor(values).reshape(1, 3, 1, 1) for values in (_SHIFT, _SCALE))
-    pictures = (torch.cat([sr, hr]) * 2 - 1 - shift) / scale
+    pictures = normalise(torch.cat([sr, hr]))
     total = torch.zeros(len(sr), dtype=torch.float64, device=sr.device)
     for place, seen in enumerate(features(network, weights, pictures)):
         unit = seen / (seen.square().sum(1, keepdim=True).sqrt() + _EPSILON)

@@ -17,8 +17,8 @@ kept out of its parameters. A class with `training_loss(lr, hr)` alone has that 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
 from bench.core.errors import UserError
@@ -33,7 +33,9 @@ class Batch:
 
     `lr` [B, 3, h, w] and `hr` [B, 3, H, W] in [0, 1]; `iteration` of `iterations` steps are done (below 0 in the stage
     before); `landmarks` [B, 68, 2] are x and y in pixels of `hr`, NaN for a face without; `teacher` is a trained
-    network in evaluation mode. None: the method does not ask for it.
+    network in evaluation mode. None: the method does not ask for it. `features` has, by the name of a network that was
+    trained to see, a function from pictures in [0, 1] to what its convolutions make, one by one; nothing where its
+    weights cannot be had.
     """
 
     lr: Tensor
@@ -42,6 +44,7 @@ class Batch:
     iterations: int = 1
     landmarks: Tensor | None = None
     teacher: nn.Module | None = None
+    features: Mapping[str, Callable[[Tensor], Iterator[Tensor]]] = field(default_factory=dict)
 
     @property
     def progress(self) -> float:

@@ -15,7 +15,7 @@ from bench.core.stop import Interrupted, contained
 from bench.metrics.protocol import PROTOCOLS
 from bench.runs.authored import import_checkpoint
 from bench.runs.config import CHECKPOINT, PICTURES
-from bench.runs.given import LANDMARKS, Given
+from bench.runs.given import LANDMARKS, Given, features_of
 from bench.runs.outputs import Outputs
 from bench.runs.pictures import write_png
 from bench.runs.records import RunState
@@ -139,7 +139,8 @@ def _train(run: Run, teacher: Run | None, faces: Faces, device: torch.device, ti
         points = landmarks_of(faces.train, faces.sizes.train)
     with make_bar(title, training.iterations) as bar:
         train_faces, val_faces = faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val]
-        train(run, train_faces, val_faces, device, bar, Given(points, model, teacher.config.name if teacher else ""))
+        taught_by, features = teacher.config.name if teacher else "", features_of(run.config, device)
+        train(run, train_faces, val_faces, device, bar, Given(points, model, taught_by, features))
 
 
 def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:

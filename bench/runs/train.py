@@ -24,7 +24,7 @@ from bench.runs.behaviour import load_network, probe_of
 from bench.runs.config import RunConfig
 from bench.runs.digests import digests_of
 from bench.runs.evaluate import psnr_of
-from bench.runs.given import NOTHING, Given
+from bench.runs.given import NOTHING, Given, absences
 from bench.runs.priors import faces_without
 from bench.runs.records import ObjectiveRecord, RunState
 from bench.runs.store import CURVE
@@ -51,7 +51,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     config, training = run.config, run.config.training
     assert training is not None
     torch.set_float32_matmul_precision("high")  # TF32 on CUDA; no effect on a CPU
-    trainee = Trainee(config, device, given.teacher)
+    trainee = Trainee(config, device, given)
     batches = batches_of(config, faces, device, given.landmarks)
     state, code, before = run.load_state(), code_of(trainee.model), run.record().code
     if state is not None and before not in (None, code):
@@ -94,7 +94,7 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     weights.save(run.weights, trainee.network.state_dict(), {"run": config.name})
     run.write(
         trained=now(),
-        objective=_objective_of(trainee, given),
+        objective=_objective_of(trainee, config, given),
         digests=digests_of(run.folder),
         probe=probe_of(load_network(run.record(), run.folder), config.scale),
         train_seconds=round(seconds, 3),
@@ -103,12 +103,12 @@ def train(run: Run, faces: np.ndarray, val: np.ndarray, device: torch.device, ba
     run.drop_state()
 
 
-def _objective_of(trainee: Trainee, given: Given) -> ObjectiveRecord:
+def _objective_of(trainee: Trainee, config: RunConfig, given: Given) -> ObjectiveRecord:
     last = trainee.curve[-1] if trainee.curve else {}
     return ObjectiveRecord(
         terms={name: value for name, value in last.items() if name not in CURVE},
         stage=trainee.stage,
-        left_out=tuple(getattr(trainee.objective, "left_out", ())),
+        left_out=(*getattr(trainee.objective, "left_out", ()), *absences(config)),
         without_landmarks=faces_without(given.landmarks) if given.landmarks is not None else 0,
         teacher=given.taught_by,
     )

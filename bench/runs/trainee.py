@@ -18,6 +18,7 @@ from bench.data.batches import Batches, derive_seed
 from bench.models import registry
 from bench.models.objective import Batch, objective_of, stage_steps
 from bench.runs.config import RunConfig, Training
+from bench.runs.given import NOTHING, Given
 from bench.runs.records import Progress
 
 if TYPE_CHECKING:
@@ -51,9 +52,9 @@ class Trainee:
     `iteration` counts the steps that are done; it is below 0 in the stage that an objective has before the first.
     """
 
-    def __init__(self, config: RunConfig, device: torch.device, teacher: nn.Module | None = None) -> None:
+    def __init__(self, config: RunConfig, device: torch.device, given: Given = NOTHING) -> None:
         assert config.training is not None
-        self.training, self.seed, self.teacher = config.training, config.seed, teacher
+        self.training, self.seed, self.given = config.training, config.seed, given
         # Each method draws its own first weights: two rows that are the same network then show the noise of a run.
         torch.manual_seed(derive_seed(config.seed, "weights", config.method))
         self.device = device
@@ -90,8 +91,10 @@ class Trainee:
         """Take one step of the optimiser, and one of the adversary's; return the loss without waiting for it."""
         torch.manual_seed(derive_seed(self.seed, "step", self.number))  # for what objective and network draw
         if self.iteration == -self.stage and (start := getattr(self.objective, "start", None)):
-            start(self.model, self.teacher)
-        batch = Batch(lr, hr, self.iteration, self.training.iterations, landmarks, self.teacher)
+            start(self.model, self.given.teacher)
+        batch = Batch(
+            lr, hr, self.iteration, self.training.iterations, landmarks, self.given.teacher, self.given.features
+        )
         rate = learning_rate(self.training, max(self.iteration, 0))
         self.model.train()
         self._state.train()

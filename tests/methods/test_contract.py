@@ -11,12 +11,15 @@ from typing import Any
 
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from bench.models import registry, weights
 from bench.models.cost import count_multiply_adds, count_parameters
 from bench.models.meta import meta_device
 from bench.runs.config import RunConfig, Training
+from bench.runs.features import NETWORKS
+from bench.runs.given import Given
 from bench.runs.trainee import Trainee
 
 PLUGINS = ("tiny_method.py", "rival_method.py", "pupil_method.py")
@@ -62,12 +65,17 @@ def batch_of(number: int) -> tuple[Tensor, Tensor, Tensor]:
 
 
 def trainee_of(method: str, seed: int = 0) -> Trainee:
-    """Return a method in training, which ends after ten iterations, taught by an untrained teacher if it has one."""
+    """Return a method in training, which ends after ten iterations, taught by an untrained teacher if it has one.
+
+    Pictures are compared by smaller ones of them, in place of a network's thirteen convolutions.
+    """
     training = Training(iterations=10, batch=2, learning_rate=1e-3, precision="fp32")
     options = registry.options(method, small(method))
     teacher = registry.get(method).teacher
     config = RunConfig(method, options, 8, seed, "sparnet", training)
-    return Trainee(config, torch.device("cpu"), build(teacher).eval().requires_grad_(False) if teacher else None)
+    taught_by = build(teacher).eval().requires_grad_(False) if teacher else None
+    features = {name: lambda seen: (F.avg_pool2d(seen, 4) for _ in range(13)) for name in NETWORKS}
+    return Trainee(config, torch.device("cpu"), Given(teacher=taught_by, features=features))
 
 
 def flat(state: Any, name: str = "") -> dict[str, Tensor]:

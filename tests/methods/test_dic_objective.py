@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from bench.models import registry
 from bench.models.objective import Batch
 from bench.runs.config import RunConfig, Training
+from bench.runs.given import Given
 from bench.runs.trainee import Trainee
 from methods.layers.dic_objective import Adversary, _Larger
 
@@ -50,7 +51,7 @@ def value(term: Tensor) -> float:
 def trainee(method: str, teacher: nn.Module | None = None, ema: float = 0.0) -> Trainee:
     training = Training(iterations=10, batch=3, learning_rate=1e-3, precision="fp32", ema=ema)
     config = RunConfig(method, registry.options(method, SMALL), 8, 0, "sparnet", training)
-    return Trainee(config, torch.device("cpu"), teacher)
+    return Trainee(config, torch.device("cpu"), Given(teacher=teacher))
 
 
 def parameters(network: nn.Module) -> dict[str, Tensor]:

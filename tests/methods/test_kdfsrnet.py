@@ -93,11 +93,11 @@ def test_a_student_is_close_to_its_teacher_in_features_and_picture() -> None:
 
 
 def test_the_teacher_s_weight_falls_over_eleven_of_four_hundred_epochs() -> None:
-    (student, teacher), (lr, hr, points) = pair(), faces()
+    (student, teacher), (lr, hr, points) = pair(distill=11 / 400), faces()
     objective = objective_of(student)
     with torch.no_grad():
         rows = [objective.terms(student, Batch(lr, hr, i, 400, points, teacher)) for i in range(13)]
-        half = pair(distill=0.5)[0]
+        half = pair()[0]
         late = [objective_of(half).terms(half, Batch(lr, hr, i, 22, points, teacher)) for i in (0, 5, 10, 11)]
     assert [float(row["features"] / rows[0]["features"]) for row in rows[:11]] == pytest.approx(
         [1, 0.9, 0.8, 0.7, 0.6, 0.5, 0.4, 0.3, 0.2, 0.1, 0], rel=1e-5, abs=0
@@ -130,5 +130,6 @@ def test_a_teacher_trains_by_l1_with_the_maps_of_its_faces() -> None:
 def test_both_say_that_their_maps_are_polygons() -> None:
     for method in ("kdfsrnet", "kdfsrnet-teacher"):
         assert "polygons of 68 landmarks" in objective_of(registry.build(method, SMALL)).left_out[0]
+    assert [len(objective_of(pair(distill=share)[0]).left_out) for share in (11 / 400, 0.5)] == [1, 2]
     assert registry.get("kdfsrnet").teacher == "kdfsrnet-teacher" and not registry.get("kdfsrnet-teacher").teacher
     assert registry.get("kdfsrnet").needs == registry.get("kdfsrnet-teacher").needs == ("landmarks",)
