@@ -21,9 +21,9 @@ class MethodSpec:
     """The arguments of `@register`, for a method or one of its variants.
 
     `options` are constructor arguments that differ from the class's defaults (how a variant differs from its
-    method); `needs` names priors beyond the image pair ("landmarks", "vgg16"); `teacher` is the id of the method that is trained
-    first to teach it; `licence` is that of the reference
-    code, which this project does not copy; `published_parameters` is the count its authors state.
+    method); `needs` names what training is given beyond the image pair ("landmarks", "vgg16"); `teacher` is the id of
+    the method that is trained first to teach it; `licence` is that of the reference code, which this project does not
+    copy; `published_parameters` is the count its authors state.
     """
 
     id: str
