@@ -29,13 +29,22 @@ Seeds = Annotated[tuple[Seed, ...], DIFFERENT]
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What of a row differs under one profile: options of its network, settings of its training."""
+
+    options: Mapping[str, Any] = field(default_factory=dict)
+    training: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class Row:
     """One row of a table: a method, its options on top of its own, and its label (default: the method's title).
 
     With `match`, the id of another method, `width` is chosen so that the row has about as many parameters as that one:
     the control that tells what size alone gives. `seeds` are the row's own, in place of the profile's. `training`
-    changes settings of the profile's training for this row, where those are what is compared; never its budget. `tuned`
-    holds such settings by the name of the profile for which a search found them.
+    changes settings of the profile's training for this row, where those are what is compared; never its budget.
+    `profiles` holds options and such settings by the name of the profile that they are for: found by a search, or
+    cheaper.
 
     With `checkpoint`, a file of the method's authors (in a TOML file: from where that lies), the row is not trained and
     takes no options of the profile. With `pictures`, a folder (found likewise), the row is what somebody's program made
@@ -48,7 +57,7 @@ class Row:
     match: LineOrNothing = ""
     seeds: Seeds = ()
     training: Mapping[str, Any] = field(default_factory=dict)
-    tuned: Mapping[Line, Mapping[str, Any]] = field(default_factory=dict)
+    profiles: Mapping[Line, Changes] = field(default_factory=dict)
     checkpoint: LineOrNothing = ""
     pictures: LineOrNothing = ""
 
@@ -57,15 +66,15 @@ class Row:
             raise UserError("key 'method' is missing")
         if self.pictures:
             self._check_pictures()
-        for name in ("match", "seeds", "training", "tuned") if self.checkpoint else ():
+        for name in ("match", "seeds", "training", "profiles") if self.checkpoint else ():
             if getattr(self, name):
                 raise UserError(f"{name}: not together with checkpoint, whose weights are taken as they are")
-        named = {name for settings in (self.training, *self.tuned.values()) for name in settings}
+        named = {name for own in (self.training, *(p.training for p in self.profiles.values())) for name in own}
         for name in named & {"iterations", "batch"}:
             raise UserError(f"training.{name}: rows of an experiment have equal budgets")
 
     def _check_pictures(self) -> None:
-        names = ("options", "match", "seeds", "training", "tuned", "checkpoint")
+        names = ("options", "match", "seeds", "training", "profiles", "checkpoint")
         others = [name for name in names if getattr(self, name)]
         if self.method not in ("", PICTURES):
             others.insert(0, "method")

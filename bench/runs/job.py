@@ -29,6 +29,7 @@ from bench.runs.experiment import (
     EXPERIMENTS,
     PROFILES,
     SAMPLES,
+    Changes,
     Experiment,
     Faces,
     Profile,
@@ -103,7 +104,7 @@ def load_job(
     profile_path = find_file(profile, PROFILES, "profile")
     read = from_dict(Experiment, read_toml(experiment_path), experiment_path.name)
     metrics = tuple(metric.name for metric in get_metrics([*read.metrics, *extra_metrics]))
-    rows = tuple(_tuned(row, profile_path.stem).placed(experiment_path.parent) for row in read.rows)
+    rows = tuple(_under(row, profile_path.stem).placed(experiment_path.parent) for row in read.rows)
     rows += tuple(Row(method) for method in extra_methods) + tuple(extra_rows)
     settings = read_toml(profile_path)
     for override in overrides:
@@ -126,9 +127,11 @@ def load_job(
     return dataclasses.replace(job, experiment=dataclasses.replace(asked, rows=rows), sizes=sizes)
 
 
-def _tuned(row: Row, profile: str) -> Row:
-    """Return the row with the settings of training that a search found for the profile, below its own."""
-    return dataclasses.replace(row, training={**row.tuned.get(profile, {}), **row.training}, tuned={})
+def _under(row: Row, profile: str) -> Row:
+    """Return the row with what is its own under the profile, below what it has under all of them."""
+    own = row.profiles.get(profile, Changes())
+    options, training = {**own.options, **row.options}, {**own.training, **row.training}
+    return dataclasses.replace(row, options=options, training=training, profiles={})
 
 
 def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:

@@ -35,18 +35,17 @@ def test_rows_with_seeds_and_settings_of_their_own(job: list[str], capsys: pytes
     assert "Narrow: built with width 0.5." in report and "Turned: trained with augment rot90 True." in report
 
 
-def test_what_a_search_found_for_a_profile_is_for_that_profile(
-    job: list[str], capsys: pytest.CaptureFixture[str]
-) -> None:
+def test_what_differs_under_a_profile_is_for_that_profile(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     path = Path(job[0])
-    tuned = "[rows.tuned.short]\nlearning_rate = 3e-4\n[rows.tuned.cpu]\nlearning_rate = 7e-4\n"
-    path.write_text(EXPERIMENT + tuned)
+    own = "[rows.profiles.short]\noptions = { width = 0.25 }\ntraining = { learning_rate = 3e-4 }\n"
+    other = "[rows.profiles.cpu]\ntraining = { learning_rate = 7e-4 }\n"
+    path.write_text(EXPERIMENT + own + other)
     run_json(["run", *job], capsys)
     records = [json.loads((folder / "run.json").read_text()) for folder in results().glob("tiny-*")]
     assert sorted(record["config"]["training"]["learning_rate"] for record in records) == [2e-4, 3e-4]
     report = (path.parent / "reports" / results().name / "index.md").read_text()
-    assert "Tiny: trained with learning_rate 0.0003." in report and "0.0007" not in report
-    path.write_text(EXPERIMENT + "[rows.tuned.short]\nbatch = 9\n")
+    assert "Tiny: built with width 0.25 and trained with learning_rate 0.0003." in report and "0.0007" not in report
+    path.write_text(EXPERIMENT + "[rows.profiles.short]\ntraining = { batch = 9 }\n")
     assert "training.batch: rows of an experiment have equal budgets" in error_of(["plan", *job], capsys)
 
 
