@@ -15,6 +15,8 @@ import numpy as np
 from bench.analysis.failures import Failure, failures
 from bench.analysis.intervals import estimate
 from bench.core.errors import UserError
+from bench.core.machine import cores
+from bench.core.parallel import ordered_map
 from bench.core.progress import Bar
 from bench.core.stop import guarded
 from bench.data.degrade import DEFAULT, upsample
@@ -202,9 +204,10 @@ def _with_psnr(metrics: Sequence[str], has_truth: bool) -> tuple[str, ...]:
 def _reference(hr: np.ndarray, shrink: Callable[[slice], np.ndarray], scale: int, protocol: Protocol) -> np.ndarray:
     """Return the PSNR of plain interpolation of what `shrink` makes of HR, uint8 [N, H, W, 3]: float64 [N]."""
     scorer = Scorer(get_metrics(["psnr"]), [protocol], cache=shared_cache())
-    for start in range(0, len(hr), _BATCH):
-        part = slice(start, start + _BATCH)
-        scorer.add(to_tensor(upsample(shrink(part), scale)), hr[part])
+    parts = [slice(start, start + _BATCH) for start in range(0, len(hr), _BATCH)]
+    enlarged = ordered_map(lambda part: upsample(shrink(part), scale), parts, jobs=cores(), threads=True)
+    for part, pictures in zip(parts, enlarged, strict=True):
+        scorer.add(to_tensor(pictures), hr[part])
     return scorer.finish().values[protocol.name, "psnr"]
 
 

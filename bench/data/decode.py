@@ -84,6 +84,8 @@ def problem_of(head: bytes) -> str:
     """Return why a file that begins with `head` is no picture that can be decoded; "" where it may well be one."""
     if not head:
         return EMPTY
+    if head.startswith((_PNG, b"\xff\xd8\xff")):  # nearly all
+        return ""
     for begins, (name, problem) in _KNOWN.items():
         if re.match(begins, head, re.DOTALL):
             return "" if name in _formats() else problem
@@ -227,8 +229,8 @@ def _decode(image: Image.Image, kinds: list[str]) -> Decoded:
     image.load()
     if turned or _is_turned(image):
         kinds.append("rotated by EXIF")
-    with contextlib.suppress(Exception):  # notes that can't be read do not spoil the picture
-        ImageOps.exif_transpose(image, in_place=True)
+        with contextlib.suppress(Exception):  # notes that can't be read do not spoil the picture
+            ImageOps.exif_transpose(image, in_place=True)
     rgb = _to_rgb(image, kinds)
     pixels = np.asarray(rgb)
     if image.mode in ("L", "1") or _is_grey(pixels):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import posixpath
 import unicodedata
+import warnings
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -13,6 +14,8 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 
 from bench.core.errors import UserError
+from bench.core.machine import cores
+from bench.core.parallel import ordered_map
 from bench.data.decode import Decoded, decode
 from bench.data.sources import HARMLESS, Entry, Reader, list_sources
 
@@ -134,17 +137,27 @@ def _check_names(sr: Mapping[str, Entry], other: Mapping[str, Entry], sr_path: P
 
 def _read(entries: Sequence[Entry]) -> tuple[np.ndarray, list[tuple[str, ...]]]:
     """Return the pictures as uint8 [N, H, W, 3] and what each was besides plain RGB."""
-    pictures: list[Decoded] = []
-    with Reader() as reader:
-        for entry in entries:
-            try:
-                pictures.append(decode(reader.read(entry)))
-            except UserError as error:
-                raise UserError(f"{entry.where}: {error}") from None
-            size, first = (_size(picture.pixels[None]) for picture in (pictures[-1], pictures[0]))
-            if size != first:
-                raise UserError(f"{entry.where}: {size} pixels, {entries[0].where} has {first}: one size is expected")
-    return np.stack([picture.pixels for picture in pictures]), [picture.kinds for picture in pictures]
+    pixels, kinds = np.empty((0, 0, 0, 3), np.uint8), []
+    with Reader() as reader, warnings.catch_warnings():  # decode silences them too, but threads undo each other's order
+        files = ((entry, reader.read(entry)) for entry in entries)
+        for place, picture in enumerate(ordered_map(_decode, files, jobs=cores(), threads=True)):
+            if not place:
+                pixels = np.empty((len(entries), *picture.pixels.shape), np.uint8)
+            if picture.pixels.shape != pixels.shape[1:]:
+                size, first = _size(picture.pixels[None]), _size(pixels)
+                where = entries[place].where, entries[0].where
+                raise UserError(f"{where[0]}: {size} pixels, {where[1]} has {first}: one size is expected")
+            pixels[place] = picture.pixels
+            kinds.append(picture.kinds)
+    return pixels, kinds
+
+
+def _decode(file: tuple[Entry, bytes]) -> Decoded:
+    entry, content = file
+    try:
+        return decode(content)
+    except UserError as error:
+        raise UserError(f"{entry.where}: {error}") from None
 
 
 def _check_colour(names: Sequence[str], sr: Sequence[tuple[str, ...]], hr: Sequence[tuple[str, ...]]) -> None:

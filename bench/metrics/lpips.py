@@ -72,7 +72,7 @@ def layers(network: Network, weights: Mapping[str, Tensor], pictures: Tensor) ->
             pictures = F.max_pool2d(pictures, window, 2)
         for stride, padding in convolutions:
             weight, bias = weights[f"conv{number}.weight"], weights[f"conv{number}.bias"]
-            pictures = F.relu(F.conv2d(pictures, weight, bias, stride, padding))
+            pictures = F.conv2d(pictures, weight, bias, stride, padding).relu_()
             number += 1
             yield pictures
 
@@ -98,6 +98,7 @@ def lpips(sr: Tensor, hr: Tensor, network: Network, weights: Mapping[str, Tensor
     import torch.nn.functional as F
 
     pictures = normalise(torch.cat([sr, hr]))
+    pictures = pictures.contiguous(memory_format=torch.channels_last)  # a quarter less time on a CPU
     total = torch.zeros(len(sr), dtype=torch.float64, device=sr.device)
     for place, seen in enumerate(features(network, weights, pictures)):
         unit = seen / (seen.square().sum(1, keepdim=True).sqrt() + _EPSILON)

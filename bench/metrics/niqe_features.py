@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.core.errors import UserError
 from bench.data.imresize import resize_weights
+from bench.metrics.blur import blur
 from bench.metrics.parts import in_parts
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ FEATURES = 36
 _LUMA = (299, 587, 114)  # thousandths
 _AT_ONCE = 8 * 96 * 96  # pixels of blocks, whose float64 copies stay in a core's cache
 _SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
+_REACH = 3  # pixels from the middle of the blur to its edge
 _SHAPES = (0.2, 10.0, 0.001)  # from, to, step of the shape parameters that are tried
 _FLAT = 1e-9  # levels: what arithmetic leaves of nothing must not count as a positive or negative value
 _SHARP = 0.75  # pristine blocks are those sharper than this part of the sharpest
@@ -74,25 +76,21 @@ def _normalise(luma: Tensor) -> tuple[Tensor, Tensor]:
 
     Local is a Gaussian window of 7x7 pixels and sigma 7/6; beyond the border the picture's last pixels go on.
     """
-    rows, columns = (_window(side) for side in luma.shape[-2:])
-    mean = rows @ luma @ columns.T
-    deviation = (rows @ luma.square() @ columns.T - mean.square()).abs().sqrt()
+    import torch.nn.functional as F
+
+    wide = F.pad(luma, (_REACH,) * 4, mode="replicate")
+    mean = blur(wide, _window())
+    deviation = blur(wide.square(), _window()).sub_(mean.square()).abs_().sqrt_()
     off = luma - mean
     off = off.masked_fill(off.abs() < _FLAT, 0)
     return off / (deviation + 1), deviation
 
 
-@functools.lru_cache(maxsize=16)
-def _window(side: int) -> Tensor:
-    """Return the blur of one direction as a matrix [side, side]."""
-    import torch
-
-    offsets = np.arange(-3, 4)
-    weight = np.exp(-0.5 * (offsets / (7 / 6)) ** 2)
-    matrix = np.zeros((side, side))
-    for row in range(side):
-        np.add.at(matrix[row], (row + offsets).clip(0, side - 1), weight / weight.sum())
-    return torch.from_numpy(matrix)
+@functools.cache
+def _window() -> tuple[float, ...]:
+    """Return the weights of the blur along one direction."""
+    weights = np.exp(-0.5 * (np.arange(-_REACH, _REACH + 1) / (7 / 6)) ** 2)
+    return tuple((weights / weights.sum()).tolist())
 
 
 def _halve(luma: Tensor) -> Tensor:

@@ -54,7 +54,9 @@ class Batch:
         return in_parts(lambda sr, hr: score(compared(sr), compared(hr)), (self.sr, self.hr), count)
 
     def take(self, places: list[int]) -> Batch:
-        """Return the pictures at `places`."""
+        """Return the pictures at `places`, which rise."""
+        if len(places) == len(self.sr):
+            return self
         hr, lr = (None if side is None else side[places] for side in (self.hr, self.lr))
         return replace(self, sr=self.sr[places], hr=hr, lr=lr)
 

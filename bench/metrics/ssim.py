@@ -7,6 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError
+from bench.metrics.blur import blur
 from bench.metrics.protocol import Window
 from bench.metrics.spec import Batch, Pairwise
 
@@ -30,8 +31,9 @@ def ssim(sr: Tensor, hr: Tensor, peak: float = 255.0, window: Window = Window())
         raise UserError(f"SSIM needs at least {window.size}x{window.size} pixels, {list(sr.shape[-2:])} given")
     x, y = sr.double(), hr.double()
     # Sum and difference need four blurs where the pictures themselves need five.
-    mean_sum, mean_difference, square_sum, square_difference = _blur(
-        torch.stack([x + y, x - y, (x + y).square(), (x - y).square()]), window
+    both, apart = x + y, x - y
+    mean_sum, mean_difference, square_sum, square_difference = blur(
+        torch.stack([both, apart, both.square(), apart.square()]), _weights(window)
     )
     unbiased = window.size**2 / (window.size**2 - 1) if window.covariance == "sample" else 1.0
     means, products = (
@@ -48,25 +50,14 @@ def ssim(sr: Tensor, hr: Tensor, peak: float = 255.0, window: Window = Window())
     return likeness.flatten(1).mean(1)
 
 
-def _blur(images: Tensor, window: Window) -> Tensor:
-    """Weigh [..., H, W] by the window at each place where it fits: [..., H - size + 1, W - size + 1]."""
-    height, width = images.shape[-2:]
-    rows = _band(height, window).to(images.device)
-    columns = _band(width, window).to(images.device)
-    return rows @ images @ columns.T
-
-
 @functools.lru_cache(maxsize=16)
-def _band(side: int, window: Window) -> Tensor:
-    """Return the matrix [side - size + 1, side] whose rows are the window's weights, each a pixel further."""
+def _weights(window: Window) -> tuple[float, ...]:
+    """Return the window's weights along one direction."""
     import torch
 
     place = torch.arange(window.size, dtype=torch.float64) - window.size // 2
     weight = torch.exp(-0.5 * (place / window.sigma).square()) if window.kind == "gaussian" else torch.ones_like(place)
-    band = torch.zeros(side - window.size + 1, side, dtype=torch.float64)
-    for row in range(len(band)):
-        band[row, row : row + window.size] = weight / weight.sum()
-    return band
+    return tuple((weight / weight.sum()).tolist())
 
 
 def _compute(batch: Batch) -> Tensor:

@@ -201,6 +201,7 @@ def test_a_cut_picture_is_damaged(kind: str) -> None:
         (b"", "empty file"),
         (picture(size=(200, 7)), "only 200x7 pixels"),
         (b"<!DOCTYPE html><html>Quota exceeded</html>", "not a picture"),
+        (b"\xff\xd8 and no JPEG", "not a picture"),
         (picture(kind="TGA"), "not a picture"),
         (picture(kind="EPS"), "not a picture"),  # Pillow would start Ghostscript
     ],

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import tarfile
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -12,6 +13,7 @@ from PIL import Image
 
 from bench.cli.main import main
 from bench.data.degrade import degrade, upsample
+from bench.data.pairs import read_pairs
 from tests.bench.cli.test_cli import error_of, run_json
 from tests.bench.conftest import smooth_faces
 from tests.bench.data.pictures import pack, with_names
@@ -54,6 +56,22 @@ def test_pictures_get_scores_with_intervals(folders: Path, capsys: pytest.Captur
     assert found["unavailable"] == {"lr-psnr": "needs the low-resolution input"}
     with_lr = run_json(command(folders, "--lr", str(folders / "lr"), "--metric", "lr-psnr"), capsys)
     assert with_lr["scale"] == 8 and with_lr["metrics"]["lr-psnr"]["mean"] > 30
+
+
+def test_many_pictures_keep_their_order_and_pythons_warnings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("bench.data.pairs.cores", lambda: 4)
+    pictures = np.random.default_rng(0).integers(0, 256, (60, 16, 16, 3), np.uint8)
+    for place, picture in enumerate(pictures):
+        save(tmp_path / "sr" / f"{place:02}.png", picture)
+    before = list(warnings.filters)
+    assert np.array_equal(read_pairs(tmp_path / "sr").sr, pictures)
+    assert list(warnings.filters) == before
+
+
+def test_a_damaged_picture_is_named(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    damaged = folders / "sr" / "b.png"
+    damaged.write_bytes(damaged.read_bytes()[:-100])
+    assert error_of(command(folders), capsys) == "fsr: sr/b.png: damaged picture"
 
 
 def test_identical_pictures_are_counted_and_left_out(folders: Path, capsys: pytest.CaptureFixture[str]) -> None:
