@@ -98,7 +98,7 @@ def lpips(sr: Tensor, hr: Tensor, network: Network, weights: Mapping[str, Tensor
     import torch.nn.functional as F
 
     pictures = normalise(torch.cat([sr, hr]))
-    pictures = pictures.contiguous(memory_format=torch.channels_last)  # a quarter less time on a CPU
+    pictures = pictures.contiguous(memory_format=torch.channels_last)  # no copy where they are so, as read
     total = torch.zeros(len(sr), dtype=torch.float64, device=sr.device)
     for place, seen in enumerate(features(network, weights, pictures)):
         unit = seen / (seen.square().sum(1, keepdim=True).sqrt() + _EPSILON)
