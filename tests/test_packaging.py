@@ -65,7 +65,7 @@ def test_the_wheel_works_away_from_the_repository(wheel: Path, tmp_path: Path) -
         "import bench, methods; print(bench.__file__, methods.__file__);"
         "from bench.data.cards import read_card; read_card('celeba'); read_card('synthfaces');"
         "from bench.runs.job import load_job; assert len(load_job('ablation', 'paper').experiment.rows) == 11;"
-        "from bench.papers.paper import papers; assert len(papers()) == 2"
+        "from bench.papers.paper import papers; assert len(papers()) == 4"
     )
     assert all(Path(path).is_relative_to(wheel) for path in run(code, wheel, tmp_path).split())
     tops = {path.name for path in wheel.iterdir() if not path.name.endswith(".dist-info")}

@@ -16,6 +16,7 @@ from bench.core.limits import within
 if TYPE_CHECKING:
     from bench.data.store import FaceStore
 FACES, PROCESSES = within(1, 10**8), within(1, 1024)
+MOST_SHOWN = 10_000
 
 
 def prepare(
@@ -111,6 +112,8 @@ def data(
     if odd := [option for option, value in of_export.items() if value is not None]:
         raise UserError(f"--{odd[0]}: not together with {what}; expected with export")
     if what == "show":
+        if (faces or 0) > MOST_SHOWN:
+            raise UserError(f"--faces: {faces:,} given, expected 1 to {MOST_SHOWN:,} on a contact sheet")
         files = [table.write_contact(store, faces or 6) for store in table.stores_of(name)]
         show(json, {"written": list(map(str, files))}, lambda: written(files))
     elif what in ("verify", "audit"):

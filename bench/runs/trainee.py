@@ -188,7 +188,7 @@ class Trainee:
             "optimiser": self.optimiser.state_dict(),
             "curve": self.curve,
             "objective": self._state.state_dict(),
-            "rival": self._rival.state_dict() if self._rival is not None else None,
+            "adversary": self._rival.state_dict() if self._rival is not None else None,
             "sums": self._sums,
             "counts": self._counts,
             "seconds": seconds,
@@ -206,7 +206,7 @@ class Trainee:
         self.curve = list(state["curve"])
         self._state.load_state_dict(state["objective"])
         if self._rival is not None:
-            self._rival.load_state_dict(state["rival"])
+            self._rival.load_state_dict(state["adversary"])
         self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])
         return float(state["seconds"])

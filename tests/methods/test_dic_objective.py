@@ -103,7 +103,7 @@ def test_dicgans_terms() -> None:
 def test_four_steps_weigh_dicgans_picture_fourfold() -> None:
     network, given = registry.build("dic-gan", {**SMALL, "steps": 4}), batch(landmarks="not given")
     pixel = network.objective().terms(network, given)["pixel"]
-    assert float(pixel) == pytest.approx(4 * value((network(given.lr) - given.hr).abs().mean()), rel=1e-5)
+    assert pixel.item() == pytest.approx(4 * value((network(given.lr) - given.hr).abs().mean()), rel=1e-5)
 
 
 @pytest.mark.parametrize(

@@ -166,5 +166,6 @@ def test_contact_sheets_lie_beside_the_faces(two: dict[str, FaceStore], capsys: 
     assert written == [*map(str, sheets), str(paths.prepared() / "synthfaces" / "test-contact.png")]
     with Image.open(sheets[0]) as sheet:
         assert sheet.width == width and sheet.height > height, "two faces instead of one"
-    assert "--faces: 0 given, expected 1 to 10,000" in refused(capsys, "show", "celeba", "--faces", "0")
+    assert "--faces: 0 given, expected 1 to 100,000,000" in refused(capsys, "show", "celeba", "--faces", "0")
+    assert "--faces: 10,001 given, expected 1 to 10,000" in refused(capsys, "show", "celeba", "--faces", "10001")
     assert len(table.describe(None)) == 3, "sheets and audits are no data sets"

@@ -130,11 +130,11 @@ def test_an_interrupted_search_goes_on_to_the_same_bytes(
     results().rename(paths.results() / "before")
     step, steps = train.Trainee.step, []
 
-    def stop_in_the_second_trial(self: train.Trainee, lr: torch.Tensor, hr: torch.Tensor) -> torch.Tensor:
+    def stop_in_the_second_trial(self: train.Trainee, *batch: torch.Tensor) -> torch.Tensor:
         steps.append(self.iteration)
         if len(steps) == 12 + 7:
             signal.raise_signal(signal.SIGTERM)
-        return step(self, lr, hr)
+        return step(self, *batch)
 
     monkeypatch.setattr(train.Trainee, "step", stop_in_the_second_trial)
     assert main(job) == 128 + signal.SIGTERM
