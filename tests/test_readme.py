@@ -33,6 +33,9 @@ def test_the_table_is_that_of_the_reference_report() -> None:
     for row in rows[2:]:
         shown = [cell.strip().replace("\\[", "[").replace("\\]", "]") for cell in row.strip("|").split("|")]
         assert f"| {' | '.join(shown[:8])} |" in README
+    psnr = {row.split("|")[1].strip(): float(re.search(r"\d+\.\d+", row.split("|")[5])[0]) for row in rows[2:]}  # type: ignore[index]
+    assert min(psnr, key=psnr.__getitem__) == "Bicubic"
+    assert sorted(psnr, key=psnr.__getitem__)[:-4:-1] == ["Model 3", "Model 6", "Model 2"]
 
 
 def test_the_claims_on_photographs_are_those_of_the_findings() -> None:
