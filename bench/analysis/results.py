@@ -28,6 +28,7 @@ from bench.runs.records import (
     LayoutError,
     ObjectiveRecord,
     RowRecord,
+    RunRecord,
     RunState,
     read_experiment_record,
     read_run_record,
@@ -287,7 +288,7 @@ def read_run(folder: Path) -> RunResult:
     return RunResult(
         name=folder.name,
         folder=folder,
-        status=record.status if is_held(folder.parent, folder.name) else unheld_state(record),
+        status=_state(folder, record),
         error=" ".join((record.error or "").split()),
         method=record.config.method,
         seed=record.config.seed,
@@ -304,6 +305,12 @@ def read_run(folder: Path) -> RunResult:
         chance=record.chance,
         objective=record.objective,
     )
+
+
+def _state(folder: Path, record: RunRecord) -> RunState:
+    """Return how a run is doing; only of one that says it runs the lock is looked at."""
+    running = record.status is RunState.RUNNING and is_held(folder.parent, folder.name)
+    return record.status if running else unheld_state(record)
 
 
 def _read_curve(path: Path) -> tuple[Point, ...]:

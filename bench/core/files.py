@@ -5,6 +5,8 @@ from __future__ import annotations
 import codecs
 import contextlib
 import csv
+import functools
+import hashlib
 import io
 import json
 import logging
@@ -122,6 +124,23 @@ def write_csv(path: Path, columns: Sequence[str], rows: Iterable[Mapping[str, ob
     writer.writeheader()
     writer.writerows(rows)
     write_text(path, out.getvalue())
+
+
+def sha256_of(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+def sha256_kept(path: Path) -> str:
+    """Return the SHA-256 of a file, computed once for its size and time of change: for large files that stay."""
+    status = path.stat()
+    return _sha256(path, status.st_size, status.st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=64)
+def _sha256(path: Path, size: int, changed: int) -> str:
+    return sha256_of(path)
 
 
 def read_unpacked(path: Path) -> bytes:

@@ -63,10 +63,7 @@ class Batches:
         self.landmarks = None if landmarks is None else torch.from_numpy(np.array(landmarks, np.float32))
 
     def __getitem__(self, k: int) -> tuple[Tensor, Tensor]:
-        chosen = [self._face(k * self.batch + i) for i in range(self.batch)]
-        draw = torch.Generator().manual_seed(derive_seed(self.seed, "augment", k))
-        cuts = draw_cuts(self.augment, self.faces.shape[-1], self.batch, draw)
-        hr = cut_faces(self.faces, chosen, cuts)
+        hr = cut_faces(self.faces, *self._draw(k))
         return degrade_batch(hr, self.scale).float() / 255, hr.float() / 255
 
     def landmarks_of(self, k: int) -> Tensor | None:
@@ -77,10 +74,14 @@ class Batches:
         """
         if self.landmarks is None:
             return None
-        chosen = [self._face(k * self.batch + i) for i in range(self.batch)]
-        draw = torch.Generator().manual_seed(derive_seed(self.seed, "augment", k))  # the same as the pixels'
-        cuts = draw_cuts(self.augment, self.faces.shape[-1], self.batch, draw)
+        chosen, cuts = self._draw(k)
         return _send(move_landmarks(self.landmarks[chosen], cuts, self.faces.shape[-1]), self.device)
+
+    def _draw(self, k: int) -> tuple[list[int], Tensor]:
+        """Return which faces batch k has, and how they are cut."""
+        chosen = [self._face(k * self.batch + i) for i in range(self.batch)]
+        draw = torch.Generator().manual_seed(derive_seed(self.seed, "augment", k))
+        return chosen, draw_cuts(self.augment, self.faces.shape[-1], self.batch, draw)
 
     def _face(self, position: int) -> int:
         epoch, place = divmod(position, len(self.faces))

@@ -11,7 +11,6 @@ holds the face; landmarks found from it lie 1.4% of the inter-ocular distance fr
 from __future__ import annotations
 
 import functools
-import hashlib
 import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +18,7 @@ from typing import Any
 
 import numpy as np
 
+from bench.core.files import sha256_kept
 from bench.metrics.spec import Described, Description, UnavailableError, cosine, distance, point_error
 
 BOX = (0.235, 0.235, 0.815, 0.815)  # left, top, right, bottom over the side: the median of dlib's own boxes
@@ -63,7 +63,7 @@ def landmark_predictor() -> tuple[Any, Any]:
 def predictor_sha256() -> str:
     """Return the SHA-256 of the landmark predictor's file; raise UnavailableError where it or dlib is missing."""
     _dlib()
-    return _sha256(_folder() / _SHAPE)
+    return sha256_kept(_folder() / _SHAPE)
 
 
 @functools.cache
@@ -92,12 +92,7 @@ def _folder() -> Path:  # the package itself is not imported: it needs an old se
 def _parameters() -> Mapping[str, Any]:
     """Return what decides landmarks and embeddings: the box and hashes of the models."""
     folder = _folder()
-    return {"box": list(BOX), **{name: _sha256(folder / name)[:12] for name in (_SHAPE, _FACE)}}
-
-
-@functools.cache
-def _sha256(path: Path) -> str:
-    return hashlib.sha256(path.read_bytes()).hexdigest()
+    return {"box": list(BOX), **{name: sha256_kept(folder / name)[:12] for name in (_SHAPE, _FACE)}}
 
 
 def _distance(sr: np.ndarray, hr: np.ndarray) -> np.ndarray:

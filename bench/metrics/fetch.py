@@ -19,9 +19,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.errors import UserError, reason
-from bench.core.files import write_bytes
+from bench.core.files import sha256_kept, write_bytes
 from bench.metrics import facenet, lpips
-from bench.metrics.learned import WeightFile, sha256_of
+from bench.metrics.learned import WeightFile
 from bench.models import weights
 
 if TYPE_CHECKING:
@@ -66,10 +66,10 @@ def _keep(file: WeightFile, tensors: Mapping[str, Tensor]) -> bool:
     """Write tensors as `file`, unless it has them; return whether it was written, and refuse what it must not hold."""
     with tempfile.TemporaryDirectory() as folder:
         weights.save(made := Path(folder) / "made.safetensors", tensors)
-        digest = sha256_of(made)
+        digest = sha256_kept(made)
         if file.sha256 not in ("", digest):
             raise UserError(f"{file.name}: sha256 {digest[:12]}, expected {file.sha256[:12]}; nothing written")
-        if file.path.is_file() and sha256_of(file.path) == digest:
+        if file.path.is_file() and sha256_kept(file.path) == digest:
             return False
         write_bytes(file.path, made.read_bytes())
     return True
@@ -96,7 +96,7 @@ def _read_lpips(source: Path | None) -> dict[str, dict[str, Tensor]]:
     """Return the tensors of both networks out of the archive."""
     with tempfile.TemporaryDirectory() as folder:
         archive = source or _download(Path(folder))
-        if (digest := sha256_of(archive)) != _SHA256:
+        if (digest := sha256_kept(archive)) != _SHA256:
             raise UserError(f"{archive}: not the archive of {_ARCHIVE}: sha256 {digest[:12]}, expected {_SHA256[:12]}")
         trees = {}
         with tarfile.open(archive) as tar:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import functools
-import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core import paths
 from bench.core.errors import UserError
+from bench.core.files import sha256_kept
 from bench.metrics.spec import UnavailableError
 from bench.models import weights
 
@@ -39,7 +39,7 @@ class WeightFile:
         """Return the sha256 of the file; raise UnavailableError when it is missing or another one."""
         if not self.path.is_file():
             raise UnavailableError(f"its weights are not here: {self.way_out}")
-        digest = sha256_of(self.path)
+        digest = sha256_kept(self.path)
         if self.sha256 not in ("", digest):
             wanted = f"sha256 {digest[:12]}, expected {self.sha256[:12]}"
             raise UnavailableError(f"{self.path} is damaged or another file: {wanted}: {self.way_out}")
@@ -47,7 +47,7 @@ class WeightFile:
 
     def is_whole(self) -> bool:
         """Tell whether the file is there and the right one."""
-        return self.path.is_file() and self.sha256 in ("", sha256_of(self.path))
+        return self.path.is_file() and self.sha256 in ("", sha256_kept(self.path))
 
     def tensors(self, device: torch.device | str) -> dict[str, Tensor]:
         """Return the tensors by name, on `device`; raise UnavailableError as `digest` does and for a damaged file."""
@@ -56,18 +56,6 @@ class WeightFile:
             return _tensors(self.path, digest, device)
         except UserError as error:
             raise UnavailableError(f"{self.path}: not whole ({error}): {self.way_out}") from None
-
-
-def sha256_of(path: Path) -> str:
-    """Return the sha256 of a file in hexadecimal digits, computed once for its size and time of change."""
-    stat = path.stat()
-    return _sha256(path, stat.st_size, stat.st_mtime_ns)
-
-
-@functools.lru_cache(maxsize=16)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 @functools.lru_cache(maxsize=4)

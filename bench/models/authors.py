@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.errors import UserError
+from bench.core.files import sha256_of
 from bench.models import registry, weights
-from bench.models.checkpoint import Checkpoint, sha256_of
+from bench.models.checkpoint import Checkpoint
 from bench.models.likeness import COUNTER, best_match, looks_like
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ from bench.core.files import write_json
 from bench.core.machine import uncollected
 from bench.core.names import listed
 from bench.report.folder import STAMP
+from bench.runs.records import RUN_FILE
 from bench.runs.store import is_held
 
 _READ = ("experiment.json", "*/run.json", "*/curve.*", "*/scores*", "*/scores/*", "samples/*", "*/samples/*")
@@ -70,9 +71,8 @@ def _digest(results_dir: Path) -> str:
     for path in sorted({path for pattern in _READ for path in listed(results_dir, pattern)}):
         content = path.read_bytes() if path.suffix == ".json" else repr(_state(path)).encode()
         digest.update(f"{path.relative_to(results_dir)} {len(content)} ".encode() + content)
-        digest.update(
-            b"held" * is_held(results_dir, path.parent.name)
-        )  # which tells a run that goes on from one stopped
+        if path.name == RUN_FILE and is_held(results_dir, path.parent.name):  # it goes on, where others have stopped
+            digest.update(b"held")
     return digest.hexdigest()
 
 

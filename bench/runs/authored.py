@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import functools
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError
+from bench.core.files import sha256_kept
 from bench.core.names import listed
 from bench.core.provenance import code_of, environment, now
 from bench.core.schema import from_dict
 from bench.models import weights
-from bench.models.checkpoint import Checkpoint, sha256_of
+from bench.models.checkpoint import Checkpoint
 from bench.runs.config import CHECKPOINT
 from bench.runs.digests import digests_of
 from bench.runs.experiment import Row
@@ -41,20 +41,13 @@ def checkpoint_of(row: Row, experiment: Path) -> Checkpoint:
     """
     path = Path(row.checkpoint)
     if path.is_file():
-        status = path.stat()
-        return Checkpoint(path.name, _sha256(path, status.st_size, status.st_mtime_ns))
+        return Checkpoint(path.name, sha256_kept(path))
     records = [read_run_record(run.parent) for run in listed(experiment, f"{row.method}-*/{RUN_FILE}")]
     known = {record.authors for record in records if record and record.authors and record.config.method == row.method}
     kept = [authors for authors in known if authors.file == path.name]
     if len(kept) != 1:
         raise UserError(f"row {row.title}: checkpoint: {path}: no such file")
     return Checkpoint(kept[0].file, kept[0].sha256)
-
-
-@functools.lru_cache(maxsize=64)
-def _sha256(path: Path, size: int, changed: int) -> str:
-    """Return the SHA-256 of a file as it was at that time."""
-    return sha256_of(path)
 
 
 def import_checkpoint(run: Run, path: Path) -> None:

@@ -6,11 +6,11 @@ Files of older runs, of whose kind run.json has no digest, are taken as they are
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from bench.core.errors import LeftAloneError
+from bench.core.files import sha256_of
 from bench.core.names import listed
 
 UNDER_WAY = ""  # stands for the digest of a file while that is written: killed there, a run has the old or the new one
@@ -27,12 +27,6 @@ _WAYS_OUT = {
 _AGAIN = {"weights": "run the experiment again", "curve": "delete the weights to train this run again"}
 
 
-def digest_of(path: Path) -> str:
-    """Return the SHA-256 of a file in hexadecimal."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
-
-
 def files_of(folder: Path, kind: str) -> list[Path]:
     """Return a run's files of a kind: weights, curve or scores; of scores the packed ones last."""
     return [path for pattern in _FILES[kind] for path in listed(folder, pattern)]
@@ -41,7 +35,7 @@ def files_of(folder: Path, kind: str) -> list[Path]:
 def digests_of(folder: Path, kinds: Iterable[str] = _FILES) -> dict[str, str]:
     """Return the digests of a run's files, by their names within its folder."""
     paths = [path for kind in kinds for path in files_of(folder, kind)]
-    return {path.relative_to(folder).as_posix(): digest_of(path) for path in paths}
+    return {path.relative_to(folder).as_posix(): sha256_of(path) for path in paths}
 
 
 def strange(folder: Path, digests: Mapping[str, str], kinds: Iterable[str] = _FILES) -> dict[str, str]:
@@ -74,7 +68,7 @@ def damage(folder: Path, digests: Mapping[str, str], kinds: Iterable[str] = _FIL
     wrong, kinds = {}, tuple(kinds)
     for name, expected in digests.items():
         kind = next((kind for kind in kinds if name.startswith(kind)), None)
-        if kind and expected and (folder / name).exists() and (digest := digest_of(folder / name)) != expected:
+        if kind and expected and (folder / name).exists() and (digest := sha256_of(folder / name)) != expected:
             what = f"damaged or edited: its SHA-256 begins with {digest[:8]}, run.json says {expected[:8]}"
             wrong[name] = f"{folder / name}: {what}; {_WAYS_OUT[kind]}"
     return wrong | strange(folder, digests, kinds)

@@ -23,11 +23,11 @@ from pathlib import Path
 from typing import Any
 
 from bench.core.errors import LeftAloneError, UserError
-from bench.core.files import sweep, write_bytes, write_csv
+from bench.core.files import sha256_of, sweep, write_bytes, write_csv
 from bench.core.locks import is_locked, lock
 from bench.models import weights
 from bench.runs.config import RunConfig
-from bench.runs.digests import UNDER_WAY, check, digest_of, digests_of
+from bench.runs.digests import UNDER_WAY, check, digests_of
 from bench.runs.records import RUN_FILE, RunRecord, read_run_record, write_run_record
 from bench.runs.scores import FOLDER, Scores, ScoreSheet, read_scores, write_sheet
 
@@ -137,7 +137,7 @@ class Run:
         before = digests_of(self.folder, [FOLDER])  # they are as they were, or an older version wrote them
         self.write(digests=others | before | {f"{FOLDER}/{sheet.file_name}": UNDER_WAY for sheet in merged})
         paths = [write_sheet(self.folder, sheet) for sheet in merged]
-        self.write(digests=others | before | {f"{FOLDER}/{path.name}": digest_of(path) for path in paths})
+        self.write(digests=others | before | {f"{FOLDER}/{path.name}": sha256_of(path) for path in paths})
 
     def drop_scores(self) -> None:
         """Remove all scores: those of weights that are gone say nothing of the next ones."""

@@ -6,6 +6,7 @@ made by code of this project.
 
 from __future__ import annotations
 
+import functools
 import json
 import subprocess
 import sys
@@ -63,11 +64,11 @@ def test_it_gives_what_the_authors_network_gives(pin: str, tmp_path: Path) -> No
     finally:
         torch.set_num_threads(threads)
     assert (about.tensors, about.unused) == (len(tensors(pin)), unused)
-    near = pytest.approx if pin not in TOLERANCE else lambda value, **_: pytest.approx(value, abs=TOLERANCE[pin])
+    near = functools.partial(pytest.approx, rel=0, abs=TOLERANCE.get(pin, 1e-5))
     for row, column, *rgb in expected["pixels"]:
-        assert sr[:, row, column].tolist() == near(rgb, rel=0, abs=1e-5), (row, column)
+        assert sr[:, row, column].tolist() == near(rgb), (row, column)
     for name, value in (("mean", sr.mean()), ("std", sr.std()), ("min", sr.min()), ("max", sr.max())):
-        assert float(value) == near(expected[name], rel=0, abs=1e-5), name
+        assert float(value) == near(expected[name]), name
 
 
 @pytest.mark.parametrize("pin", METHODS)

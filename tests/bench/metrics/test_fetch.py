@@ -15,10 +15,10 @@ import torch
 
 from bench.core import paths
 from bench.core.errors import UserError
+from bench.core.files import sha256_of
 from bench.metrics import fetch as fetching
 from bench.metrics import lpips
 from bench.metrics.fetch import fetch, name_tensors, unpickle_arrays
-from bench.metrics.learned import sha256_of
 from tests.bench.cli.test_cli import error_of, run_json
 
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import pickle
+import shutil
 import zipfile
 from pathlib import Path
 
@@ -164,3 +165,20 @@ def test_weights_of_another_network_are_named(tmp_path: Path, other: nn.Module, 
     weights.save(tmp_path / "w.safetensors", nn.Sequential(nn.Linear(2, 3)).state_dict())
     with pytest.raises(UserError, match=message):
         weights.load_into(other, tmp_path / "w.safetensors")
+
+
+def test_weights_in_parts_are_the_whole(tmp_path: Path) -> None:
+    given = {name: torch.randn(10, 10) for name in "abc"} | {"count": torch.tensor(3)}
+    assert [path.name for path in weights.save_parts(tmp_path, given, {})] == ["weights.safetensors"]
+    paths = weights.save_parts(tmp_path, given, {"run": "x"}, most=900)
+    assert (
+        [path.name for path in paths]
+        == [f"weights-{i}of2.safetensors" for i in (1, 2)]
+        == [path.name for path in weights.find(tmp_path)]
+    )
+    found = weights.load(paths[0])[0] | weights.load(paths[1])[0]
+    assert found.keys() == given.keys() and all(torch.equal(found[name], given[name]) for name in given)
+    with pytest.raises(UserError, match="a part 100 at most"):
+        weights.save_parts(tmp_path, given, {}, most=100)
+    shutil.rmtree(tmp_path)
+    assert weights.find(tmp_path) == []

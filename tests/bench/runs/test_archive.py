@@ -375,23 +375,6 @@ def test_runs_of_no_row_go_with_the_word_alone(root: Path, caplog: pytest.LogCap
     assert merged.elsewhere == {tiny["runs"][0]: NAME}, "a shared run is still looked for where it is kept"
 
 
-def test_weights_in_parts_are_the_whole(tmp_path: Path) -> None:
-    tensors = {name: torch.randn(10, 10) for name in "abc"} | {"count": torch.tensor(3)}
-    assert [path.name for path in weights.save_parts(tmp_path, tensors, {})] == ["weights.safetensors"]
-    paths = weights.save_parts(tmp_path, tensors, {"run": "x"}, most=900)
-    assert (
-        [path.name for path in paths]
-        == [f"weights-{i}of2.safetensors" for i in (1, 2)]
-        == [path.name for path in weights.find(tmp_path)]
-    )
-    found = weights.load(paths[0])[0] | weights.load(paths[1])[0]
-    assert found.keys() == tensors.keys() and all(torch.equal(found[name], tensors[name]) for name in tensors)
-    with pytest.raises(UserError, match="a part 100 at most"):
-        weights.save_parts(tmp_path, tensors, {}, most=100)
-    shutil.rmtree(tmp_path)
-    assert weights.find(tmp_path) == []
-
-
 def test_a_row_of_pictures_is_kept_by_its_scores(root: Path) -> None:
     store = open_split("photos", "test")
     for name, face in zip(store.names, store.faces, strict=True):

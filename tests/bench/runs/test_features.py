@@ -13,8 +13,9 @@ import torch.nn.functional as F
 from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
+from bench.core.files import sha256_of
 from bench.metrics import lpips
-from bench.metrics.learned import WeightFile, sha256_of
+from bench.metrics.learned import WeightFile
 from bench.models import registry, weights
 from bench.runs import features
 from bench.runs.features import load_features, name_of_weights

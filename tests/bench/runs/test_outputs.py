@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import csv
-import hashlib
 import importlib.util
-import io
 import re
 import shutil
 import unicodedata
@@ -415,62 +412,3 @@ def test_the_run_is_verified_kept_and_left_alone(
     assert (folder / "run.json").read_bytes() == before
     record = read_run_record(folder)
     assert record is not None and record.parameters is None and record.not_scored == {}
-
-
-def test_an_export_is_what_an_evaluation_takes(
-    bench: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    store = open_split("mine", "test")
-    for side, pictures in {"hr": store.faces, "lr": degrade(np.asarray(store.faces), 8)}.items():
-        with (tmp_path / side / "manifest.csv").open(newline="") as file:
-            rows = list(csv.DictReader(file))
-        assert [row["file"] for row in rows] == [f"{name}.png" for name in store.names]
-        for row, picture in zip(rows, pictures, strict=True):
-            content = (tmp_path / side / row["file"]).read_bytes()
-            assert row["sha256"] == hashlib.sha256(content).hexdigest()
-            assert np.array_equal(np.asarray(Image.open(io.BytesIO(content))), picture)
-            assert (row["fingerprint"], row["faces"], row["side"]) == (store.fingerprint, "3", side)
-    told_of = run_json(["data", "export", "mine", "--lr", "few", "--faces", "2", "--scale", "4"], capsys)
-    assert told_of["fingerprint"] == store.fingerprint_of(2) and told_of["faces"] == 2
-    small = degrade(np.asarray(store.faces[:2]), 4)
-    assert np.array_equal(np.asarray(Image.open(tmp_path / "few" / "test-1.png")), small[1])
-    assert not (tmp_path / "few" / "test-2.png").exists()
-
-
-def test_an_export_overwrites_nothing_else(
-    bench: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    command = ["data", "export", "mine", "--lr", "lr", "--hr", "hr"]
-    before = {path: path.read_bytes() for side in ("lr", "hr") for path in (tmp_path / side).iterdir()}
-    (tmp_path / "lr" / "test-1.png").unlink()  # as after a power cut
-    assert main(command) == 0
-    assert {path: path.read_bytes() for path in before} == before
-    enlarge(tmp_path / "lr", tmp_path / "lr")
-    line = error_of(command, capsys)
-    assert "--lr lr: 3 other files there (test-0.png, test-1.png, test-2.png)" in line
-    (tmp_path / "mixed").mkdir()
-    (tmp_path / "mixed" / "thesis.tex").write_text("years of work")
-    assert "another file there (thesis.tex)" in error_of(["data", "export", "mine", "--lr", "mixed"], capsys)
-    assert [path.name for path in (tmp_path / "mixed").iterdir()] == ["thesis.tex"]
-    (tmp_path / "listed").mkdir()
-    (tmp_path / "listed" / "manifest.csv").write_text("mine,not yours\n")
-    assert "another file there (manifest.csv)" in error_of(["data", "export", "mine", "--lr", "listed"], capsys)
-
-
-@pytest.mark.parametrize(
-    ("options", "expected"),
-    [
-        (["export"], "which data set"),
-        (["export", "mine"], "no folder given"),
-        (["export", "mine", "--lr", "a", "--hr", "a"], "the same folder"),
-        (["export", "mine", "--lr", "a", "--faces", "9"], "mine has 3 test faces"),
-        (["export", "mine", "--lr", "a", "--scale", "5"], "cannot be shrunk by 5"),
-        (["export", "mien", "--lr", "a"], "did you mean 'mine'"),
-        (["export", "mine", "--lr", "small.toml"], "a file, expected a folder"),
-        (["show", "mine", "--lr", "a"], "--lr: not together with show"),
-    ],
-)
-def test_exports_that_make_no_sense(
-    bench: list[str], capsys: pytest.CaptureFixture[str], options: list[str], expected: str
-) -> None:
-    assert expected in error_of(["data", *options], capsys)
