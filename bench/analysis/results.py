@@ -19,6 +19,7 @@ from typing import Any, TypeVar
 from bench.core.errors import UserError
 from bench.core.files import read_csv
 from bench.core.schema import describe
+from bench.models.spec import Size
 from bench.runs.digests import check
 from bench.runs.records import (
     EXPERIMENT_FILE,
@@ -106,9 +107,9 @@ class RowResult:
 
     A row equals itself alone, so that what was computed of it, and of it beside another, can be kept.
 
-    `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
-    its training and in its network. `foreign` says whose a row is that was not made here under the experiment's budget:
-    such rows come last, and neither they nor claims over them are marked.
+    `match` names the method whose size, by `match_by`, this row's network was widened to, `training` and `options` what
+    was changed in its training and in its network. `foreign` says whose a row is that was not made here under the
+    experiment's budget: such rows come last, and neither they nor claims over them are marked.
     """
 
     label: str
@@ -116,6 +117,7 @@ class RowResult:
     runs: tuple[RunResult, ...]
     modules: Mapping[str, bool] = field(default_factory=dict)
     match: str = ""
+    match_by: Size = "parameters"
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     foreign: str = ""
@@ -264,8 +266,17 @@ def _make_row(folder: Path, runs: Mapping[str, RunResult], row: RowRecord) -> Ro
     if len(set(row.runs)) < len(row.runs):
         path, name = folder / EXPERIMENT_FILE, max(row.runs, key=row.runs.count)
         raise UserError(f"{path}: row '{row.label}' has the run {name} twice; {_WAY_OUT}")
-    label, own = " ".join(row.label.split()), tuple(runs[name] for name in row.runs)
-    return RowResult(label, row.method, own, row.modules, row.match, row.training, row.options, row.foreign)
+    return RowResult(
+        label=" ".join(row.label.split()),
+        method=row.method,
+        runs=tuple(runs[name] for name in row.runs),
+        modules=row.modules,
+        match=row.match,
+        match_by=row.match_by,
+        training=row.training,
+        options=row.options,
+        foreign=row.foreign,
+    )
 
 
 def read_run(folder: Path) -> RunResult:

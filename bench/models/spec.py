@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from types import MappingProxyType
-from typing import Any
+from typing import Any, Literal
 
 from bench.core.errors import UserError, suggest
 from bench.core.limits import Rule
 
+Size = Literal["parameters", "multiply-adds"]  # by which networks can be matched
 _ID = re.compile(r"[a-z0-9][a-z0-9._-]*")  # also a folder's name
 
 

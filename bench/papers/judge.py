@@ -128,8 +128,9 @@ class _Case:
         """Return the row that a claim names; None when the experiment has none."""
         if name is None or not name.match:
             return self.results.plain(name.method) if name else None
+        asked = (name.method, name.match, name.match_by)
         own = (row for row in self.results.rows if not row.foreign)
-        return next((row for row in own if (row.method, row.match) == (name.method, name.match)), None)
+        return next((row for row in own if (row.method, row.match, row.match_by) == asked), None)
 
 
 def findings_on(

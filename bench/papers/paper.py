@@ -16,6 +16,7 @@ from bench.core.errors import UserError, suggest
 from bench.core.limits import Line, within
 from bench.core.names import listed
 from bench.core.schema import from_dict, read_toml
+from bench.models.spec import Size
 
 FOLDER = Path(__file__).parent
 Number = Annotated[float, within(-1e6, 1e6)]
@@ -59,10 +60,11 @@ class Erratum:
 
 @dataclass(frozen=True)
 class RowName:
-    """A row by its method, as it is or widened to the size of another (`match`)."""
+    """A row by its method, as it is or widened to another's (`match`) parameters or multiply-adds (`match_by`)."""
 
     method: Line
     match: str = ""
+    match_by: Size = "parameters"
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,7 @@ from bench.report.curves import MOST
 from bench.report.dots import Dots, Marked, draw_dots, draw_sizes
 from bench.report.page import Page, Picture
 from bench.report.table import Cell, Column, Table, gain_cell, signed_cell
-from bench.report.words import failing, listed, on, suffix
+from bench.report.words import failing, listed, on, suffix, widened
 
 _MAIN = "psnr"  # the metric of gains against size, and of the effects that are drawn
 
@@ -63,21 +63,22 @@ def capacity_page(results: Results) -> Page | None:
 
     Rows that change the training alone are left out: their network has its size already.
     """
-    base, control = results.base, next((row for row in results.rows if row.match), None)
+    base, controls = results.base, [row for row in results.rows if row.match and not row.foreign]
     tables, pictures = [], {}
     for test in (test for test in results.test if test.truth and base):
         rows = [row for row in results.rows if _size(results, row, test) and not row.training]
         if base is None or base not in rows or len(rows) < 2:
             continue
-        tables.append(_capacity_table(results, base, control, test, rows))
-        draw = partial(draw_sizes, results.rows, results.modules, _marked(results, base, control, test, rows))
+        tables.append(_capacity_table(results, base, controls, test, rows))
+        draw = partial(draw_sizes, results.rows, results.modules, _marked(results, base, controls, test, rows))
+        there = [row.label for row in controls if row in rows]
         about = f"PSNR over {base.label} on {on(test)} with 95% intervals, against parameters and multiply-adds." + (
-            f" The line leads from {base.label} to {control.label}: what size alone gives." if control else ""
+            f" The line leads from {base.label} to {listed(there)}: what size alone gives." if there else ""
         )
         about += f" Of more than {MOST} rows those that gain most are drawn." if len(rows) > MOST else ""
         pictures[f"capacity{suffix(results, test)}"] = Picture(draw, "Gain in PSNR against size", about)
     text = "The modules make the network larger. A gain counts for a module as far as it exceeds what size alone gives"
-    text += f": {control.label} is {control.method}, widened to the size of {control.match}." if control else "."
+    text += f": {listed([f'{row.label} is {widened(results, row)}' for row in controls])}." if controls else "."
     return Page("capacity-control", "Capacity control", (text,), tuple(tables), pictures) if tables else None
 
 
@@ -152,7 +153,7 @@ def _size(results: Results, row: RowResult, test: FaceSet) -> tuple[int, int] | 
 
 
 def _capacity_table(
-    results: Results, base: RowResult, control: RowResult | None, test: FaceSet, rows: Sequence[RowResult]
+    results: Results, base: RowResult, controls: Sequence[RowResult], test: FaceSet, rows: Sequence[RowResult]
 ) -> Table:
     measure = Measure(results, test, _MAIN)
     paper, beside = beside_of(results, "table1")
@@ -163,7 +164,7 @@ def _capacity_table(
             return Cell()
         return signed_cell(pair[0].value - pair[1].value, pair[0].decimals)
 
-    over = [measure.column(f"over_{row.label}", f"Over {row.label}") for row in (base, control) if row]
+    over = {row: measure.column(f"over_{row.label}", f"Over {row.label}") for row in (base, *controls)}
     return make_table(
         f"capacity{suffix(results, test)}",
         "Gains against size",
@@ -174,19 +175,19 @@ def _capacity_table(
             parameters(),
             multiply_adds(),
             means(measure, plain=True),
-            *(gains(measure, row, column) for row, column in zip(filter(None, (base, control)), over, strict=True)),
+            *(gains(measure, row, column) for row, column in over.items()),
             each(Column("published_gain", f"Published over {base.label}", measure.spec.unit), published_gain),
         ],
     )
 
 
 def _marked(
-    results: Results, base: RowResult, control: RowResult | None, test: FaceSet, rows: Sequence[RowResult]
+    results: Results, base: RowResult, controls: Sequence[RowResult], test: FaceSet, rows: Sequence[RowResult]
 ) -> list[Marked]:
     marked = []
     for row in rows:
         size, gain = _size(results, row, test), Measure(results, test, _MAIN).gain(row, base)
         assert size is not None  # the rows were chosen by it
         values = (gain.mean, gain.low, gain.high) if gain else (0.0, 0.0, 0.0)
-        marked.append(Marked(row, size[0] / 1e6, size[1] / 1e9, *values, line=row in (base, control)))
+        marked.append(Marked(row, size[0] / 1e6, size[1] / 1e9, *values, line=row in (base, *controls)))
     return marked

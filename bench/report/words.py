@@ -106,18 +106,19 @@ def lower_is_better(metrics: Iterable[str]) -> str:
 
 def own_notes(results: Results) -> list[str]:
     """Say of each row with a widened network, or with options or settings of training of its own, what it is."""
-    labels = {row.method: row.label for row in reversed(results.rows)}
-    widened = [
-        f"{row.label}: {row.method}, widened to the size of {labels.get(row.match, row.match)}."
-        for row in results.rows
-        if row.match
-    ]
+    controls = [f"{row.label}: {widened(results, row)}." for row in results.rows if row.match]
     changed = []
     for row in results.rows:
         changes = {"built": row.options, "trained": row.training}
         parts = [f"{how} with {_settings(settings)}" for how, settings in changes.items() if settings]
         changed += [f"{row.label}: {' and '.join(parts)}."] if parts else []
-    return widened + changed + [f"{row.label}: {text}." for row in results.rows for text in _objective(row, results)]
+    return controls + changed + [f"{row.label}: {text}." for row in results.rows for text in _objective(row, results)]
+
+
+def widened(results: Results, row: RowResult) -> str:
+    """Say what a control is: "sparnet, widened to about as many parameters as Model 8 has"."""
+    labels = {other.method: other.label for other in reversed(results.rows)}
+    return f"{row.method}, widened to about as many {row.match_by} as {labels.get(row.match, row.match)} has"
 
 
 def _objective(row: RowResult, results: Results) -> list[str]:

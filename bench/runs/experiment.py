@@ -15,6 +15,7 @@ from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, PROTOCOLS
 from bench.models import registry
+from bench.models.spec import Size
 from bench.runs.config import PICTURES, Training
 from bench.runs.store import Run
 
@@ -40,11 +41,11 @@ class Changes:
 class Row:
     """One row of a table: a method, its options on top of its own, and its label (default: the method's title).
 
-    With `match`, the id of another method, `width` is chosen so that the row has about as many parameters as that one:
-    the control that tells what size alone gives. `seeds` are the row's own, in place of the profile's. `training`
-    changes settings of the profile's training for this row, where those are what is compared; never its budget.
-    `profiles` holds options and such settings by the name of the profile that they are for: found by a search, or
-    cheaper.
+    With `match`, the id of another method, `width` is chosen so that the row has about as many parameters as that one,
+    or multiply-adds (`match_by`): the controls that tell what size alone gives. `seeds` are the row's own, in place of
+    the profile's. `training` changes settings of the profile's training for this row, where those are what is compared;
+    never its budget. `profiles` holds options and such settings by the name of the profile that they are for: found by
+    a search, or cheaper.
 
     With `checkpoint`, a file of the method's authors (in a TOML file: from where that lies), the row is not trained and
     takes no options of the profile. With `pictures`, a folder (found likewise), the row is what somebody's program made
@@ -55,6 +56,7 @@ class Row:
     label: LineOrNothing = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     match: LineOrNothing = ""
+    match_by: Size = "parameters"
     seeds: Seeds = ()
     training: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[Line, Changes] = field(default_factory=dict)
@@ -66,6 +68,8 @@ class Row:
             raise UserError("key 'method' is missing")
         if self.pictures:
             self._check_pictures()
+        if self.match_by != "parameters" and not self.match:
+            raise UserError(f"match_by: {self.match_by} of what? add match, the id of the method whose size is meant")
         for name in ("match", "seeds", "training", "profiles") if self.checkpoint else ():
             if getattr(self, name):
                 raise UserError(f"{name}: not together with checkpoint, whose weights are taken as they are")

@@ -140,8 +140,8 @@ def _matched(experiment: Experiment, profile: Profile, row: Row) -> Row:
 
     if not row.match:
         return row
-    size = method_size(row.match, resolve_row(experiment, profile, Row(row.match)))
-    width = match_width(row.method, resolve_row(experiment, profile, row), size)
+    size = method_size(row.match, resolve_row(experiment, profile, Row(row.match)), row.match_by)
+    width = match_width(row.method, resolve_row(experiment, profile, row), size, row.match_by)
     return dataclasses.replace(row, options={**row.options, "width": width})
 
 
@@ -373,6 +373,7 @@ def _describe_row(job: Job, row: Row, faces: Faces, planned: Sequence[RowRun]) -
         runs=tuple(row_run.run.config.name for row_run in own),
         modules={column: bool(options[option]) for column, option in factors.items()} if asked else {},
         match=row.match,
+        match_by=row.match_by,
         training=dict(row.training),
         options={} if row.match else dict(row.options),
         foreign=_whose(job, row, faces),

@@ -18,6 +18,7 @@ from bench.core.files import read_json, write_json
 from bench.core.paths import check_name
 from bench.core.schema import from_dict
 from bench.models.checkpoint import Checkpoint
+from bench.models.spec import Size
 from bench.runs.config import RunConfig, Training
 from bench.runs.scores import Scores
 
@@ -154,9 +155,9 @@ class FaceSetRecord:
 class RowRecord:
     """A row of an experiment: its runs by name, and which of the experiment's factors it has (empty: not asked).
 
-    `match` names the method whose size this row's network was widened to, `training` and `options` what was changed in
-    its training and in its network. `foreign` says of a row that was not made here under this experiment's budget
-    whose it is, e.g. "pictures from DIR: no training claimed": it stands apart from the others.
+    `match` names the method whose size, by `match_by`, this row's network was widened to, `training` and `options` what
+    was changed in its training and in its network. `foreign` says of a row that was not made here under this
+    experiment's budget whose it is, e.g. "pictures from DIR: no training claimed": it stands apart from the others.
     """
 
     label: str
@@ -164,6 +165,7 @@ class RowRecord:
     runs: tuple[str, ...]
     modules: Mapping[str, bool] = field(default_factory=dict)
     match: str = ""
+    match_by: Size = "parameters"
     training: Mapping[str, Any] = field(default_factory=dict)
     options: Mapping[str, Any] = field(default_factory=dict)
     foreign: str = ""

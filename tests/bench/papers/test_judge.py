@@ -168,12 +168,15 @@ def test_one_training_tells_of_itself_alone(tmp_path: Path) -> None:
 def test_size_has_a_row_of_its_own(tmp_path: Path) -> None:
     rows = rows_of_table_1()
     rows.insert(2, {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"})
-    found = findings(tmp_path, planted(PAPER), rows=rows)
-    wide = found["Model 8 over SPARNet-wide, which has its size"]
-    assert (wide.verdict, wide.published) == (HOLDS, None)
-    assert interval_of(wide)[0] > 0.3, "the made-up wide row has SPARNet's scores"
-    alone = found["Size alone: SPARNet-wide over SPARNet"]
-    assert (alone.verdict, alone.published) == (UNKNOWN, None)
+    assert not [text for text in findings(tmp_path / "one", planted(PAPER), rows=rows) if "multiply-adds" in text]
+    rows.insert(2, {**rows[2], "label": "SPARNet-wider", "match_by": "multiply-adds"})
+    found = findings(tmp_path / "both", planted(PAPER), rows=rows)
+    for size, label in (("parameters", "SPARNet-wide"), ("multiply-adds", "SPARNet-wider")):
+        wide = found[f"Model 8 over SPARNet of as many {size}"]
+        assert (wide.verdict, wide.published, wide.rows[1].label) == (HOLDS, None, label)
+        assert interval_of(wide)[0] > 0.3, "the made-up wide row has SPARNet's scores"
+        alone = found[f"Size alone: SPARNet of Model 8's {size} over SPARNet"]
+        assert (alone.verdict, alone.published, alone.rows[0].label) == (UNKNOWN, None, label)
 
 
 def as_run_of(folder: Path, method: str) -> str:

@@ -175,15 +175,21 @@ def test_no_factorial_without_all_its_rows(tmp_path: Path) -> None:
 def test_size_alone_has_a_row_of_its_own(tmp_path: Path) -> None:
     rows = rows_of_table_1()
     rows.insert(2, {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"})
+    rows.insert(3, {**rows[2], "label": "SPARNet-wider", "match_by": "multiply-adds"})
     folder = fabricate(tmp_path, images=IMAGES, faces=0, rows=rows, psnr=psnr(one_better))
     page = capacity_page(read_results(folder))
-    assert page is not None and "widened to the size of msfnet-8" in page.text[0]
+    assert page is not None
+    assert "SPARNet-wide is sparnet, widened to about as many parameters as Model 8 has and SPARNet-w" in page.text[0]
+    assert "SPARNet-wider is sparnet, widened to about as many multiply-adds as Model 8 has." in page.text[0]
+    assert "The line leads from Model 1 to SPARNet-wide and SPARNet-wider" in page.pictures["capacity"].about
     table = cells(page.tables[0])
     assert "Bicubic" not in table and table["SPARNet-wide"]["over_SPARNet-wide"].text == ""
     assert table["Model 8"]["over_SPARNet-wide"].value == pytest.approx(1.0, abs=0.05)
+    assert table["Model 8"]["over_SPARNet-wider"].value == pytest.approx(1.0, abs=0.05)
     assert (table["Model 8"]["published_gain"].text, table["SPARNet-wide"]["published_gain"].value) == ("+0.355", None)
     first = ablation_table(read_results(folder))
-    assert "SPARNet-wide: sparnet, widened to the size of Model 8." in first.notes
+    assert "SPARNet-wide: sparnet, widened to about as many parameters as Model 8 has." in first.notes
+    assert "SPARNet-wider: sparnet, widened to about as many multiply-adds as Model 8 has." in first.notes
     assert cells(first)["SPARNet-wide"]["published_psnr"].value is None, "what is published is not of this size"
     assert capacity_page(results_of(tmp_path / "other", baseline="")) is None
 
