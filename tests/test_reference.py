@@ -75,6 +75,13 @@ def test_pictures_show_default_faces_alone() -> None:
         assert all(name.startswith("seed-") for name in results.samples)
 
 
+def test_pictures_are_of_first_runs_in_the_levels_that_grids_show() -> None:
+    first = {row.runs[0].name for path in REFERENCE.glob("*/experiment.json") for row in read_once(path.parent).rows}
+    pictures = list(REFERENCE.glob("*/*/samples/*.webp"))
+    assert {path.parent.parent.name for path in pictures} <= first
+    assert not any((np.asarray(Image.open(path)) % 3).any() for path in pictures)
+
+
 @pytest.mark.parametrize("folder", NETWORKS, ids=lambda folder: f"{folder.parent.name}/{folder.name}")
 def test_kept_weights_give_the_kept_scores(folder: Path) -> None:
     results = read_once(folder.parent)

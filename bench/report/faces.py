@@ -15,7 +15,7 @@ from PIL import Image, ImageDraw, ImageFont
 from bench.analysis.results import Results, RowResult, RunResult
 from bench.core.errors import UserError
 from bench.report.table import number_cell
-from bench.runs.pictures import picture_path
+from bench.runs.pictures import picture_path, shown_levels
 
 if TYPE_CHECKING:
     from PIL.ImageFont import FreeTypeFont
@@ -59,11 +59,10 @@ def draw_faces(results: Results) -> Image.Image | None:
 def grid_bytes(picture: Image.Image) -> bytes:
     """Return a grid as WebP, every value at most one grey level off; the same picture gives the same bytes.
 
-    Values are rounded to multiples of 3 (0 and 255 among them) and then kept without loss, at half of a PNG's size.
+    Values are rounded to multiples of 3 and then kept without loss, at half of a PNG's size.
     """
-    rounded = (np.asarray(picture, np.uint16) + 1) // 3 * 3
     out = io.BytesIO()
-    Image.fromarray(rounded.astype(np.uint8)).save(out, "WEBP", lossless=True, quality=75, method=4)
+    Image.fromarray(shown_levels(np.asarray(picture))).save(out, "WEBP", lossless=True, quality=75, method=4)
     return out.getvalue()
 
 

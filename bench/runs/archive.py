@@ -2,8 +2,8 @@
 
 A kept run has its run.json and curve.csv as they were, its scores packed with six digits, and scores on the default
 faces besides. Some keep their weights: fp16, in parts under 16 MB, with a model card. Kept pictures show the default
-faces, never a photograph, as lossless WebP. A run that two experiments share is kept once: the later one refers to it.
-What was kept before stays (`bench.runs.merge`).
+faces, never a photograph, as WebP: of a row's first run alone, in the levels that the picture grid shows. A run that
+two experiments share is kept once: the later one refers to it. What was kept before stays (`bench.runs.merge`).
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ from bench.runs.evaluate import evaluate, low_resolution
 from bench.runs.merge import drop_runs, make_way, merge_records, merge_run_records
 from bench.runs.model_card import model_card
 from bench.runs.networks import reference, run_record
-from bench.runs.pictures import write_webp
+from bench.runs.pictures import shown_levels, write_webp
 from bench.runs.prepare import prepare
 from bench.runs.records import (
     EXPERIMENT_FILE,
@@ -183,7 +183,7 @@ def default_scores(config: RunConfig, model: nn.Module, test: FaceStore, picture
         result = evaluate(run, model, test, FACES, torch.device("cpu"), samples=samples, metrics=METRICS)
     if pictures:
         for name, picture in zip(test.names, result.pictures, strict=False):
-            write_webp(pictures / "samples" / f"{name}.webp", picture)
+            write_webp(pictures / "samples" / f"{name}.webp", shown_levels(picture))
     return result.scores
 
 

@@ -31,6 +31,7 @@ from bench.models.weights import find
 from bench.runs.behaviour import load_network, probe_of
 from bench.runs.digests import digests_of
 from bench.runs.evaluate import Enlarger
+from bench.runs.pictures import shown_levels
 from bench.runs.records import (
     EXPERIMENT_FILE,
     LAYOUT,
@@ -107,7 +108,8 @@ def _probe(folder: Path, record: RunRecord) -> tuple[float, ...] | None:
     enlarge = Enlarger(model, torch.device("cpu"), record.config.chance)
     sr = torch.cat(list(enlarge(np.stack([_pixels(inputs[f"{name}_lr"]) for name in names]))))
     made = get_protocol(record.config.protocol).to_uint8(sr).permute(0, 2, 3, 1).numpy()
-    difference = np.abs(made.astype(int) - np.stack([kept[name] for name in names])).mean()
+    shown = [shown_levels(pictures).astype(int) for pictures in (made, np.stack([kept[name] for name in names]))]
+    difference = np.abs(shown[0] - shown[1]).mean()
     if difference > _SAME:
         log.warning("%s: no probe: its pictures differ from those kept by %.2f grey levels", folder, difference)
         return None

@@ -1,4 +1,4 @@
-"""Sample pictures of runs: PNG while runs are made, lossless WebP (two thirds of the size) where they are kept."""
+"""Sample pictures of runs: PNG while runs are made, WebP (two thirds of the size) where they are kept."""
 
 from __future__ import annotations
 
@@ -32,6 +32,14 @@ def write_webp(path: Path, picture: np.ndarray) -> None:
     out = io.BytesIO()
     Image.fromarray(picture).save(out, "WEBP", lossless=True, quality=100, method=6, exact=True)
     _write(path, out.getvalue())
+
+
+def shown_levels(picture: np.ndarray) -> np.ndarray:
+    """Return uint8 values rounded to multiples of 3 (0 and 255 among them), at most one grey level off.
+
+    This is what a picture grid shows, and its own result: a grid of rounded pictures has the same bytes.
+    """
+    return ((picture.astype(np.uint16) + 1) // 3 * 3).astype(np.uint8)
 
 
 def picture_path(folder: Path, name: str) -> Path:

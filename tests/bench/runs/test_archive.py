@@ -20,6 +20,7 @@ from bench.core.files import read_json, write_json
 from bench.data.store import FaceRow, open_split, write_store
 from bench.models import registry, weights
 from bench.report.build import build_report
+from bench.report.faces import draw_faces, grid_bytes
 from bench.runs import archive, networks
 from bench.runs.evaluate import low_resolution, to_tensor
 from bench.runs.pictures import write_webp
@@ -137,6 +138,23 @@ def test_no_photograph_is_kept(root: Path, monkeypatch: pytest.MonkeyPatch) -> N
     }
     assert build_report(networks.reference() / NAME, root / "report").files
     assert (root / "report" / "faces.webp").exists()
+
+
+def test_kept_pictures_are_those_that_the_grid_shows(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of each row's first run alone, and rounded as the grid rounds: it has the same bytes as one of whole pictures."""
+    grids, sizes = [], []
+    for levels in (lambda picture: picture, archive.shown_levels):
+        monkeypatch.setattr(archive, "shown_levels", levels)
+        archive.archive(NAME)
+        kept = read_results(networks.reference() / NAME)
+        made = draw_faces(kept)
+        assert made is not None
+        grids.append(grid_bytes(made))
+        pictures = [np.asarray(Image.open(path)) for path in (networks.reference() / NAME).glob("*/samples/*.webp")]
+        sizes.append({bool((picture % 3).any()) for picture in pictures})
+    assert grids[0] == grids[1] and sizes == [{True}, {False}]
+    pictured = {run.name for row in kept.rows for run in row.runs if (run.folder / "samples").exists()}
+    assert pictured == {row.runs[0].name for row in kept.rows} != {run.name for row in kept.rows for run in row.runs}
 
 
 def test_kept_weights_give_the_scores_beside_them(root: Path) -> None:
