@@ -25,13 +25,13 @@ from bench.data.store import open_split
 from bench.metrics.cache import content
 from bench.metrics.catalogue import get_metric, get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocols
-from bench.metrics.scoring import Scorer, shared_cache
+from bench.metrics.scoring import Scorer, shared_cache, to_levels
 from bench.models import registry, weights
 from bench.models.authors import load_authors
 from bench.models.checkpoint import MARK, WARNING
 from bench.runs.behaviour import changed_since, load_network
 from bench.runs.config import RunConfig
-from bench.runs.evaluate import evaluate, low_resolution, to_tensor
+from bench.runs.evaluate import evaluate, low_resolution
 from bench.runs.networks import named_weights
 from bench.runs.store import Run
 
@@ -172,7 +172,7 @@ def score_pairs(
         for start in range(0, len(pairs.sr), _BATCH):
             part = slice(start, start + _BATCH)
             originals, inputs = (None if side is None else side[part] for side in (pairs.hr, pairs.lr))
-            scorer.add(to_tensor(pairs.sr[part]), originals, inputs)
+            scorer.add(to_levels(pairs.sr[part]), originals, inputs)
             bar.update(min(start + _BATCH, len(pairs.sr)))
         scores, reference = scorer.finish(), None
         _asked(scores.values, scores.unavailable, metrics)
@@ -207,7 +207,7 @@ def _reference(hr: np.ndarray, shrink: Callable[[slice], np.ndarray], scale: int
     parts = [slice(start, start + _BATCH) for start in range(0, len(hr), _BATCH)]
     enlarged = ordered_map(lambda part: upsample(shrink(part), scale), parts, jobs=cores(), threads=True)
     for part, pictures in zip(parts, enlarged, strict=True):
-        scorer.add(to_tensor(pictures), hr[part])
+        scorer.add(to_levels(pictures), hr[part])
     return scorer.finish().values[protocol.name, "psnr"]
 
 

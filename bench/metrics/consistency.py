@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from bench.data.degrade import degrade
+from bench.metrics.protocol import unit
 from bench.metrics.psnr import psnr
 from bench.metrics.spec import Batch, Pairwise
 
@@ -19,7 +20,7 @@ def _compute(batch: Batch) -> Tensor:
     assert batch.lr is not None
     picture = batch.protocol.to_uint8(batch.sr).permute(0, 2, 3, 1).cpu().numpy()
     again = torch.from_numpy(degrade(picture, batch.scale, batch.degradation)).permute(0, 3, 1, 2)
-    return psnr(again, (batch.lr.double() * 255).round().cpu())
+    return psnr(again, (unit(batch.lr).double() * 255).round().cpu())
 
 
 METRICS = (

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from bench.metrics.learned import WeightFile
 from bench.metrics.parts import in_parts
+from bench.metrics.protocol import unit
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
 
 if TYPE_CHECKING:
@@ -101,8 +102,8 @@ def lpips(sr: Tensor, hr: Tensor, network: Network, weights: Mapping[str, Tensor
     pictures = pictures.contiguous(memory_format=torch.channels_last)  # no copy where they are so, as read
     total = torch.zeros(len(sr), dtype=torch.float64, device=sr.device)
     for place, seen in enumerate(features(network, weights, pictures)):
-        unit = seen / (seen.square().sum(1, keepdim=True).sqrt() + _EPSILON)
-        squares = (unit[: len(sr)] - unit[len(sr) :]).square()
+        direction = seen / (seen.square().sum(1, keepdim=True).sqrt() + _EPSILON)
+        squares = (direction[: len(sr)] - direction[len(sr) :]).square()
         total += F.conv2d(squares, weights[f"head{place}.weight"]).mean((1, 2, 3), dtype=torch.float64)
     return total
 
@@ -118,7 +119,7 @@ def _compute(network: Network, batch: Batch) -> Tensor:
 
     def score(sr: Tensor, hr: Tensor) -> Tensor:
         with torch.no_grad(), torch.backends.cudnn.flags(enabled=True, allow_tf32=False):
-            return lpips(sr.clamp(0, 1), hr, network, weights)
+            return lpips(unit(sr).clamp(0, 1), unit(hr), network, weights)
 
     return in_parts(score, (batch.sr, batch.hr), max(1, _AT_ONCE // (height * width)))
 

@@ -15,6 +15,7 @@ import numpy as np
 
 from bench.core.errors import UserError
 from bench.data.imresize import resize_weights
+from bench.metrics.block_sums import block_sums, cut_blocks
 from bench.metrics.blur import blur
 from bench.metrics.parts import in_parts
 
@@ -23,8 +24,7 @@ if TYPE_CHECKING:
 
 FEATURES = 36
 _LUMA = (299, 587, 114)  # thousandths
-_AT_ONCE = 8 * 96 * 96  # pixels of blocks, whose float64 copies stay in a core's cache
-_SHIFTS = ((0, 1), (1, 0), (1, 1), (1, -1))  # rows, columns
+_AT_ONCE = 8 * 128 * 128  # pixels, whose float64 copies stay in a core's cache
 _REACH = 3  # pixels from the middle of the blur to its edge
 _SHAPES = (0.2, 10.0, 0.001)  # from, to, step of the shape parameters that are tried
 _FLAT = 1e-9  # levels: what arithmetic leaves of nothing must not count as a positive or negative value
@@ -36,16 +36,16 @@ def describe(pictures: np.ndarray, block: int, stride: int) -> np.ndarray:
 
     Raises UserError when a picture is smaller than a block.
     """
-    count = _AT_ONCE // max(1, block_count(block, stride, *pictures.shape[1:3]) * block**2)
-    return in_parts(lambda part: _describe(part, block, stride), (pictures,), max(1, count)).numpy()
+    count = max(1, _AT_ONCE // (pictures.shape[1] * pictures.shape[2]))
+    return in_parts(lambda part: _describe(part, block, stride), (pictures,), count).numpy()
 
 
 def _describe(pictures: np.ndarray, block: int, stride: int) -> Tensor:
     import torch
 
     luma = _luma(_crop(pictures, block, stride))
-    full = _features(_cut(_normalise(luma)[0], block, stride))
-    half = _features(_cut(_normalise(_halve(luma))[0], block // 2, stride // 2))
+    full = _features(_normalise(luma)[0], block, stride)
+    half = _features(_normalise(_halve(luma))[0], block // 2, stride // 2)
     return torch.cat([full, half], -1).flatten(1)
 
 
@@ -64,11 +64,6 @@ def _crop(pictures: np.ndarray, block: int, stride: int) -> np.ndarray:
         raise UserError(f"NIQE with blocks of {block}x{block} needs larger pictures than {width}x{height}")
     rows, columns = ((side - block) // stride * stride + block for side in (height, width))
     return pictures[:, :rows, :columns]
-
-
-def _cut(values: Tensor, block: int, stride: int) -> Tensor:
-    """Return the blocks of [B, H, W]: [B, blocks, block, block], row by row."""
-    return values.unfold(1, block, stride).unfold(2, block, stride).flatten(1, 2)
 
 
 def _normalise(luma: Tensor) -> tuple[Tensor, Tensor]:
@@ -101,32 +96,31 @@ def _halve(luma: Tensor) -> Tensor:
     return rows @ luma @ columns.T
 
 
-def _features(blocks: Tensor) -> Tensor:
-    """Return 18 features of each block [..., h, w]: of the block and of its products with four shifted copies."""
+def _features(values: Tensor, block: int, stride: int) -> Tensor:
+    """Return 18 features of each block of [B, H, W]: of the block and of its products with four shifted copies.
+
+    Float64 [B, blocks, 18]. A copy is shifted within its block: what leaves it on one side comes in on the other.
+    """
     import torch
 
-    shifted = (torch.roll(blocks, shift, dims=(-2, -1)) for shift in _SHIFTS)
-    shape, left, right, mean = _fit_gaussian(torch.stack([blocks, *(blocks * copy for copy in shifted)]))
+    shape, left, right, mean = _fit_gaussian(block_sums(values, block, stride), block**2)
     features = [shape[0], (left[0] + right[0]) / 2]
     for place in range(1, len(shape)):
         features += [shape[place], mean[place], left[place], right[place]]
     return torch.stack(features, -1)
 
 
-def _fit_gaussian(values: Tensor) -> tuple[Tensor, Tensor, Tensor, Tensor]:
-    """Fit an asymmetric generalised Gaussian by moments to each [..., h, w].
+def _fit_gaussian(sums: Tensor, count: int) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Fit an asymmetric generalised Gaussian by the moments of `count` values, `block_sums`'s [5, ...].
 
     Returns its shape, the scales of its left and right half, and its mean; NaN for values that are all 0.
     """
     import torch
 
     ratios, shapes, scales, means = _table()
-    halves = [values.clamp(max=0), values.clamp(min=0)]
-    squares = [half.square().sum((-2, -1)) for half in halves]
-    counts = [half.ne_(0).sum((-2, -1)) for half in halves]  # in place, for booleans are slow to make
-    left, right = ((square / count).sqrt() for square, count in zip(squares, counts, strict=True))
-    absolute = values.abs().mean((-2, -1))
-    square = (squares[0] + squares[1]) / (values.shape[-1] * values.shape[-2])
+    absolute, left_square, right_square, left_count, right_count = sums
+    left, right = (left_square / left_count).sqrt(), (right_square / right_count).sqrt()
+    absolute, square = absolute / count, (left_square + right_square) / count
     skew = left / right
     ratio = absolute.square() / square * (skew**3 + 1) * (skew + 1) / (skew.square() + 1).square()
     place = torch.searchsorted(ratios, ratio.nan_to_num(0)).clamp(1, len(ratios) - 1)
@@ -165,5 +159,5 @@ def sharp_blocks(picture: np.ndarray, block: int, stride: int) -> np.ndarray:
     """
     features = blocks_of(describe(picture[None], block, stride))[0]
     _, deviation = _normalise(_luma(_crop(picture[None], block, stride)))
-    sharp = _cut(deviation, block, stride).mean(dim=(-2, -1))[0].numpy()
+    sharp = cut_blocks(deviation, block, stride).mean(dim=(-2, -1))[0].numpy()
     return np.asarray(features[(sharp > _SHARP * sharp.max()) & np.isfinite(features).all(axis=1)])

@@ -98,42 +98,59 @@ class Protocol:
         return hashlib.sha256(canonical_json(values).encode()).hexdigest()[:12]
 
     def to_uint8(self, image: Tensor) -> Tensor:
-        """Bring a picture in [0, 1] (any shape, float) to uint8, as it is saved; what is kept float is rounded."""
+        """Bring a picture in [0, 1] (any shape, float) to uint8, as it is saved; what is kept float is rounded.
+
+        A picture that is uint8 already stays what it is.
+        """
         import torch
 
+        if image.dtype == torch.uint8:
+            return image
         levels = image.to(torch.float64, copy=True).clamp_(0, 1).mul_(255)
         levels = levels.add_(_HAIR).floor_() if self.quantise == "truncate" else levels.round_()
         return levels.to(torch.uint8)
 
     def quantise_sr(self, sr: Tensor) -> Tensor:
-        """Return SR [B, 3, H, W] as it is compared: 8-bit levels / 255, or the floats (float32, clamped or not)."""
+        """Return SR [B, 3, H, W] as it is compared: uint8 levels, or the floats (float32, clamped or not)."""
         if self.quantise != "none":
-            return self.to_uint8(sr).float() / 255
-        return sr.float().clamp(0, 1) if self.clamp else sr.float()
+            return self.to_uint8(sr)
+        return unit(sr).clamp(0, 1) if self.clamp else unit(sr)
 
     def compared(self, image: Tensor, channel: Channel) -> Tensor:
-        """Return what is compared of pictures [B, 3, H, W] (levels / 255): float64 [B, C, H', W'], white about 255.
+        """Return what is compared of pictures [B, 3, H, W]: float64 [B, C, H', W'], white about 255.
 
-        Raises UserError when nothing is left within the border.
+        They are uint8 levels, or floats that are levels / 255. Raises UserError when nothing is left within the border.
         """
-        levels = image.double() * 255
-        if self.quantise != "none":
-            levels.round_()  # float32 has moved whole levels by a hair
         if channel.space == "luma":
-            red, green, blue = levels.div_(255).unbind(1)
-            luma = channel.offset + channel.weights[0] * red + channel.weights[1] * green + channel.weights[2] * blue
-            levels = _round(luma, channel.rounding).unsqueeze(1)
+            parts = [self._levels(colour).div_(255) for colour in image.unbind(1)]  # thrice as fast as all at once
+            red, green, blue = (part.mul_(weight) for part, weight in zip(parts, channel.weights, strict=True))
+            levels = _round(red.add_(channel.offset).add_(green).add_(blue), channel.rounding).unsqueeze(1)
+        else:
+            levels = self._levels(image)
         height, width = levels.shape[-2:]
         if min(height, width) <= 2 * self.border:
             raise UserError(f"protocol {self.name} cuts {self.border} pixels from each side of {width}x{height}")
         return levels[..., self.border : height - self.border, self.border : width - self.border]
 
+    def _levels(self, image: Tensor) -> Tensor:
+        """Return pictures of any shape in levels, as a float64 copy, white about 255."""
+        if self.quantise == "none":
+            return unit(image).double().mul_(255)
+        if image.is_floating_point():
+            return (image.double() * 255).round_()  # float32 has moved whole levels by a hair
+        return image.double()
+
+
+def unit(pictures: Tensor) -> Tensor:
+    """Return pictures, uint8 levels or floats, as float32 in which black is 0 and white 1."""
+    return pictures.float() if pictures.is_floating_point() else pictures.float() / 255
+
 
 def _round(values: Tensor, rounding: Rounding) -> Tensor:
-    """Round float64 values; its last digits must not keep a whole number from truncating to itself."""
+    """Round float64 values in place; its last digits must not keep a whole number from truncating to itself."""
     if rounding == "none":
         return values
-    return values.round() if rounding == "round" else (values + 1e-9).floor()
+    return values.round_() if rounding == "round" else values.add_(1e-9).floor_()
 
 
 def _presets() -> dict[str, Protocol]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 from bench.core import paths
 from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
+from bench.metrics.protocol import unit
 from bench.metrics.spec import Batch, Pairwise, UnavailableError
 
 if TYPE_CHECKING:
@@ -125,7 +126,8 @@ def _compute(name: str, batch: Batch) -> Tensor:
     import torch
 
     network = _network(name, str(batch.sr.device))
-    pictures = [batch.sr.clamp(0, 1)] + ([batch.hr] if network.metric_mode == "FR" and batch.hr is not None else [])
+    pictures = [unit(batch.sr).clamp(0, 1)]
+    pictures += [unit(batch.hr)] if network.metric_mode == "FR" and batch.hr is not None else []
     with torch.no_grad():
         values: Tensor = network(*pictures)
     return values.double().reshape(-1)

@@ -65,11 +65,13 @@ class Scorer:
         self.unavailable: dict[str, str] = {}
 
     def add(self, sr: Tensor, hr: np.ndarray | None = None, lr: np.ndarray | None = None) -> None:
-        """Score SR [b, 3, H, W] (float; [0, 1] is black to white) with HR and LR, uint8 [b, ., ., 3], where there are.
+        """Score SR [b, 3, H, W] with HR and LR, uint8 [b, ., ., 3], where there are.
+
+        SR is float, black to white being [0, 1], or uint8, pictures as they were saved.
 
         Raises UserError when SR holds NaN or infinity, or has another size than HR.
         """
-        if not bool(torch.isfinite(sr).all()):
+        if sr.is_floating_point() and not bool(torch.isfinite(sr).all()):
             raise UserError("the network's output holds NaN or infinity")
         if hr is not None and tuple(sr.shape) != (len(hr), 3, *hr.shape[1:3]):
             expected = [len(hr), 3, *hr.shape[1:3]]
@@ -84,17 +86,17 @@ class Scorer:
     def _add(self, sr: Tensor, hr: np.ndarray | None, lr: np.ndarray | None) -> None:
         sides = {"hr": hr, "lr": lr}
         contents = {name: _contents(pictures) for name, pictures in sides.items() if pictures is not None}
-        units = _unit(hr, sr), _unit(lr, sr)
+        given = _levels(hr, sr), _levels(lr, sr)
         made: dict[tuple[str, bool], tuple[Tensor, np.ndarray, list[bytes]]] = {}
         for protocol in self.protocols:
             if (way := (protocol.quantise, protocol.clamp)) not in made:  # several may make one picture of SR
-                levels = _levels(protocol, sr)
+                levels = _saved(protocol, sr)
                 pictures = np.ascontiguousarray(levels.permute(0, 2, 3, 1).cpu().numpy())
                 kept = protocol.quantise == "none"
-                compared = protocol.quantise_sr(sr) if kept else levels.float() / 255
+                compared = protocol.quantise_sr(sr) if kept else levels
                 made[way] = compared, pictures, _contents(compared.cpu().numpy() if kept else pictures)
             compared, _, contents["sr"] = made[way]
-            batch = Batch(compared, *units, protocol, self.scale, self.degradation)
+            batch = Batch(compared, *given, protocol, self.scale, self.degradation)
             for metric in self.metrics:
                 if isinstance(metric, Pairwise) and (metric.colour or protocol is self.protocols[0]):
                     self._attempt([metric], partial(self._compare, metric, batch, contents))
@@ -173,13 +175,16 @@ def _contents(pictures: np.ndarray) -> list[bytes]:
     return [content(picture) for picture in pictures]
 
 
-def _levels(protocol: Protocol, sr: Tensor) -> Tensor:
+def _saved(protocol: Protocol, sr: Tensor) -> Tensor:
     """Return SR [b, 3, H, W] as the protocol saves it: uint8, in the same order in memory."""
     return in_parts(protocol.to_uint8, (sr,), max(1, AT_ONCE // (sr.shape[-2] * sr.shape[-1])))
 
 
-def _unit(pictures: np.ndarray | None, like: Tensor) -> Tensor | None:
-    """Turn uint8 [b, h, w, 3] into float32 [b, 3, h, w] in [0, 1] on the device of `like`."""
-    if pictures is None:
-        return None
-    return torch.from_numpy(np.array(pictures)).to(like.device).permute(0, 3, 1, 2).float() / 255
+def _levels(pictures: np.ndarray | None, like: Tensor) -> Tensor | None:
+    """Turn uint8 [b, h, w, 3] into uint8 [b, 3, h, w] on the device of `like`."""
+    return None if pictures is None else to_levels(pictures, like.device)
+
+
+def to_levels(pictures: np.ndarray, device: torch.device | str = "cpu") -> Tensor:
+    """Turn pictures, uint8 [b, h, w, 3], into uint8 [b, 3, h, w], as a Scorer takes them; no copy if it can be."""
+    return torch.from_numpy(np.require(pictures, requirements="W")).to(device).permute(0, 3, 1, 2)

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from bench.metrics.protocol import Channel, Protocol
 
-AT_ONCE = 4 * 128 * 128  # pixels of each side
+AT_ONCE = 3 * 128 * 128  # pixels of each side
 Need = Literal["hr", "lr"]
 
 
@@ -32,10 +32,10 @@ class UnavailableError(UserError):
 
 @dataclass(frozen=True)
 class Batch:
-    """Pictures as a pairwise metric gets them: float [B, 3, H, W] on one device, all of one size.
+    """Pictures as a pairwise metric gets them: [B, 3, H, W] on one device, all of one size.
 
-    `sr` is the picture in [0, 1] that the protocol compares: uint8 levels / 255 unless the protocol keeps floats. `hr`
-    and `lr` are uint8 levels / 255, or None where there are none.
+    `sr` is what the protocol compares: uint8 levels unless the protocol keeps floats. `hr` and `lr` are uint8 levels,
+    or None where there are none. Floats that are levels / 255 give the same scores (see bench.metrics.protocol.unit).
     """
 
     sr: Tensor

@@ -16,7 +16,7 @@ from bench.data.degrade import DEFAULT, degrade
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import get_protocol
-from bench.metrics.scoring import Scorer
+from bench.metrics.scoring import Scorer, to_levels
 from bench.runs.chance import Generators
 from bench.runs.scores import ScoreSheet, make_sheet
 from bench.runs.soundness import is_finite
@@ -113,9 +113,9 @@ class Made:
         self._pictures, self._device = pictures, device
 
     def __call__(self, lr: np.ndarray) -> Iterator[Tensor]:
-        """Yield the pictures as an Enlarger would: float [b, 3, H, W] on the device."""
+        """Yield the pictures in batches: uint8 [b, 3, H, W] on the device."""
         for start in range(0, len(lr), BATCH):
-            yield to_tensor(self._pictures[start : start + BATCH], self._device)
+            yield to_levels(self._pictures[start : start + BATCH], self._device)
 
 
 def _alike(a: Tensor, b: Tensor) -> bool:

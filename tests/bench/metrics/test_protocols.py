@@ -137,6 +137,15 @@ def test_truncation_keeps_every_level_and_floors_between() -> None:
     assert get_protocol("rgb").to_uint8(torch.tensor([-0.1, 0.5, 99.9 / 255, 1.2])).tolist() == [0, 128, 100, 255]
 
 
+@pytest.mark.parametrize("metric", ["psnr", "ssim"])
+@pytest.mark.parametrize("name", PROTOCOLS)
+def test_levels_have_the_scores_of_floats_to_the_digit(name: str, metric: str) -> None:
+    protocol = PROTOCOLS[name]
+    sr, hr = (get_protocol("rgb").to_uint8(side) for side in pictures("texture"))
+    floats = score(metric, protocol, sr.float() / 255, hr.float() / 255)
+    assert np.array_equal(score(metric, protocol, sr, hr), floats)
+
+
 def test_white_and_black_have_matlabs_luma() -> None:
     rule = get_protocol("sparnet")
     ends = torch.tensor([0.0, 1.0]).view(2, 1, 1, 1).expand(2, 3, 1, 1)
