@@ -31,6 +31,7 @@ from bench.runs.records import (
     RowRecord,
     RunRecord,
     RunState,
+    SamplesRecord,
     read_experiment_record,
     read_run_record,
     scored_faces,
@@ -58,7 +59,8 @@ class RunResult:
     """One run: how it ended, what it cost, and its scores an image; what is not known is None or empty.
 
     `broken` names, by the fingerprint of their set, the faces whose picture held NaN or infinity, `not_scored` says why
-    a set has no scores; `chance` says what draws at random do to the scores.
+    a set has no scores; `chance` says what draws at random do to the scores, `samples`, by the fingerprint too, how far
+    apart several of one face are.
     """
 
     name: str
@@ -78,6 +80,7 @@ class RunResult:
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     not_scored: Mapping[str, str] = field(default_factory=dict)
     chance: str = ""
+    samples: Mapping[str, SamplesRecord] = field(default_factory=dict)
     objective: ObjectiveRecord = field(default_factory=ObjectiveRecord)
 
     def sheet(self, test: FaceSet) -> ScoreSheet:
@@ -314,6 +317,7 @@ def read_run(folder: Path) -> RunResult:
         broken=record.broken,
         not_scored=record.not_scored,
         chance=record.chance,
+        samples=record.samples,
         objective=record.objective,
     )
 

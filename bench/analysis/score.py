@@ -114,7 +114,10 @@ def score_method(
                 weights.load_into(model, *named.files)
         with Bar(f"score {spec.title}", count, quiet=quiet) as bar:
             scored = evaluate(
-                Run(Path(), RunConfig(method, options, scale, seed, rules[0].name)),
+                Run(
+                    Path(),
+                    RunConfig(method, options, scale, seed, rules[0].name, samples=config.samples if config else 1),
+                ),
                 model.to(device),
                 store,
                 count,
@@ -146,6 +149,7 @@ def score_method(
         "scale": scale,
         "degradation": degradation if store.has_truth else None,
         "chance": scored.chance,
+        "samples": dataclasses.asdict(scored.samples) if scored.samples else None,
         **_report(values, names, scored.unavailable, metrics, failing),
     }
 

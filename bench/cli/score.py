@@ -110,12 +110,21 @@ def score_text(result: Mapping[str, Any]) -> str:
     )
     lines = [*whose, *changed, f"protocol {result['protocol']}", _metric_table(result["metrics"])]
     lines += [f"{result['method']}: {result['chance']}"] if result.get("chance") else []
+    lines += [f"{result['method']}: {_samples(result)}"] if result.get("samples") else []
     lines += [_failures(result["failures"], result["metrics"])] if result["failures"] else []
     for name, why in result["unavailable"].items():
         lines.append(f"{name}: - ({why})")
     if "protocols" in result:
         lines += ["", "the same pictures under every protocol", _protocol_table(result["protocols"])]
     return "\n".join(lines)
+
+
+def _samples(result: Mapping[str, Any]) -> str:
+    """Say how far apart several samples of a face are."""
+    from bench.report.words import samples_note
+    from bench.runs.records import SamplesRecord
+
+    return samples_note(SamplesRecord(**result["samples"]), result["dataset"], result["protocol"])
 
 
 def _failures(failing: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> str:

@@ -12,7 +12,7 @@ from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
 from bench.report.table import number_cell
-from bench.runs.records import ObjectiveRecord, RunState
+from bench.runs.records import LEVELS, ObjectiveRecord, RunState, SamplesRecord
 
 _SHORT = 8  # digits of a fingerprint that are shown
 _SEEDS = 5  # of which each is said how many faces it fails on
@@ -173,6 +173,8 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
     if run.status is RunState.NOT_RUN:
         return ["Not run yet; run the experiment again to train what is missing."]
     lines = [f"{run.name}: {run.chance}."] if run.chance else []
+    several = {test.dataset: run.samples[test.fingerprint] for test in results.test if test.fingerprint in run.samples}
+    lines += [f"{run.name}: {samples_note(of, name, results.protocol)}." for name, of in several.items()]
     for test in results.test:
         count = run.scored_faces(test, results.protocol)
         if count != test.faces:
@@ -183,6 +185,21 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
                 else f"{run.name} is scored on {count} of the {test.faces} faces of {test.dataset}."
             )
     return lines
+
+
+def samples_note(samples: SamplesRecord, dataset: str, protocol: str) -> str:
+    """Say how far apart several samples of a face are: in scores under the protocol, and in pictures."""
+    scores = {
+        metric: sd for name, sd in samples.spread.items() if (metric := name.removesuffix(f"@{protocol}")) != name
+    }
+    spread = [
+        f"{sd:.2g} {get_metric(name).unit}".rstrip() + f" of {get_metric(name).title}" for name, sd in scores.items()
+    ]
+    apart = dict(samples.diversity)
+    spread += [f"{apart.pop(LEVELS):.2g} grey levels of a pixel"] if LEVELS in apart else []
+    between = [f"; two are {value:.2g} apart by {get_metric(name).title}" for name, value in apart.items()]
+    about = f"scores on {dataset} are means over {samples.count} samples of each face"
+    return f"{about}, whose standard deviation is on average {listed(spread)}{''.join(between)}"
 
 
 def failing(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:

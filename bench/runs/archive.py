@@ -178,9 +178,9 @@ def halved(tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
 
 def default_scores(config: RunConfig, model: nn.Module, test: FaceStore, pictures: Path | None = None) -> ScoreSheet:
     """Score a run's network on the first default faces; write its first pictures into the folder `pictures`, if any."""
-    run, samples = Run(Path(), config), PICTURED if pictures else 0
+    run, shown = Run(Path(), config), PICTURED if pictures else 0
     with guarded(f"method '{config.method}'"):
-        result = evaluate(run, model, test, FACES, torch.device("cpu"), samples=samples, metrics=METRICS)
+        result = evaluate(run, model, test, FACES, torch.device("cpu"), pictures=shown, metrics=METRICS)
     if pictures:
         for name, picture in zip(test.names, result.pictures, strict=False):
             write_webp(pictures / "samples" / f"{name}.webp", shown_levels(picture))

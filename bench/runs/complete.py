@@ -168,6 +168,8 @@ def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) ->
         "unavailable": {**run.record().unavailable, **unavailable},
         "chance": next((result.chance for _, result in results if result.chance), run.record().chance),
     }
+    if several := {test.fingerprint: result.samples for test, result in results if result.samples}:
+        about["samples"] = {**run.record().samples, **several}
     broken = {test.fingerprint: result.broken for test, result in results if result.broken}
     if broken:
         about["broken"] = {**run.record().broken, **broken}
@@ -212,9 +214,9 @@ def _score_pictures(row_run: RowRun, faces: Faces, device: torch.device, samples
 
 
 def _evaluate(
-    row_run: RowRun, model: nn.Module | Made, test: TestSet, device: torch.device, samples: int
+    row_run: RowRun, model: nn.Module | Made, test: TestSet, device: torch.device, pictures: int
 ) -> Evaluation:
-    """Score on one test set under every preset, and write the first `samples` pictures."""
+    """Score on one test set under every preset, and write the first `pictures` of them."""
     from bench.metrics.scoring import shared_cache
     from bench.runs.evaluate import evaluate
 
@@ -224,7 +226,7 @@ def _evaluate(
         test.store,
         test.count,
         device,
-        samples=samples,
+        pictures=pictures,
         metrics=row_run.metrics,
         protocols=list(PROTOCOLS.values()),
         cache=shared_cache(),

@@ -72,7 +72,7 @@ class RunConfig:
 
     `given` names by a hash what its training is given beside faces (see bench.runs.given), the checkpoint that its
     weights are taken from in place of a training (see bench.runs.authored), or the pictures that stand in place of a
-    network's (see bench.runs.outputs).
+    network's (see bench.runs.outputs). Of a method that draws at random `samples` of each face are scored.
     """
 
     method: str
@@ -84,13 +84,16 @@ class RunConfig:
     train: DataRef | None = None
     val: DataRef | None = None
     given: Mapping[str, str] = field(default_factory=dict)
+    samples: int = 1
 
     @functools.cached_property
     def id(self) -> str:
         """The run's id: the first 12 hexadecimal digits of SHA-256 over the canonical JSON of this config."""
         content = dataclasses.asdict(self)
-        if not self.given:  # names of runs are older than this field
+        if not self.given:  # names of runs are older than these fields
             del content["given"]
+        if self.samples == 1:
+            del content["samples"]
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()[:12]
 
     @property
@@ -107,6 +110,11 @@ class RunConfig:
     def chance(self) -> str:
         """What a method's draws follow in an evaluation: not from protocol or budget, so that scores are comparable."""
         return canonical_json({"method": self.method, "options": self.options, "seed": self.seed})
+
+    @property
+    def draws(self) -> tuple[str, ...]:
+        """What the draws of each sample of a face follow; the first are those of a run with one sample."""
+        return self.chance, *(f"{self.chance}, sample {place}" for place in range(1, self.samples))
 
     @property
     def name(self) -> str:

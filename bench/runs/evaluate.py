@@ -6,18 +6,22 @@ import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 
 from bench.core.errors import UserError
+from bench.core.stop import guarded
 from bench.data.degrade import DEFAULT, degrade
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import get_protocol
 from bench.metrics.scoring import Scorer, to_levels
+from bench.models import registry
+from bench.models.cost import HR_SIZE
 from bench.runs.chance import Generators
+from bench.runs.draws import SampleScorer
 from bench.runs.scores import ScoreSheet, make_sheet
 from bench.runs.soundness import is_finite
 
@@ -28,6 +32,7 @@ if TYPE_CHECKING:
     from bench.metrics.cache import ScoreCache
     from bench.metrics.protocol import Protocol
     from bench.runs.config import RunConfig
+    from bench.runs.records import SamplesRecord
     from bench.runs.store import Run
 
 BATCH = 16
@@ -151,7 +156,8 @@ class Evaluation:
     """Scores of one method on one face set.
 
     `pictures` are the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` says why a metric has no score.
-    `broken` names the faces whose picture held NaN or infinity, `chance` is that of Enlarger.
+    `broken` names the faces whose picture held NaN or infinity, `chance` is that of Enlarger, `samples` tells how far
+    apart several of a face are.
     """
 
     scores: ScoreSheet
@@ -159,6 +165,22 @@ class Evaluation:
     unavailable: Mapping[str, str]
     broken: tuple[str, ...] = ()
     chance: str = ""
+    samples: SamplesRecord | None = None
+
+
+def check_draws(method: str, options: Mapping[str, Any], samples: int, where: str) -> None:
+    """Raise UserError, beginning with `where`, for samples of a method that draws nothing while it enlarges.
+
+    That is seen on a picture of noise, by a network without training; UserError too where the method fails on it.
+    """
+    scale = int(options.get("scale", 8))
+    noise = np.random.default_rng(0).integers(0, 256, (1, HR_SIZE // scale, HR_SIZE // scale, 3), np.uint8)
+    with guarded(f"method '{method}'"):
+        enlarge = Enlarger(registry.build(method, options), torch.device("cpu"), "")
+        list(enlarge(noise))
+    if enlarge.chance not in (DRAWS, UNSEEDED):
+        same = f"method '{method}' draws nothing at random, each would be the same; leave it out"
+        raise UserError(f"{where}: samples: {samples} asked, but {same}")
 
 
 def evaluate(
@@ -168,16 +190,17 @@ def evaluate(
     count: int,
     device: torch.device,
     *,
-    samples: int = 0,
+    pictures: int = 0,
     degradation: str = DEFAULT,
     metrics: Sequence[str] = DEFAULT_METRICS,
     protocols: Sequence[Protocol] = (),
     cache: ScoreCache | None = None,
     progress: Callable[[int], None] = lambda done: None,
 ) -> Evaluation:
-    """Score `model` on the first `count` faces of `store`, and keep the first `samples` super-resolved faces.
+    """Score `model` on the first `count` faces of `store`, and keep the first `pictures` super-resolved faces.
 
-    In place of a model stand pictures that were made elsewhere.
+    In place of a model stand pictures that were made elsewhere. Where the run asks for several samples of each face,
+    a score is their mean, and the first one's picture is kept.
 
     Every metric is scored under the run's protocol, and those that look at colour or border under each of `protocols`
     too. A real-world set, which has no ground truth, is super-resolved as it is and takes no-reference metrics alone.
@@ -188,31 +211,35 @@ def evaluate(
     """
     config = run.config
     rules = {rule.name: rule for rule in (get_protocol(config.protocol), *protocols)}
-    scorer = Scorer(
-        get_metrics(metrics), list(rules.values()), scale=config.scale, degradation=degradation, cache=cache
-    )
+
+    def make_scorer(names: Sequence[str] | None) -> Scorer:
+        asked = get_metrics(metrics if names is None else names)
+        return Scorer(asked, list(rules.values()), scale=config.scale, degradation=degradation, cache=cache)
+
+    keys = config.draws[:1] if isinstance(model, Made) else config.draws
+    scorer = SampleScorer(make_scorer, len(keys), rules[config.protocol])
     faces, kept, broken, start = store.faces[:count], [], [], 0
     lr = low_resolution(faces, config.scale, degradation) if store.has_truth else np.ascontiguousarray(faces)
-    enlarge = model if isinstance(model, Made) else Enlarger(model, device, config.chance)
-    for sr in enlarge(lr):
-        end = start + len(sr)
-        finite = is_finite(sr).tolist()
+    enlargers = [model if isinstance(model, Made) else Enlarger(model, device, key) for key in keys]
+    for samples in zip(*(enlarge(lr) for enlarge in enlargers), strict=True):
+        end = start + len(samples[0])
+        finite = torch.stack([is_finite(sr) for sr in samples]).all(0).tolist()
         broken += [name for name, whole in zip(store.names[start:end], finite, strict=True) if not whole]
-        sr = torch.nan_to_num(sr, nan=0.0, posinf=1.0, neginf=0.0)
-        scorer.add(sr, faces[start:end] if store.has_truth else None, lr[start:end])
-        if start < samples:
-            kept.append(rules[config.protocol].to_uint8(sr).permute(0, 2, 3, 1).cpu().numpy())
+        shown = [torch.nan_to_num(sr, nan=0.0, posinf=1.0, neginf=0.0) for sr in samples]
+        scorer.add(shown, faces[start:end] if store.has_truth else None, lr[start:end])
+        if start < pictures:
+            kept.append(rules[config.protocol].to_uint8(shown[0]).permute(0, 2, 3, 1).cpu().numpy())
         start = end
         progress(end)
     if len(broken) == count:
         raise UserError(f"the network's output holds NaN or infinity on every face of {store.dataset}")
-    scores = scorer.finish()
+    scores, several = scorer.finish()
     if not scores.values:
         raise UserError(
             f"{store.dataset}: no metric can be had: "
             + "; ".join(f"{name} {why}" for name, why in scores.unavailable.items())
         )
     size = config.scale * lr.shape[1]
-    pictures = np.concatenate(kept)[:samples] if kept else np.empty((0, size, size, 3), np.uint8)
+    first = np.concatenate(kept)[:pictures] if kept else np.empty((0, size, size, 3), np.uint8)
     sheet = make_sheet(store.dataset, store.fingerprint_of(count), store.names[:count], scores.values)
-    return Evaluation(sheet, pictures, scores.unavailable, tuple(broken), enlarge.chance)
+    return Evaluation(sheet, first, scores.unavailable, tuple(broken), enlargers[0].chance, several)

@@ -45,7 +45,8 @@ class Row:
     or multiply-adds (`match_by`): the controls that tell what size alone gives. `seeds` are the row's own, in place of
     the profile's. `training` changes settings of the profile's training for this row, where those are what is compared;
     never its budget. `profiles` holds options and such settings by the name of the profile that they are for: found by
-    a search, or cheaper.
+    a search, or cheaper. Of a method that draws at random, `samples` of each face are scored: their mean counts, and
+    how far they are apart is told.
 
     With `checkpoint`, a file of the method's authors (in a TOML file: from where that lies), the row is not trained and
     takes no options of the profile. With `pictures`, a folder (found likewise), the row is what somebody's program made
@@ -58,6 +59,7 @@ class Row:
     match: LineOrNothing = ""
     match_by: Size = "parameters"
     seeds: Seeds = ()
+    samples: Annotated[int, within(1, 1000)] = 1
     training: Mapping[str, Any] = field(default_factory=dict)
     profiles: Mapping[Line, Changes] = field(default_factory=dict)
     checkpoint: LineOrNothing = ""
@@ -79,7 +81,7 @@ class Row:
 
     def _check_pictures(self) -> None:
         names = ("options", "match", "seeds", "training", "profiles", "checkpoint")
-        others = [name for name in names if getattr(self, name)]
+        others = [name for name in names if getattr(self, name)] + ["samples"] * (self.samples > 1)
         if self.method not in ("", PICTURES):
             others.insert(0, "method")
         if others:

@@ -191,6 +191,10 @@ def _check_row(experiment: Experiment, row: Row, options: Mapping[str, Any]) -> 
         raise UserError(f"{where}: option 'scale' is {scale}, the experiment's scale {experiment.scale}: leave it out")
     if row.training and not registry.get(row.method).trainable:
         raise UserError(f"{where}: training: method '{row.method}' is not trained; leave its settings out")
+    if row.samples > 1:
+        from bench.runs.evaluate import check_draws
+
+        check_draws(row.method, options, row.samples, where)
 
 
 def _check_network(job: Job, large: bool, row: Row) -> tuple[int, int]:
@@ -270,7 +274,8 @@ def run_config(job: Job, row: Row, seed: int, faces: Faces) -> RunConfig:
     if row.pictures:
         return config_of_pictures(row, job.experiment, faces.tests)
     options = resolve_row(job.experiment, job.profile, row)
-    config = RunConfig(row.method, options, job.experiment.scale, seed, job.experiment.protocol)
+    experiment = job.experiment
+    config = RunConfig(row.method, options, experiment.scale, seed, experiment.protocol, samples=row.samples)
     if row.checkpoint:
         return dataclasses.replace(config, given={CHECKPOINT: checkpoint_of(row, job.folder).sha256})
     if not row.trained:

@@ -62,8 +62,12 @@ def merge_run_records(record: RunRecord, kept: RunRecord | None) -> RunRecord:
     """Return the record of a run with what is known of the faces that it was scored on before."""
     if kept is None:
         return record
-    unavailable, broken = {**kept.unavailable, **record.unavailable}, {**kept.broken, **record.broken}
-    return dataclasses.replace(record, unavailable=unavailable, broken=broken)
+    return dataclasses.replace(
+        record,
+        unavailable={**kept.unavailable, **record.unavailable},
+        broken={**kept.broken, **record.broken},
+        samples={**kept.samples, **record.samples},
+    )
 
 
 def make_way(source: Path, folder: Path, replace: bool) -> bool:

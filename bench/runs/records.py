@@ -26,6 +26,7 @@ LAYOUT = 2
 RUN_FILE = "run.json"
 EXPERIMENT_FILE = "experiment.json"
 SEARCH_FILE = "search.json"
+LEVELS = "levels"  # of grey, of 255
 RETIRED = {
     RUN_FILE: frozenset[str](),
     EXPERIMENT_FILE: frozenset({"iterations", "batch"}),
@@ -87,16 +88,30 @@ class ObjectiveRecord:
 
 
 @dataclass(frozen=True)
+class SamplesRecord:
+    """How far apart `count` samples of each face are that a method drew at random, on one test set.
+
+    `spread` has the standard deviation of a face's score over its samples, by "metric@protocol", and `diversity` that
+    of a pixel's grey level ("levels") and the distance of two samples by LPIPS where that was asked for. All are means
+    over the faces.
+    """
+
+    count: int
+    spread: Mapping[str, float] = field(default_factory=dict)
+    diversity: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class RunRecord:
     """run.json: what decides a run, how far it is, what it cost and where it was made.
 
     Times are ISO 8601 in UTC, None for what has not happened. `unavailable` says, by the fingerprint of a test set, why
     metrics have no score, `not_scored` why a set has none at all, and `broken` names the faces whose picture held NaN
     or infinity. `code` is a hash of the network's code, `earlier_code` those that began its training, `probe` what the
-    network answers (see bench.runs.behaviour), `chance` what draws at random do to its scores, `stopped_at` where a
-    search ended the run. `authors` tells the checkpoint that its weights were taken from, `trained` then when.
-    `digests` are the SHA-256 of its files (see bench.runs.digests). With `retry` it failed for what was missing around
-    it, and is tried again.
+    network answers (see bench.runs.behaviour), `chance` what draws at random do to its scores, `samples`, by the
+    fingerprint of a test set, how far apart several of one face are, `stopped_at` where a search ended the run.
+    `authors` tells the checkpoint that its weights were taken from, `trained` then when. `digests` are the SHA-256 of
+    its files (see bench.runs.digests). With `retry` it failed for what was missing around it, and is tried again.
     """
 
     layout: int
@@ -129,6 +144,7 @@ class RunRecord:
     not_scored: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     chance: str = ""
+    samples: Mapping[str, SamplesRecord] = field(default_factory=dict)
     stopped_at: int | None = None
 
     @classmethod
