@@ -36,6 +36,7 @@ from bench.runs.records import (
     read_run_record,
     scored_faces,
 )
+from bench.runs.renamed import check_names
 from bench.runs.scores import Scores, ScoreSheet, read_scores, sheet_path
 from bench.runs.status import unheld_state
 from bench.runs.store import CURVE, is_held
@@ -192,9 +193,11 @@ class Results:
 def read_results(folder: Path) -> Results:
     """Read `folder`, an experiment's results; a damaged run is told, and is in them as such, without scores.
 
-    Raises UserError, naming the file, when experiment.json is missing or damaged, or a record is of another layout.
+    Raises UserError, naming the file, when experiment.json is missing or damaged, a record is of another layout, or a
+    test set was renamed since.
     """
     record = read_experiment_record(folder)
+    check_names(folder, record)
     runs = _read_runs(folder, record)
     return Results(
         folder=folder,

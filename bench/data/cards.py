@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from bench.core.errors import UserError
+from bench.core.files import read_json
 from bench.core.limits import Count, Line, within
 from bench.core.names import listed
 from bench.core.schema import from_dict, read_toml
@@ -40,7 +41,8 @@ class Card:
 
     `kind` is "reference" (ground truth, degraded for the tests), "real-world" (low resolution as found) or "generated"
     (ground truth that is made from seeds, `sizes` of each split). `margins` replace the recipe's for other detectors
-    than its own. `stands_for` tells what the photos at hand are not.
+    than its own. `stands_for` tells what the photos at hand are not, `formerly` what the set that its audit is of was
+    called in earlier versions.
     """
 
     title: Line
@@ -55,6 +57,7 @@ class Card:
     margins: Mapping[Line, Margin] = field(default_factory=dict)
     sizes: Mapping[Split, Count] = field(default_factory=dict)
     stands_for: str = ""
+    formerly: str = ""
     bicubic: Bicubic | None = None
 
 
@@ -81,6 +84,14 @@ def published_audit(name: str) -> Path | None:
 def card_names() -> list[str]:
     """Return the names of the data sets that have a card."""
     return sorted({path.stem for folder in _FOLDERS for path in listed(folder, "*.toml")} - {ANY_FOLDER})
+
+
+@functools.cache
+def renamed() -> Mapping[tuple[str, str], str]:
+    """Return what was renamed: (former name of a data set, fingerprint of one of its splits) -> its name today."""
+    former = {name: card.formerly for name in card_names() if (card := read_card(name)).formerly}
+    splits = {name: read_json(path)["splits"] for name in former if (path := published_audit(name))}
+    return {(former[name], split["fingerprint"]): name for name, some in splits.items() for split in some.values()}
 
 
 @functools.cache

@@ -27,7 +27,7 @@ from bench.core.locks import lock
 from bench.core.modes import make_folder, open_new
 from bench.core.names import listed
 from bench.core.schema import canonical_json, from_dict
-from bench.data.cards import card_names, is_generated
+from bench.data.cards import card_names, is_generated, renamed
 
 LAYOUT = 2
 SIZE = 128
@@ -173,12 +173,19 @@ class FaceStore:
 
 
 def open_split(dataset: str, split: str) -> FaceStore:
-    """Open `datasets/prepared/<dataset>/<split>`; raise UserError, with what is prepared, when there is none."""
+    """Open `datasets/prepared/<dataset>/<split>`.
+
+    Raises UserError, with what is prepared, when there is none, and for faces of a data set that was renamed.
+    """
     known = prepared_datasets()
     folder = paths.prepared() / paths.check_name("data set", dataset)
     if not folder.is_dir() and dataset not in card_names() and known:
         raise UserError(f"no data set '{dataset}' in {paths.prepared()}: {suggest(dataset, {*known, *card_names()})}")
-    return FaceStore.open(folder / check_known("split", split, SPLITS))
+    store = FaceStore.open(folder / check_known("split", split, SPLITS))
+    if name := renamed().get((dataset, store.fingerprint)):
+        way_out = f"prepare them as that (fsr prepare {name} ...), and bring up results: fsr migrate {paths.results()}"
+        raise UserError(f"{store.path}: the data set of these faces is called '{name}' now; {way_out}")
+    return store
 
 
 def prepared_datasets() -> list[str]:

@@ -59,6 +59,8 @@ RULES = (
     f"**{FAILS}**: how many each row fails on, all its seeds together: NaN or infinity in the output, or more than "
     f"{LIMIT:g} dB below the row without training. Differences hold these faces with their scores.",
     "A value of the paper with a data set's name behind it was printed for that set alone.",
+    "**stand-in for** a set: the faces are not that set's. The paper's values are shown and not held against ours: the "
+    "side of 0 alone decides.",
 )
 
 
@@ -114,8 +116,12 @@ class _Case:
 
     @property
     def datasets(self) -> Iterable[str]:
-        """The data sets whose printed numbers count: the test set, else the paper's reference set."""
-        return dict.fromkeys((self.test.dataset, self.paper.reference))
+        """The data sets whose printed numbers count: the test set, or what it stands in for, else the reference set."""
+        return dict.fromkeys((self.paper.counterpart(self.test.dataset), self.paper.reference))
+
+    @property
+    def stands_in(self) -> str:
+        return self.paper.stands_in(self.test.dataset)
 
     def counted(self, row: RowResult) -> Counted:
         return Counted(row.label, len(row.scored_runs(self.test, self.results.protocol)), len(row.runs))
@@ -146,7 +152,7 @@ def findings_on(
         finding
         for paper in papers
         for claim in paper.claims
-        for metric in _metrics(results, test, claim)
+        for metric in _metrics(results, test, paper, claim)
         for finding in judges[claim.kind](_Case(paper, claim, results, test, metric, alike))
     ]
 
@@ -175,9 +181,9 @@ def judge(estimate: Estimate, rule: Rule, value: float) -> tuple[Verdict, str]:
     return (Verdict.DIRECTION if verdict == Verdict.HOLDS else verdict), size
 
 
-def _metrics(results: Results, test: FaceSet, claim: Claim) -> list[str]:
+def _metrics(results: Results, test: FaceSet, paper: Paper, claim: Claim) -> list[str]:
     """Return the experiment's metrics that a claim is about, on the test sets that have what they need."""
-    if claim.datasets and test.dataset not in claim.datasets:
+    if claim.datasets and not {test.dataset, paper.counterpart(test.dataset)} & {*claim.datasets}:
         return []
     names = [name for name in results.metrics if name == claim.metric or name.startswith(f"{claim.metric}-")]
     return [name for name in names if bool(get_metric(name).needs) == test.truth]
@@ -254,6 +260,7 @@ def _every(case: _Case) -> Iterator[Finding]:
     said = (
         remarks.get(worst, ""),
         f"so far: {counted.scored} of {counted.planned} rows" if len(gains) < len(rows) else "",
+        case.stands_in,
         _one_seed(case, rows),
         _failing(case, [base, *rows]),
     )
@@ -278,12 +285,13 @@ def _judged(
     counted = tuple(map(case.counted, rows))
     if _finite(estimate) is None or estimate is None:
         return _finding(case, Verdict.NOT_RUN, None, published, counted, (), titles)
-    rule: Rule = "sign" if claim.rule == "value" and published is None else claim.rule
+    comparable = published is not None and (claim.value is not None or not case.stands_in)
+    rule: Rule = "sign" if claim.rule == "value" and not comparable else claim.rule
     bound = claim.value if rule == "small" else published.value if published else None
     verdict, size = judge(estimate, rule, bound if bound is not None else case.sign)
     if chance and rule == "none":
         verdict = Verdict.INCONCLUSIVE
-    said = tuple(filter(None, (*remarks, size, chance, _failing(case, rows))))
+    said = tuple(filter(None, (*remarks, size, case.stands_in, chance, _failing(case, rows))))
     return _finding(case, verdict, estimate, published, counted, said, titles)
 
 

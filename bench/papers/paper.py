@@ -109,6 +109,8 @@ class Printed:
 class Paper:
     """A paper: `datasets` maps ids to the names that it prints, `reference` is the one that stands in for others.
 
+    `stand_ins` maps test sets that are none of them to the one that each stands in for: the paper's numbers of that one
+    are shown beside it, and no value is held against them.
     `baselines` are the methods that gains are told over where none is named, the best first.
     `aliases` says under which name a method stands in some tables, `beside` what stands beside each of our tables.
     """
@@ -119,11 +121,20 @@ class Paper:
     datasets: Mapping[str, str]
     reference: str
     tables: tuple[PrintedTable, ...]
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
     baselines: tuple[str, ...] = ()
     aliases: Mapping[str, str] = field(default_factory=dict)
     beside: Mapping[str, Beside] = field(default_factory=dict)
     claims: tuple[Claim, ...] = ()
     errata: tuple[Erratum, ...] = ()
+
+    def counterpart(self, dataset: str) -> str:
+        """Return the data set whose printed numbers are shown beside a test set: itself, or what it stands in for."""
+        return self.stand_ins.get(dataset, dataset)
+
+    def stands_in(self, dataset: str) -> str:
+        """Return "stand-in for NAME", as the paper prints the name, for a test set that is one; else nothing."""
+        return f"stand-in for {self.datasets[self.stand_ins[dataset]]}" if dataset in self.stand_ins else ""
 
     def find(self, method: str, metric: str, dataset: str, tables: Iterable[str]) -> Printed | None:
         """Return the number of the first of `tables` that prints one of this method, under its alias too."""
@@ -176,6 +187,7 @@ def load_paper(path: Path) -> Paper:
     paper = from_dict(Paper, read_toml(path), str(path))
     tables, errata = [table.name for table in paper.tables], [erratum.id for erratum in paper.errata]
     _require([paper.reference], paper.datasets, f"{path}: reference")
+    _require(paper.stand_ins.values(), paper.datasets, f"{path}: stand_ins")
     for table in paper.tables:
         _require(table.numbers, paper.datasets, f"{path}: {table.name}: numbers")
         for dataset, metrics in table.numbers.items():

@@ -180,8 +180,10 @@ def _in_short(findings: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
 
 
 def _set_name(test: FaceSet) -> str:
-    """Return a test set's name as papers print it."""
-    return next((paper.datasets[test.dataset] for paper in papers() if test.dataset in paper.datasets), test.dataset)
+    """Return a test set's name as papers print it, or what it stands in for."""
+    stands_in = next(filter(None, (paper.stands_in(test.dataset) for paper in papers())), "")
+    named = f"{test.dataset} ({stands_in})" if stands_in else test.dataset
+    return next((paper.datasets[test.dataset] for paper in papers() if test.dataset in paper.datasets), named)
 
 
 def _short(finding: Finding | None, test: FaceSet) -> str:

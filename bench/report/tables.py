@@ -115,10 +115,11 @@ def _compared(
     """
     paper, beside = beside_of(results, name)
     results = dataclasses.replace(results, test=tests)
-    known = any(test.dataset in paper.datasets for test in tests)
+    known = any(paper.counterpart(test.dataset) in paper.datasets for test in tests)
     fields = [labels()]
     for test in tests:
-        group = f"Measured, {test.dataset}"
+        stands_in = paper.stands_in(test.dataset)
+        group = f"Measured, {test.dataset}" + (f" ({stands_in})" if stands_in else "")
         for metric in metrics:
             measure = Measure(results, test, metric)
             fields.append(means(measure, group, _align(results)))
@@ -149,15 +150,16 @@ def _compared(
 
 
 def _published(results: Results, name: str, dataset: str) -> list[Field[RowResult]]:
-    """Return what the paper prints beside a table for a data set, a column a metric."""
+    """Return what the paper prints beside a table for a data set, or what that stands in for, a column a metric."""
     paper, beside = beside_of(results, name)
-    fields, group = [], f"Published, {paper.datasets.get(dataset, dataset)}"
+    printed = paper.counterpart(dataset)
+    fields, group = [], f"Published, {paper.datasets.get(printed, printed)}"
     for metric in beside.metrics:
         spec = get_metric(metric)
         # Which convention the paper's NIQE follows is not known: the family's name alone, without ours.
         title = spec.title if metric in results.metrics else metric.upper()
         column = Column(f"published_{metric}", title, spec.unit, group, dataset=dataset)
-        fields.append(published(results, name, metric, dataset, column))
+        fields.append(published(results, name, metric, printed, column))
     return fields
 
 

@@ -48,6 +48,7 @@ from bench.runs.records import (
     write_experiment_record,
     write_run_record,
 )
+from bench.runs.renamed import check_names
 from bench.runs.scores import ScoreSheet, read_scores, write_sheet
 from bench.runs.store import Run
 
@@ -74,6 +75,7 @@ def archive(name: str, keep_weights: Sequence[str] = (), replace: bool = False) 
     if source.resolve() == target.resolve() or name == reference().name:
         raise UserError(f"{source}: what is kept already; expected an experiment beside {reference()}")
     record = read_experiment_record(source)
+    check_names(source, record)
     methods = [row.method for row in record.rows if not row.foreign]
     for method in keep_weights:
         if method not in methods:

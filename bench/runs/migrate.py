@@ -5,7 +5,8 @@ value is kept as it is. A run's run.json is replaced last, so a migration that w
 again.
 
 A finished run without digests of its files gets them, and one without a probe of its network (see bench.runs.behaviour)
-gets that, where today's code still makes the pictures of faces that were kept beside its scores.
+gets that, where today's code still makes the pictures of faces that were kept beside its scores. Test sets that were
+renamed get their names of today (see bench.runs.renamed).
 """
 
 from __future__ import annotations
@@ -43,6 +44,7 @@ from bench.runs.records import (
     read_run_record,
     write_run_record,
 )
+from bench.runs.renamed import rename
 from bench.runs.scores import ScoreSheet, read_scores, write_sheet
 
 log = logging.getLogger("fsr")
@@ -55,13 +57,24 @@ _FILES = (RUN_FILE, EXPERIMENT_FILE, SEARCH_FILE)
 def migrate(folder: Path) -> list[Path]:
     """Migrate the results in `folder`, at any depth below it; return the records that were brought to this layout.
 
-    What has this layout already is left alone. Raises UserError where there are no results, a file is damaged or its
-    layout is neither of the two.
+    What has this layout and its names already is left alone. Raises UserError where there are no results, a file is
+    damaged or its layout is neither of the two.
     """
     paths = sorted(path for name in _FILES for path in listed(folder, f"**/{name}"))
     if not paths:
         raise UserError(f"{folder}: no results there; expected a folder with {', '.join(_FILES[:2])} in or below it")
-    return [path for path in paths if _migrate(path)]
+    experiments = [path.parent for path in paths if path.name == EXPERIMENT_FILE]
+    # First what was interrupted among renamed files, which are not those that a run's digests say.
+    changed = [path for place in experiments if _has_layout(place) for path in rename(place)]
+    changed += [path for path in paths if _migrate(path)]
+    changed += [path for place in experiments for path in rename(place)]
+    return list(dict.fromkeys(changed))
+
+
+def _has_layout(folder: Path) -> bool:
+    """Tell whether an experiment and all its runs have the present layout."""
+    records = [read_json(path) for path in (folder / EXPERIMENT_FILE, *listed(folder, f"*/{RUN_FILE}"))]
+    return all(isinstance(record, dict) and record.get("layout") == LAYOUT for record in records)
 
 
 def _migrate(path: Path) -> bool:

@@ -71,8 +71,8 @@ SETS = {
     "celeba": ["celeba_train_1of2.tar", "celeba_train_2of2.tar", "celeba_val.tar", "celeba_test.tar"],
     "helen": ["helen_test.tar"],
     "lfw": ["lfw_test.tar"],
-    "widerface": ["crowd_photos.tar"],
-    "webface": ["web_faces.tar"],
+    "crowd": ["crowd_photos.tar"],
+    "aaf-16": ["web_faces.tar"],
 }
 
 
@@ -83,7 +83,7 @@ def options(*names: str, folder: Path = REAL, **more: object) -> PhotoOptions:
 @needs_photos
 @pytest.mark.parametrize(
     "name",
-    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("celeba", "lfw")), "helen", "widerface", "webface"],
+    [*(pytest.param(name, marks=pytest.mark.slow) for name in ("celeba", "lfw")), "helen", "crowd", "aaf-16"],
 )
 def test_the_committed_manifests_rebuild_the_audited_faces(
     name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
