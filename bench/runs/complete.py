@@ -75,7 +75,10 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
                 import_checkpoint(run, Path(row_run.row.checkpoint))
             elif not run.trained:
                 _train(run, row_run.teacher, faces, device, title, make_bar)
-            _score(row_run, faces, device, samples)
+            if row_run.metrics:
+                _score(row_run, faces, device, samples)
+            else:
+                run.write(status=RunState.FINISHED, error=None)
     except Interrupted:
         raise
     except Exception as error:

@@ -174,7 +174,7 @@ class Experiment:
 
 @dataclass(frozen=True)
 class RowRun:
-    """One run of one row, the metrics that it is scored with, and the run that teaches it, if any."""
+    """One run of one row, the metrics that it is scored with (none: a teacher), and the run that teaches it, if any."""
 
     row: Row
     label: str

@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from bench.core.files import write_bytes
+from bench.core.progress import Bar
 from bench.core.stop import Stop
 from bench.models import registry
 from bench.models.plugins import Plugin
@@ -60,24 +61,48 @@ def execute(work: Work, share: Share, *, address: str, storage: str, jobs: int, 
 
     With 0 `jobs` there are as many at a time as fit. Runs go on in the results folder or, where `storage` names another
     place, there; then the results folder gets a copy. Runs that had too little memory are tried again with twice the
-    share. Raises UserError when Ray is missing or cannot be reached, when the cluster has less than one share, and when
+    share. Pictures that were made elsewhere are scored here, where they lie. With a storage, teachers are trained
+    before their students begin: nothing tells a node that another one is at work on them.
+
+    Raises UserError when Ray is missing or cannot be reached, when the cluster has less than one share, and when
     its nodes do not see the results folder or the storage cannot be written; Interrupted when asked to stop.
     """
     kept, row_runs, faces = Storage(storage) if storage else None, work.row_runs, work.faces
     if kept:
         kept.check()
         _fetch(kept, row_runs)
-        _send_imported(kept, row_runs)
     before = [is_complete(row_run, faces) for row_run in row_runs]
     left = [index for index, done in enumerate(before) if not done]
+    for index in left:
+        if row_runs[index].run.config.is_of_pictures:
+            work.do(index, "cpu", True, functools.partial(Bar, quiet=quiet))
+    left = [index for index in left if not row_runs[index].run.config.is_of_pictures]
+    if kept:
+        _send(kept, row_runs, faces)
     reports: dict[int, Mapping[str, Any]] = {}
     if left:
         with connected(address) as ray, _token(row_runs[0].run.experiment) as token:
             check_share(ray, share)
             absolute = tuple(_moved(row_run, row_run.run.experiment.resolve()) for row_run in row_runs)
             sent = dataclasses.replace(work, row_runs=absolute, faces=send_faces(faces, ray))
-            reports = _execute(ray, Task(sent, share, registry.plugins(), token, kept), left, jobs, quiet)
+            task = Task(sent, share, registry.plugins(), token, kept)
+            if kept and (taught := teachers([absolute[index] for index in left], faces)):
+                first = dataclasses.replace(task, work=dataclasses.replace(sent, row_runs=taught))
+                _execute(ray, first, list(range(len(taught))), jobs, quiet)
+            reports = _execute(ray, task, left, jobs, quiet)
     return [_outcome(row_runs[i], faces, before[i], reports.get(i, {})) for i in range(len(row_runs))]
+
+
+def teachers(row_runs: Sequence[RowRun], faces: Faces) -> tuple[RowRun, ...]:
+    """Return the runs that teach some of `row_runs` and are not trained yet, each once; they are not scored."""
+    taught = {
+        row_run.teacher.config.name: dataclasses.replace(
+            row_run, label=f"{row_run.label}, its teacher", run=row_run.teacher, metrics=(), teacher=None
+        )
+        for row_run in row_runs
+        if row_run.teacher is not None
+    }
+    return tuple(row_run for row_run in taught.values() if not is_complete(row_run, faces))
 
 
 def _execute(ray: Any, task: Task, left: list[int], jobs: int, quiet: bool) -> dict[int, Mapping[str, Any]]:
@@ -102,12 +127,19 @@ def _fetch(storage: Storage, row_runs: Sequence[RowRun]) -> None:
     """Copy what the storage has of the runs into the results folder, but for training states."""
     for row_run in row_runs:
         storage.pull(row_run.run, states=False)
+        if row_run.teacher is not None:
+            storage.pull(row_run.teacher, states=False)
 
 
-def _send_imported(storage: Storage, row_runs: Sequence[RowRun]) -> None:
-    """Copy runs of authors' checkpoints into the storage: the nodes that score them do not have the files."""
+def _send(storage: Storage, row_runs: Sequence[RowRun], faces: Faces) -> None:
+    """Copy what was made here into the storage: imports of checkpoints, which the nodes score, and scores of pictures.
+
+    The nodes do not have the files that they are of.
+    """
     for row_run in row_runs:
-        if CHECKPOINT in row_run.run.config.given and row_run.run.trained:
+        config = row_run.run.config
+        imported = CHECKPOINT in config.given and row_run.run.trained
+        if imported or (config.is_of_pictures and is_complete(row_run, faces)):
             storage.push(row_run.run, {})
 
 
@@ -133,8 +165,10 @@ def _token(experiment: Path) -> Iterator[Path]:
 
 
 def _moved(row_run: RowRun, experiment: Path) -> RowRun:
-    """Return the run with its folder under another one."""
-    return dataclasses.replace(row_run, run=dataclasses.replace(row_run.run, experiment=experiment))
+    """Return the run with its folder, and that of its teacher, under another one."""
+    run, teacher = dataclasses.replace(row_run.run, experiment=experiment), row_run.teacher
+    teacher = dataclasses.replace(teacher, experiment=experiment) if teacher is not None else None
+    return dataclasses.replace(row_run, run=run, teacher=teacher)
 
 
 def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) -> dict[int, Mapping[str, Any]]:
@@ -212,5 +246,7 @@ def _housed(row_run: RowRun, task: Task) -> Iterator[RowRun]:
         return
     with tempfile.TemporaryDirectory(prefix="fsr-") as folder:
         moved = _moved(row_run, Path(folder) / row_run.run.experiment.name)
+        if moved.teacher is not None:
+            task.storage.pull(moved.teacher)
         with task.storage.mirrored(moved.run):
             yield moved

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 
@@ -12,7 +14,7 @@ from bench.runs.config import RunConfig
 from bench.runs.experiment import Row, RowRun
 from bench.runs.records import RunState
 from bench.runs.store import Run
-from bench.schedule.ray_tune import _send_imported
+from bench.schedule.ray_tune import _send
 from bench.schedule.storage import Storage
 
 pytest.importorskip("fsspec")
@@ -96,13 +98,15 @@ def test_places_that_are_none(tmp_path: Path) -> None:
             Storage(url).check()
 
 
-def test_an_imported_checkpoint_goes_to_the_nodes_which_lack_its_file(storage: Storage, tmp_path: Path) -> None:
-    config = RunConfig("tiny", {}, 8, 0, "sparnet", given={"checkpoint": "0" * 64})
+@pytest.mark.parametrize("kind", ["checkpoint", "pictures"])
+def test_what_is_made_of_files_that_lie_here_goes_to_the_storage(storage: Storage, tmp_path: Path, kind: str) -> None:
+    config = RunConfig("tiny", {}, 8, 0, "sparnet", given={kind: "0" * 64})
     runs = [Run(tmp_path / "here" / "small", config), run_in(tmp_path / "here")]
+    faces: Any = SimpleNamespace(tests=())  # on which nothing lacks a score
     for run in runs:
         run.write(status=RunState.RUNNING, trained="2026-01-01T00:00:00Z")
         fill(run, weights_safetensors="theirs")
-    _send_imported(storage, [RowRun(Row("tiny"), "Tiny", run) for run in runs])
+    _send(storage, [RowRun(Row("tiny"), "Tiny", run) for run in runs], faces)
     there = Run(tmp_path / "there" / "small", config)
     storage.pull(there)
     assert contents(there)["weights.safetensors"] == "theirs" and there.trained
