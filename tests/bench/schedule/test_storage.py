@@ -105,10 +105,10 @@ def test_what_is_made_of_files_that_lie_here_goes_to_the_storage(storage: Storag
     faces: Any = SimpleNamespace(tests=())  # on which nothing lacks a score
     for run in runs:
         run.write(status=RunState.RUNNING, trained="2026-01-01T00:00:00Z")
-        fill(run, weights_safetensors="theirs")
+        fill(run, samples__a_png="theirs", **{"weights_safetensors": "theirs"} if kind == "checkpoint" else {})
     _send(storage, [RowRun(Row("tiny"), "Tiny", run) for run in runs], faces)
     there = Run(tmp_path / "there" / "small", config)
     storage.pull(there)
-    assert contents(there)["weights.safetensors"] == "theirs" and there.trained
+    assert contents(there)["samples/a.png"] == "theirs" and there.trained
     storage.pull(run_in(tmp_path / "there"))
-    assert not run_in(tmp_path / "there").folder.exists(), "what is not imported begins there"
+    assert not run_in(tmp_path / "there").folder.exists(), "what is of the nodes begins there"
