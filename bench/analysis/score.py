@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from bench.analysis.failures import Failure, failures
 from bench.analysis.intervals import estimate
 from bench.core.errors import UserError
 from bench.core.machine import cores
@@ -32,6 +31,7 @@ from bench.models.checkpoint import MARK, WARNING
 from bench.runs.behaviour import changed_since, load_network
 from bench.runs.config import RunConfig
 from bench.runs.evaluate import evaluate, low_resolution
+from bench.runs.failures import Failure, failures
 from bench.runs.networks import named_weights
 from bench.runs.store import Run
 
@@ -150,7 +150,7 @@ def score_method(
         "degradation": degradation if store.has_truth else None,
         "chance": scored.chance,
         "samples": dataclasses.asdict(scored.samples) if scored.samples else None,
-        **_report(values, names, scored.unavailable, metrics, failing),
+        **_report(values, names, scored.unavailable, scored.remarks, metrics, failing),
     }
 
 
@@ -196,7 +196,7 @@ def score_pairs(
         "scale": pairs.scale if lr else None,
         "fingerprint": None if pairs.hr is None else hashlib.sha256(content(pairs.hr)).hexdigest(),
         "warnings": list(pairs.warnings),
-        **_report(scores.values, pairs.names, scores.unavailable, metrics, failing),
+        **_report(scores.values, pairs.names, scores.unavailable, scores.remarks, metrics, failing),
     }
 
 
@@ -219,6 +219,7 @@ def _report(
     values: _Values,
     names: Sequence[str],
     unavailable: Mapping[str, str],
+    remarks: Mapping[str, str],
     metrics: Sequence[str],
     failing: Sequence[Failure],
 ) -> dict[str, Any]:
@@ -231,7 +232,7 @@ def _report(
     summaries: dict[str, dict[str, Any]] = {}
     images = []
     for (protocol, metric), column in values.items():
-        of_metric = summary(metric, column)
+        of_metric = summary(metric, column) | ({"remark": remarks[metric]} if metric in remarks else {})
         summaries.setdefault(protocol, {})[metric] = of_metric | ({"failures": len(failing)} if failing else {})
         for name, value in zip(names, column.tolist(), strict=True):
             images.append({"image": name, "metric": metric, "protocol": protocol, "value": _plain(value)})

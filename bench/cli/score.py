@@ -129,7 +129,7 @@ def _samples(result: Mapping[str, Any]) -> str:
 
 def _failures(failing: Sequence[Mapping[str, Any]], metrics: Mapping[str, Mapping[str, Any]]) -> str:
     """Return which faces were failed on, the worst first; --json has them all."""
-    from bench.analysis.failures import LIMIT
+    from bench.runs.failures import LIMIT
 
     def word(face: Mapping[str, Any]) -> str:
         if not face["finite"]:
@@ -152,7 +152,7 @@ def _metric_table(metrics: Mapping[str, Mapping[str, Any]]) -> str:
         notes = [f"{values[kind]} {kind}" for kind in ("infinite", "undefined") if kind in values]
         left = f"without {' and '.join(notes)}" if notes else ""
         failing = f"{values['failures']} failures" if "failures" in values else ""
-        about = "; ".join(filter(None, (failing, left, spec.caution)))
+        about = "; ".join(filter(None, (failing, left, values.get("remark"), spec.caution)))
         body.append([spec.title, spec.unit, *_numbers(values, spec.decimals), values["n"], about])
     head = ["metric", "unit", "mean", "95% interval", "images", ""]
     return text_table(head, body, widths=[None] * 5 + [60])

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING
 
@@ -30,10 +30,14 @@ _NEEDS = {"hr": "ground truth", "lr": "the low-resolution input"}
 
 @dataclass(frozen=True)
 class Scores:
-    """What a Scorer computed: (protocol, metric) -> one value a picture, and why metrics have none."""
+    """What a Scorer computed: (protocol, metric) -> one value a picture, and why metrics have none.
+
+    `remarks` say, by metric, what must be known of these pictures.
+    """
 
     values: Mapping[tuple[str, str], np.ndarray]
     unavailable: Mapping[str, str]
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def shared_cache() -> ScoreCache:
@@ -63,6 +67,7 @@ class Scorer:
         self._parts: dict[tuple[str, str], list[np.ndarray]] = {}
         self._descriptions: dict[tuple[str, str], list[np.ndarray]] = {}  # (description, "sr" or "hr") -> rows
         self.unavailable: dict[str, str] = {}
+        self._remarks: dict[str, str] = {}
 
     def add(self, sr: Tensor, hr: np.ndarray | None = None, lr: np.ndarray | None = None) -> None:
         """Score SR [b, 3, H, W] with HR and LR, uint8 [b, ., ., 3], where there are.
@@ -110,7 +115,7 @@ class Scorer:
             if isinstance(metric, Described):
                 self._attempt([metric], partial(self._compare_described, metric))
         values = {key: np.concatenate(parts) for key, parts in self._parts.items() if key[1] not in self.unavailable}
-        return Scores(values, dict(self.unavailable))
+        return Scores(values, dict(self.unavailable), dict(self._remarks))
 
     def _compare(self, metric: Pairwise, batch: Batch, contents: Mapping[str, Sequence[bytes]]) -> None:
         what: dict[str, object] = {"metric": metric.name, "parameters": dict(metric.parameters())}
@@ -130,6 +135,8 @@ class Scorer:
         if all(sides):
             values = metric.compare(*map(np.concatenate, sides))
             self._parts[self.protocols[0].name, metric.name] = [values]
+            if "hr" in metric.needs and (remark := metric.remark(np.concatenate(sides[-1]))):
+                self._remarks[metric.name] = remark
 
     def _describe_all(self, pictures: Mapping[str, np.ndarray | None], contents: Mapping[str, Sequence[bytes]]) -> None:
         """Describe each picture of a side, uint8 [b, H, W, 3], once for all the metrics that share a description."""
@@ -137,17 +144,37 @@ class Scorer:
         for name in dict.fromkeys(metric.description.name for metric in described):
             sharing = [metric for metric in described if metric.description.name == name]
             for side in ("sr", "hr") if any("hr" in metric.needs for metric in sharing) else ("sr",):
-                if (own := pictures[side]) is not None:
-                    step = partial(self._describe, sharing[0].description, side, own, contents[side])
-                    self._attempt(sharing, step)
+                if pictures[side] is not None:
+                    self._attempt(sharing, partial(self._describe, sharing[0].description, side, pictures, contents))
 
-    def _describe(self, description: Description, side: str, pictures: np.ndarray, contents: Sequence[bytes]) -> None:
-        what = {"description": description.name, "parameters": dict(description.parameters())}
-        rows = self._cached(
-            [key_of(what, [picture]) for picture in contents],
-            lambda places: description.describe(pictures[places]),
-        )
+    def _describe(
+        self,
+        description: Description,
+        side: str,
+        pictures: Mapping[str, np.ndarray | None],
+        contents: Mapping[str, Sequence[bytes]],
+    ) -> None:
+        rows = self._rows(description, side, pictures, contents)
         self._descriptions.setdefault((description.name, side), []).append(rows)
+
+    def _rows(
+        self,
+        description: Description,
+        side: str,
+        pictures: Mapping[str, np.ndarray | None],
+        contents: Mapping[str, Sequence[bytes]],
+    ) -> np.ndarray:
+        """Return the descriptions of one side's pictures, within the frames that HR gives where there are any."""
+        own, of, beside = pictures[side], [contents[side]], list[np.ndarray]()
+        assert own is not None
+        if description.frame is not None:
+            beside = [self._rows(description.frame, "hr", pictures, contents)]
+            of.append(contents["hr"])
+        what = {"description": description.name, "parameters": dict(description.parameters())}
+        return self._cached(
+            [key_of(what, each) for each in zip(*of, strict=True)],
+            lambda places: description.describe(*(rows[places] for rows in (own, *beside))),
+        )
 
     def _cached(self, keys: Sequence[bytes], compute: Callable[[list[int]], np.ndarray]) -> np.ndarray:
         """Return a row for each key: from the cache, else from `compute`, given the places of the missing ones."""

@@ -94,23 +94,27 @@ class Pairwise(Spec):
 class Description:
     """A description of single pictures, shared by several metrics and cached by the pictures' content.
 
-    `describe` maps uint8 [B, H, W, 3] to float64 [B, length], NaN where there is nothing (no face found).
+    `describe` maps uint8 [B, H, W, 3] to float64 [B, length], NaN where there is nothing (no face found). With a
+    `frame`, which describes the ground truth, it takes the frame's rows of that too: both are looked at in one place.
     """
 
     name: str
-    describe: Callable[[np.ndarray], np.ndarray]
+    describe: Callable[..., np.ndarray]
     parameters: Callable[[], Mapping[str, Any]] = dict
+    frame: Description | None = None
 
 
 @dataclass(frozen=True)
 class Described(Spec):
     """A metric of descriptions: `compare(sr, hr)`, or `compare(sr)` where HR is not needed, maps [N, length] to [N].
 
-    It sees all N pictures of a face set at once.
+    It sees all N pictures of a face set at once. `remark` says of HR's descriptions what a reader must know of these
+    pictures, "" where nothing.
     """
 
     description: Description = field(kw_only=True)
     compare: Callable[..., np.ndarray] = field(kw_only=True)
+    remark: Callable[[np.ndarray], str] = field(kw_only=True, default=lambda hr: "")
 
 
 Metric = Pairwise | Described

@@ -11,12 +11,13 @@ from enum import StrEnum
 from bench.analysis.agreement import order_agreement
 from bench.analysis.claims import gain, groups_of, scores_of
 from bench.analysis.factorial import effects, factorial_rows, measured_effects
-from bench.analysis.failures import LIMIT, failures_of
+from bench.analysis.failures import failures_of
 from bench.analysis.intervals import Estimate, widened
 from bench.analysis.power import seed_spread
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.papers.paper import Claim, Paper, Printed, RowName, Rule
+from bench.runs.failures import LIMIT
 
 
 class Verdict(StrEnum):

@@ -6,13 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from bench.analysis.failures import LIMIT, Failure, failures_of, reference_row
+from bench.analysis.failures import failures_of, reference_row
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.metrics.catalogue import get_metric
 from bench.report.columns import Field, Measure, each, labels, make_table
 from bench.report.page import Page
 from bench.report.table import Cell, Column, Table, check_cell, number_cell, remarked, signed_cell
 from bench.report.words import failing, none_fails, on, suffix
+from bench.runs.failures import LIMIT, Failure
 
 _MAIN = "psnr"  # the metric of gains image by image
 _LISTED = 10  # failing faces of a run

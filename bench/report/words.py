@@ -6,12 +6,13 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from bench.analysis.claims import covers_training
-from bench.analysis.failures import LIMIT, failures_of, reference_row
+from bench.analysis.failures import failures_of, reference_row
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
 from bench.report.table import number_cell
+from bench.runs.failures import LIMIT
 from bench.runs.records import LEVELS, ObjectiveRecord, RunState, SamplesRecord
 
 _SHORT = 8  # digits of a fingerprint that are shown

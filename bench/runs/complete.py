@@ -237,6 +237,8 @@ def _evaluate(
     name, dataset = row_run.run.config.name, test.store.dataset
     if result.chance:
         log.warning("%s: %s", name, result.chance)
+    for remark in dict.fromkeys(result.remarks.values()):
+        log.warning("%s: %s: %s", name, dataset, remark)
     if broken := len(result.broken):
         log.warning("%s: %s: the output holds NaN or infinity on %d of %d faces", name, dataset, broken, test.count)
     for name, picture in zip(test.store.names, result.pictures, strict=False):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -156,8 +156,8 @@ class Evaluation:
     """Scores of one method on one face set.
 
     `pictures` are the first super-resolved faces, uint8 [n, H, W, 3], and `unavailable` says why a metric has no score.
-    `broken` names the faces whose picture held NaN or infinity, `chance` is that of Enlarger, `samples` tells how far
-    apart several of a face are.
+    `broken` names the faces whose picture held NaN or infinity, `chance` is Enlarger's, `samples` tells how far apart
+    several of a face are, `remarks` are those of Scores.
     """
 
     scores: ScoreSheet
@@ -166,6 +166,7 @@ class Evaluation:
     broken: tuple[str, ...] = ()
     chance: str = ""
     samples: SamplesRecord | None = None
+    remarks: Mapping[str, str] = field(default_factory=dict)
 
 
 def check_draws(method: str, options: Mapping[str, Any], samples: int, where: str) -> None:
@@ -242,4 +243,4 @@ def evaluate(
     size = config.scale * lr.shape[1]
     first = np.concatenate(kept)[:pictures] if kept else np.empty((0, size, size, 3), np.uint8)
     sheet = make_sheet(store.dataset, store.fingerprint_of(count), store.names[:count], scores.values)
-    return Evaluation(sheet, first, scores.unavailable, tuple(broken), enlargers[0].chance, several)
+    return Evaluation(sheet, first, scores.unavailable, tuple(broken), enlargers[0].chance, several, scores.remarks)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 from bench.models import weights
+from bench.runs.failures import Failing, Failures
 from bench.runs.networks import run_record
 from bench.runs.records import ExperimentRecord, FaceSetRecord
 from bench.runs.scores import read_scores
@@ -17,6 +19,9 @@ def model_card(folder: Path, experiment: ExperimentRecord, label: str) -> str:
     assert training is not None
     pictured = experiment.pictured or experiment.test[0]
     train = experiment.train
+    tests = [test for test in (*experiment.test, pictured) if test.truth]
+    failing = Failures(folder.parent, experiment).of(folder, record, [pictured])
+    lines = [f"- It {text}." for text in dict.fromkeys(map(str, failing)) if text]
     return "\n".join(
         [
             f"# {label}, seed {config.seed}",
@@ -38,18 +43,21 @@ def model_card(folder: Path, experiment: ExperimentRecord, label: str) -> str:
             f"Scores of these weights on the default faces ({pictured.dataset}), and of the fp32 weights that they "
             f"were rounded from on the others; protocol {experiment.protocol}:",
             "",
-            "| test faces | number | PSNR (dB) | SSIM |",
-            "|---|---|---|---|",
-            *(_scores(folder, experiment, test) for test in (*experiment.test, pictured) if test.truth),
+            "| test faces | number | PSNR (dB) | SSIM | failing faces |",
+            "|---|---|---|---|---|",
+            *(_scores(folder, experiment, test, failing) for test in tests),
             "",
+            *([*lines, ""] if lines else []),
         ]
     )
 
 
-def _scores(folder: Path, experiment: ExperimentRecord, test: FaceSetRecord) -> str:
+def _scores(folder: Path, experiment: ExperimentRecord, test: FaceSetRecord, failing: Sequence[Failing]) -> str:
     sheet = read_scores(folder).on(test.dataset, test.fingerprint)
     psnr, ssim = (sheet.mean(metric, experiment.protocol) for metric in ("psnr", "ssim"))
     texts = ["-" if psnr is None else f"{psnr:.3f}", "-" if ssim is None else f"{ssim:.4f}"]
+    (failures, *_) = (each.failures for each in failing if each.test == test)
+    texts.append("-" if failures is None else str(len(failures)))
     return f"| {test.dataset} | {test.faces:,} | {' | '.join(texts)} |"
 
 

@@ -1,9 +1,8 @@
 """Landmarks of a face store's faces: computed once from HR and kept beside the store.
 
-68 points by dlib's predictor (the landmark metric's), in the box that dlib's own detector finds in HR. The metric takes
-a fixed part of the picture for the box, because it must not be silent on blurred faces; here every picture is sharp,
-and a box that misses the face costs more than a face without landmarks: in generated faces, which fill the picture,
-the fixed box puts the mouth's points on the nose.
+68 points by dlib's predictor in the box that dlib's own detector finds in HR, both as the landmark metric has them.
+Where none is found the metric takes a fixed part of the picture for the box; here a box that misses the face costs more
+than a face without landmarks.
 
 Beside the store `<split>` lie `<split>-landmarks.npy` (float32 [N, 68, 2]: x, then y, in HR pixels, a whole number
 being the centre of a pixel; NaN for a face in which none is found) and `<split>-landmarks.json`. They are not inside of
@@ -14,7 +13,6 @@ from __future__ import annotations
 
 import contextlib
 import dataclasses
-import functools
 import hashlib
 import io
 import logging
@@ -34,11 +32,10 @@ from bench.core.progress import Bar
 from bench.core.schema import canonical_json, from_dict
 from bench.data.landmarks import POINTS
 from bench.data.store import FaceStore
-from bench.metrics.faces import landmark_predictor, predictor_sha256
+from bench.metrics.faces import DOUBLINGS, find_box, landmark_predictor, predictor_sha256
 
 log = logging.getLogger("fsr")
 LAYOUT = 1
-_DOUBLINGS = 1  # of the picture before detection: dlib finds faces of 80 pixels, and so of 40 here
 _GROUP = 32  # faces that a process gets at a time
 _FEW = 400  # faces for which starting processes, each of which loads the predictor, takes longer than it saves
 
@@ -110,29 +107,19 @@ def find_landmarks(faces: np.ndarray) -> np.ndarray:
 
     Of several faces the largest counts. Points may lie outside of the picture.
     """
-    dlib, predictor = landmark_predictor()
-    detector = _detector()
+    _, predictor = landmark_predictor()
     points = np.full((len(faces), POINTS, 2), np.nan, np.float32)
     for row, face in zip(points, faces, strict=True):
-        face = np.ascontiguousarray(face)
-        boxes = detector(face, _DOUBLINGS)
-        if len(boxes):
-            box = max(boxes, key=dlib.rectangle.area)
-            row[:] = [(point.x, point.y) for point in predictor(face, box).parts()]
+        if (box := find_box(face)) is not None:
+            row[:] = [(point.x, point.y) for point in predictor(np.ascontiguousarray(face), box).parts()]
     return points
-
-
-@functools.cache
-def _detector() -> Any:
-    dlib, _ = landmark_predictor()
-    return dlib.get_frontal_face_detector()
 
 
 def _recipe() -> dict[str, Any]:
     """Return what decides the landmarks of a face."""
     return {
         "layout": LAYOUT,
-        "box": f"dlib's frontal face detector, picture doubled {_DOUBLINGS} time, the largest box",
+        "box": f"dlib's frontal face detector, picture doubled {DOUBLINGS} time, the largest box",
         "points": POINTS,
         "predictor": predictor_sha256(),
     }

@@ -9,6 +9,7 @@ from typing import Any
 
 from bench.core.text_table import text_table
 from bench.runs.digests import missing, strange
+from bench.runs.failures import Failures
 from bench.runs.records import FaceSetRecord, RunRecord, RunState, read_experiment_record, read_run_record
 from bench.runs.scores import sheet_path
 from bench.runs.store import is_held
@@ -22,6 +23,8 @@ class RunStatus:
     "trained" that scores are missing. A run that has finished is looked at as far as the names of its files tell;
     `fsr verify` looks into them.
     `psnr` is that of the last validation in dB, `seconds_left` what its training will take at its present speed.
+    `failing` counts the faces of all test sets that it fails on, None before it is scored, and `fails` says so in a
+    line a test set.
     """
 
     label: str
@@ -34,6 +37,8 @@ class RunStatus:
     seconds_left: float | None = None
     node: str = ""
     error: str = ""
+    failing: int | None = None
+    fails: tuple[str, ...] = ()
 
 
 def status_of(folder: Path) -> list[RunStatus]:
@@ -42,8 +47,9 @@ def status_of(folder: Path) -> list[RunStatus]:
     Raises UserError when experiment.json or a run.json is missing its layout or damaged.
     """
     experiment = read_experiment_record(folder)
+    failures = Failures(folder, experiment)
     return [
-        _read(experiment.run_folder(folder, name), row.label, experiment.test)
+        _read(experiment.run_folder(folder, name), row.label, experiment.test, failures)
         for row in experiment.rows
         for name in row.runs
     ]
@@ -56,7 +62,7 @@ def status_json(found: Mapping[str, list[RunStatus]]) -> dict[str, Any]:
 
 def status_text(found: Mapping[str, list[RunStatus]]) -> str:
     """Return a table an experiment for a terminal."""
-    head = ["row", "state", "iteration", "PSNR (dB)", "s/iteration", "minutes left", "node", "run"]
+    head = ["row", "state", "iteration", "PSNR (dB)", "s/iteration", "minutes left", "failing faces", "node", "run"]
     parts = []
     for name, runs in found.items():
         counts = {
@@ -66,7 +72,7 @@ def status_text(found: Mapping[str, list[RunStatus]]) -> str:
         told = ", ".join(f"{count} {state}" for state, count in counts.items() if count)
         body = [_line(run) for run in runs]
         parts.append(f"{name}: {len(runs)} runs{f', {told}' if told else ''}\n" + text_table(head, body))
-        parts += [f"{run.run}: {run.error}" for run in runs if run.error]
+        parts += [f"{run.run}: {line}" for run in runs for line in (run.error, *run.fails) if line]
     return "\n\n".join(parts)
 
 
@@ -81,12 +87,13 @@ def _line(run: RunStatus) -> list[str]:
         number(run.psnr, 3),
         number(run.seconds_per_iteration, 3),
         number(None if run.seconds_left is None else run.seconds_left / 60, 1),
+        "-" if run.failing is None else f"{run.failing:,}",
         run.node or "-",
         run.run,
     ]
 
 
-def _read(folder: Path, label: str, tests: Sequence[FaceSetRecord]) -> RunStatus:
+def _read(folder: Path, label: str, tests: Sequence[FaceSetRecord], failures: Failures) -> RunStatus:
     record, name = read_run_record(folder), folder.name
     state, lack = _state(folder, record), ""
     if record is not None and state is RunState.FINISHED:
@@ -97,6 +104,8 @@ def _read(folder: Path, label: str, tests: Sequence[FaceSetRecord]) -> RunStatus
     total = training.iterations if training else 0
     done = 0 if state is RunState.NOT_RUN else total if record.trained else progress.iteration
     speed = record.seconds_per_iteration or progress.seconds_per_iteration
+    failing = failures.of(folder, record) if state is RunState.FINISHED else ()
+    counts = [len(each.failures) for each in failing if each.failures is not None]
     left = (total - done) * speed if speed and state in (RunState.RUNNING, RunState.INTERRUPTED) else None
     return RunStatus(
         f"{label}, seed {record.config.seed}" if record.config.seed else label,
@@ -109,6 +118,8 @@ def _read(folder: Path, label: str, tests: Sequence[FaceSetRecord]) -> RunStatus
         left,
         progress.node,
         record.error or lack,
+        sum(counts) if counts else None,
+        tuple(filter(None, map(str, failing))),
     )
 
 

@@ -235,7 +235,7 @@ def without_dlib(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_the_recipe_names_predictor_and_box(monkeypatch: pytest.MonkeyPatch) -> None:
     own = landmark_recipe()
     assert len(own) == 12 and own == landmark_recipe()
-    monkeypatch.setattr(priors, "_DOUBLINGS", 2)
+    monkeypatch.setattr(priors, "DOUBLINGS", 2)
     assert landmark_recipe() != own
     monkeypatch.undo()
     monkeypatch.setattr(priors, "predictor_sha256", lambda: "0" * 64)
