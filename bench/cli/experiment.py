@@ -124,12 +124,14 @@ def plan(
     **given: Any,
 ) -> int:
     from bench.core.provenance import choose_device
+    from bench.runs.authored import check_checkpoints
     from bench.runs.job import row_runs
     from bench.schedule.plan import make_plan
 
     options, chosen_device = _execution(given), choose_device(device)
     job, faces = _open_job(given, chosen_device, quiet=json)
     planned = _chosen(row_runs(job, faces), given["only"])
+    check_checkpoints(planned)
     made = make_plan(job, planned, faces, chosen_device, options, most=5.0, gpus=gpus)
     show(json, made.to_json(), made.to_text)
     return 0

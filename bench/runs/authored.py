@@ -19,6 +19,8 @@ from bench.runs.experiment import Row
 from bench.runs.records import RUN_FILE, RunState, read_run_record
 
 if TYPE_CHECKING:
+    from torch import nn
+
     from bench.runs.experiment import RowRun
     from bench.runs.store import Run
 
@@ -55,12 +57,9 @@ def import_checkpoint(run: Run, path: Path) -> None:
 
     Raises UserError for a file that is not the one that the run is named after, or none of its method.
     """
-    from bench.models.authors import load_authors
     from bench.runs.behaviour import probe_of
 
-    model, about = load_authors(run.config.method, path, run.config.options)
-    if about.sha256 != run.config.given[CHECKPOINT]:
-        raise UserError(f"{path}: the file has changed since this command began; run it again")
+    model, about = _load(run, path)
     run.drop_scores()
     weights.save(run.weights, model.state_dict(), {"run": run.config.name})
     run.write(
@@ -74,6 +73,22 @@ def import_checkpoint(run: Run, path: Path) -> None:
         digests=digests_of(run.folder),
         trained=now(),
     )
+
+
+def _load(run: Run, path: Path) -> tuple[nn.Module, Checkpoint]:
+    from bench.models.authors import load_authors
+
+    model, about = load_authors(run.config.method, path, run.config.options)
+    if about.sha256 != run.config.given[CHECKPOINT]:
+        raise UserError(f"{path}: the file has changed since this command began; run it again")
+    return model, about
+
+
+def check_checkpoints(row_runs: list[RowRun]) -> None:
+    """Read the checkpoints of those runs that lack their weights; raise UserError for one that cannot be imported."""
+    for row_run in row_runs:
+        if CHECKPOINT in row_run.run.config.given and not row_run.run.trained:
+            _load(row_run.run, Path(row_run.row.checkpoint))
 
 
 def import_checkpoints(row_runs: list[RowRun]) -> None:

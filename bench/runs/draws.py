@@ -58,7 +58,7 @@ class SampleScorer:
             _means({name: _deviation(samples) for name, samples in spread.items()}),
             _means({LEVELS: torch.cat(self._levels).numpy(), **diversity}),
         )
-        return Scores(means, every[-1].unavailable), record
+        return Scores(means, every[-1].unavailable, every[-1].remarks), record
 
 
 def _deviation(samples: np.ndarray) -> np.ndarray:

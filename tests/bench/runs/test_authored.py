@@ -123,15 +123,21 @@ def test_the_row_stands_apart_with_whose_weights_it_has(
     assert [bool(row["foreign"]) for row in rows] == [False, False, False, True] and rows[-1]["psnr"]
 
 
+@pytest.mark.parametrize("verb", ["run", "plan"])
 def test_a_bad_file_is_told_before_anything_runs(
-    command: list[str], theirs: Path, capsys: pytest.CaptureFixture[str]
+    command: list[str], theirs: Path, capsys: pytest.CaptureFixture[str], verb: str
 ) -> None:
     torch.save(registry.build("tiny", {"width": 0.5}).state_dict(), theirs)
-    assert main(command) == 2
+    assert main([verb, *command[1:]]) == 2
     message = capsys.readouterr().err
     assert f"{theirs}: no checkpoint of 'tiny': 'body.0.weight' is (8, 3, 3, 3), expected (16, 3, 3, 3)" in message
     assert "of another width or another variant" in message
     assert not (paths.results() / "small-short-mine" / "experiment.json").exists()
+
+
+def test_a_plan_reads_the_checkpoint_and_imports_nothing(command: list[str], theirs: Path) -> None:
+    assert main(["plan", *command[1:], "--only", "From the file"]) == 0
+    assert not list((paths.results() / "small-short-mine").glob("*"))
 
 
 def test_a_narrow_checkpoint_takes_the_option_in_its_row(
