@@ -15,7 +15,7 @@ from bench.metrics import niqe, pyiqa
 from bench.metrics.spec import Metric, UnavailableError
 
 # In the order of tables. What a module needs beside numpy it imports when a value is computed.
-MODULES = ("psnr", "ssim", "lpips", "niqe", "faces", "facenet", "detection", "consistency")
+MODULES = ("psnr", "ssim", "lpips", "niqe", "edges", "faces", "facenet", "detection", "consistency")
 PYIQA = "pyiqa:"
 DEFAULT = ("psnr", "ssim", "niqe-pooled")
 

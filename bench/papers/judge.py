@@ -29,7 +29,7 @@ class Verdict(StrEnum):
     GAIN = "a gain"
     LOSS = "a loss"
     INCONCLUSIVE = "inconclusive"
-    NOT_RUN = "not run yet"
+    NOT_RUN = "not scored yet"
 
 
 ONE_SEED = "one seed"
@@ -78,7 +78,7 @@ class Counted:
 class Finding:
     """What was found about a claim on one test set.
 
-    `estimate` is None where it is not run yet, of the row `label` where the claim is about many; `published` is the
+    `estimate` is None where it is not scored yet, of the row `label` where the claim is about many; `published` is the
     paper's value, None where it prints none. `remarks` are what must be added to the verdict, `rows` what it rests on.
     """
 

@@ -26,7 +26,7 @@ _SAME = ("protocol", "scale", "training", "train", "val")
 
 
 def merge_records(record: ExperimentRecord, kept: ExperimentRecord, folder: Path) -> ExperimentRecord:
-    """Return `record` with the kept seeds of its rows, the kept rows that it has not, and where shared runs are kept.
+    """Return `record` with the kept seeds of its rows, kept rows and metrics that it has not, and where runs are kept.
 
     `folder` is that of the kept experiment. Raises UserError where the two were not trained, or tested, on the same.
     """
@@ -44,7 +44,8 @@ def merge_records(record: ExperimentRecord, kept: ExperimentRecord, folder: Path
         own = tuple(name for name in row.runs if name in there and name not in named)
         if own and row.label not in labels:
             rows.append(dataclasses.replace(row, runs=own))
-    merged = dataclasses.replace(record, rows=tuple(rows), seeds=seeds)
+    metrics = tuple(dict.fromkeys((*record.metrics, *kept.metrics)))
+    merged = dataclasses.replace(record, rows=tuple(rows), seeds=seeds, metrics=metrics)
     elsewhere = {name: kept.elsewhere[name] for name in merged.run_names if name in kept.elsewhere}
     return dataclasses.replace(merged, elsewhere=elsewhere)
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import functools
+import itertools
 import math
 import shutil
 from collections.abc import Callable, Sequence
@@ -269,6 +270,25 @@ def test_sets_that_the_paper_has_no_number_for_take_helens(tmp_path: Path) -> No
     assert paper_of(celeba["Model 8 over SPARNet"]) == (0.282, "celeba")
     assert paper_of(mine["Model 8 over SPARNet"]) == (0.343, "helen")
     assert paper_of(celeba["Main effect of ESEM"]) == (pytest.approx(0.175, abs=5e-4), "helen")
+
+
+def test_edges_and_structure_are_judged_where_they_are_scored(tmp_path: Path) -> None:
+    """Two rows have them, as where weights were kept of two: what rests on others is not scored."""
+    made = {"edge-psnr": 1.0, "edge-fom": 0.01, "landmarks": -0.1, "identity-distance": 0.01}
+    folder = experiment(tmp_path, planted(PAPER), metrics=["psnr", *made])
+    for method, seed in itertools.product(("sparnet", "msfnet-8"), (0, 1, 2)):
+        rows = [row for row in read_score_rows(folder / run_name(method, seed)) if row["metric"] == "psnr"]
+        more = [
+            {**row, "metric": metric, "value": 9 + by * row["value"]} for metric, by in made.items() for row in rows
+        ]
+        write_score_rows(folder / run_name(method, seed), rows + more)
+    found = found_in(read_results(folder))
+    for title in ("Edge PSNR", "Edge FOM"):
+        assert found[f"Clearer edges, Model 8 over SPARNet: {title}"].verdict == HOLDS
+        effect = found[f"Clearer contours by ESEM, main effect: {title}"]
+        assert (effect.verdict, str(effect.verdict), effect.estimate) == (NOT_RUN, "not scored yet", None)
+    assert found["Structure, Model 8 below SPARNet: Landmark error"].verdict == HOLDS, "less is better"
+    assert found["Structure, Model 8 below SPARNet: Identity distance"].verdict == REVERSED
 
 
 def real_world(folder: Path, psnr: Psnr, dataset: str = "widerface") -> Path:

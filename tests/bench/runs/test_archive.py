@@ -331,10 +331,12 @@ def test_nothing_kept_gets_smaller(root: Path) -> None:
     with pytest.raises(UserError, match=r"damaged or edited: its SHA-256 begins with"):
         archive.archive(NAME)
     change(kept / name / "run.json", digests={})
+    change(kept / "experiment.json", metrics=["psnr", "lpips"])
     before = (kept / name / "weights.safetensors").read_bytes()
     archive.archive(NAME)
     assert (kept / name / "weights.safetensors").read_bytes() == before
     assert read_scores(kept / name).on("photos", sheet.fingerprint).columns.keys() == more.keys()
+    assert {*read_results(own).metrics, "lpips"} == {*read_results(kept).metrics}, "a metric that only it has stays"
 
 
 def test_scores_that_a_run_did_not_write_are_neither_drawn_nor_kept(
