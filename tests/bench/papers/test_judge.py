@@ -274,7 +274,7 @@ def test_sets_that_the_paper_has_no_number_for_take_helens(tmp_path: Path) -> No
 
 def test_edges_and_structure_are_judged_where_they_are_scored(tmp_path: Path) -> None:
     """Two rows have them, as where weights were kept of two: what rests on others is not scored."""
-    made = {"edge-psnr": 1.0, "edge-fom": 0.01, "landmarks": -0.1, "identity-distance": 0.01}
+    made = {"edge-psnr": 1.0, "edge-fom": 0.01, "landmarks-detected": -0.1, "identity-distance-detected": 0.01}
     folder = experiment(tmp_path, planted(PAPER), metrics=["psnr", *made])
     for method, seed in itertools.product(("sparnet", "msfnet-8"), (0, 1, 2)):
         rows = [row for row in read_score_rows(folder / run_name(method, seed)) if row["metric"] == "psnr"]
