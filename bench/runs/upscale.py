@@ -63,11 +63,11 @@ def make_recipe(
     min_face: int | None = None,
     min_probability: float | None = None,
 ) -> Recipe:
-    """Return how faces are found and cut: as the first card of photographs says, but all of a photo, of any square.
+    """Return how faces are found and cut: as the first card of whole photographs says, but all of a photo, any square.
 
     Without `detect` a photo is one face, its largest square in the middle. Raises UserError for values out of range.
     """
-    card = next(card for card in map(read_card, card_names()) if "detector" in card.recipe)
+    card = next(card for card in map(read_card, card_names()) if "center" in card.margins)
     probability = LEAST_PROBABILITY if min_probability is None else min_probability
     given: dict[str, Any] = {**card.recipe, "choose": "all", "least_side": 1, "least_probability": probability}
     if not detect:
