@@ -39,7 +39,7 @@ def test_the_table_is_that_of_the_reference_report() -> None:
 
 
 def test_the_claims_on_photographs_are_those_of_the_findings() -> None:
-    page = (ROOT / "reports" / "reference" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "reports" / "reference" / "claims.md").read_text(encoding="utf-8")
     page = page[page.index("### photos-cpu-celeba: Helen") : page.index("### photos-cpu-celeba: LFW")]
     found = {}
     for line in (line for line in page.splitlines() if line.startswith("| [")):
@@ -59,7 +59,7 @@ def test_the_runs_that_it_says_have_weights_are_those_that_have_some() -> None:
 
 
 def test_what_turning_costs_is_what_was_measured() -> None:
-    page = (ROOT / "reports" / "reference" / "README.md").read_text(encoding="utf-8")
+    page = (ROOT / "reports" / "reference" / "claims.md").read_text(encoding="utf-8")
     page = page[page.index("### choices-cpu-celeba: CelebA") : page.index("### Runs of choices-cpu-celeba")]
     cost = sorted(map(float, re.findall(r"\(turned\): gain over [^|]*\|[^|]*\| -(\d\.\d+) ", page)))
     assert len(cost) == 6, "two networks on three test sets"

@@ -32,7 +32,8 @@ def order_agreement(groups: Sequence[np.ndarray], reference: Sequence[float], le
     weights = random.multinomial(n, np.full(n, 1 / n), size=DRAWS) / n
     drawn = np.array([_over_seeds(group @ weights.T, random) for group in groups])
     low, high = np.quantile(_correlation(drawn, wanted), [(1 - level) / 2, (1 + level) / 2])
-    return Estimate(float(found), float(low), float(high), n, seeds, len(finite) - n)
+    whole = min(map(len, groups)) > 1
+    return Estimate(float(found), float(low), float(high), n, seeds, len(finite) - n, whole)
 
 
 def _over_seeds(means: np.ndarray, random: np.random.Generator) -> np.ndarray:

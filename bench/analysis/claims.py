@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
 
-from bench.analysis.intervals import Estimate, difference
+from bench.analysis.intervals import LEVEL, Estimate, Group, interval
 from bench.analysis.results import FaceSet, Results, RowResult
-from bench.analysis.significance import leaders
+from bench.analysis.significance import holm
+from bench.analysis.spread import Spread, fit_spread
 from bench.core.errors import UserError, suggest
+from bench.data.kin import clusters_of
 from bench.metrics.catalogue import get_metric
 
-Mark = Literal["best", "tie"]
+Term = tuple[RowResult, float]  # a row and its weight in a sum
+
+
+@dataclass(frozen=True)
+class Mark:
+    """How a row stands out: `place` is "best" or "second", `tied` that no difference to the best can be claimed."""
+
+    place: Literal["", "best", "second"] = ""
+    tied: bool = False
 
 
 def find_row(results: Results, name: str) -> RowResult:
@@ -47,38 +58,99 @@ def scores_of(
     return row.once(("scores", test, metric, rule, results.protocol), compute)
 
 
-def groups_of(results: Results, test: FaceSet, metric: str) -> list[np.ndarray]:
-    """Return the scores [seeds, images] of every row that has some."""
-    return [scores for row in results.rows if (scores := scores_of(results, row, test, metric)) is not None]
+def spread_of(results: Results, test: FaceSet, metric: str, protocol: str | None = None) -> Spread | None:
+    """Return how the seeds of an experiment's rows vary, or where no row has two seeds, those of its kin.
+
+    None where neither tells. Rows that were made elsewhere tell nothing.
+    """
+    for source in (results, *results.kin):
+        if test in source.test and (spread := _own_spread(source, test, metric, protocol or results.protocol)):
+            return spread
+    return None
+
+
+def _own_spread(results: Results, test: FaceSet, metric: str, rule: str) -> Spread | None:
+    def compute() -> Spread | None:
+        rows = {}
+        for place, row in enumerate(results.rows):
+            scores = scores_of(results, row, test, metric, rule) if _is_trained(results, row, test) else None
+            if scores is not None and (finite := np.isfinite(scores).all(axis=0)).any():
+                rows[row.label if row.label not in rows else f"{row.label} ({place})"] = scores[:, finite].mean(axis=1)
+        return fit_spread(rows)
+
+    key = ("spread", results.rows, test, metric, rule, results.protocol)
+    return results.rows[0].once(key, compute) if results.rows else None
+
+
+def _is_trained(results: Results, row: RowResult, test: FaceSet) -> bool:
+    runs = row.scored_runs(test, results.protocol)
+    return bool(runs) and runs[0].trained and not row.foreign
+
+
+def combined(
+    results: Results,
+    terms: Sequence[Term],
+    test: FaceSet,
+    metric: str,
+    protocol: str | None = None,
+    level: float = LEVEL,
+) -> Estimate | None:
+    """Return a weighted sum of rows' means with its interval, paired by image; None where a row has no scores.
+
+    All that a report says of means and differences comes from here; `bench.analysis.intervals.interval` is the rule.
+    """
+    (first, _), *_ = terms
+    spread = spread_of(results, test, metric, protocol)
+
+    def compute() -> Estimate | None:
+        groups = []
+        for row, _ in terms:
+            scores = scores_of(results, row, test, metric, protocol)
+            if scores is None:
+                return None
+            alone = spread is not None and row.label in spread.deviant
+            groups.append(Group(scores, _is_trained(results, row, test), alone))
+        clusters = _clusters(results, first, test)
+        return interval(groups, [weight for _, weight in terms], spread, clusters, level)
+
+    key = ("sum", tuple(terms), test, metric, protocol or results.protocol, results.protocol, level, id(spread))
+    return first.once(key, compute)
+
+
+def _clusters(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:
+    """Return the photo or person of each image, in the order of the scores."""
+    images = sorted(row.scored_runs(test, results.protocol)[0].sheet(test).images)
+    return clusters_of(test.dataset, test.split, images)
 
 
 def gain(
-    results: Results, row: RowResult, base: RowResult | None, test: FaceSet, metric: str, protocol: str | None = None
+    results: Results,
+    row: RowResult,
+    base: RowResult | None,
+    test: FaceSet,
+    metric: str,
+    protocol: str | None = None,
+    level: float = LEVEL,
 ) -> Estimate | None:
     """Return how far a row's mean lies above that of `base`, paired by image; None without scores of both."""
     if base is None or row is base:
         return None
-    over = base
-
-    def compute() -> Estimate | None:
-        a, b = (scores_of(results, side, test, metric, protocol) for side in (row, over))
-        return None if a is None or b is None else difference(a, b)
-
-    return row.once(("gain", over, test, metric, protocol or results.protocol, results.protocol), compute)
+    return combined(results, [(row, 1.0), (base, -1.0)], test, metric, protocol, level)
 
 
 def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
-    """Return the place of each row that stands out: "best", or "tie" where no difference to the best can be claimed.
+    """Return the place of each row that stands out, and how.
 
-    Foreign rows are no part of this: their budgets are others.
-
-    "best" takes a claim against every other row that would hold for other trainings too, so every trained row must
-    have several seeds; otherwise the leading rows are all "tie". A row without a finite mean never stands out, and
-    where one is infinitely good, none does.
+    The row of the best mean is "best" where it is better than every other row in simultaneous 95% intervals (p of each
+    difference, corrected by Holm), which takes knowing how seeds vary; where it is not, it and all rows not
+    distinguishable from it are tied. "second" is the second best mean. Rows that were made elsewhere are no part of
+    this: their budgets are others. A row without a finite score on every image never stands out, and where one is
+    infinitely good, none does.
     """
     if not results.rows:
         return {}
-    key = ("emphasis", results.rows, test, metric, results.protocol)
+    kin = tuple(str(one.folder) for one in results.kin)
+    key = ("emphasis", results.rows, test, metric, results.protocol, kin)
     return results.rows[0].once(key, lambda: _emphasis(results, test, metric))  # tables of fewer test sets share rows
 
 
@@ -90,16 +162,21 @@ def _emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark
         if not row.foreign and (values := scores_of(results, row, test, metric)) is not None
     }
     best = math.inf if spec.higher_is_better else -math.inf
-    finite = {str(place): values for place, values in scored.items() if np.isfinite(values).all()}
-    if len(finite) < 2 or any((values == best).any() for values in scored.values()):
+    means = {place: float(values.mean()) for place, values in scored.items() if np.isfinite(values).all()}
+    if len(means) < 2 or any((values == best).any() for values in scored.values()):
         return {}
-    lead = leaders(finite, spec.higher_is_better)
-    if not lead.ties and covers_training(results, test):
-        return {int(lead.top): "best"}
-    return {int(place): "tie" for place in (lead.top, *lead.ties)}
+    top, *others = sorted(means, key=means.__getitem__, reverse=spec.higher_is_better)
+    apart = {place: gain(results, results.rows[place], results.rows[top], test, metric) for place in others}
+    corrected = holm([1.0 if found is None or math.isnan(found.p) else found.p for found in apart.values()])
+    tied = {place for place, p in zip(others, corrected, strict=True) if p >= 1 - LEVEL}
+    if not tied and covers_training(results, test, metric):
+        return {top: Mark("best"), others[0]: Mark("second")}
+    marks = {place: Mark("second" if place == others[0] else "", place in tied) for place in others}
+    return {top: Mark("", True)} | {place: mark for place, mark in marks.items() if mark != Mark()}
 
 
-def covers_training(results: Results, test: FaceSet) -> bool:
-    """Tell whether every trained row that is scored has several seeds, so that claims hold for other trainings."""
-    runs = [row.scored_runs(test, results.protocol) for row in results.rows if not row.foreign]
-    return all(len(some) > 1 or not some[0].trained for some in runs if some)
+def covers_training(results: Results, test: FaceSet, metric: str) -> bool:
+    """Tell whether intervals are about other trainings too: some row tells how seeds vary, or none is trained."""
+    if spread_of(results, test, metric) is not None:
+        return True
+    return not any(_is_trained(results, row, test) for row in results.rows)

@@ -9,10 +9,11 @@ from typing import Any
 
 import numpy as np
 
-from bench.analysis.intervals import difference
+from bench.analysis.intervals import Group, interval
 from bench.core.errors import UserError
 from bench.core.files import read_json
 from bench.core.limits import shown
+from bench.data.kin import clusters_of
 from bench.metrics.catalogue import get_metric
 
 _SAME = ("protocol", "dataset", "split", "scale", "degradation")  # or they are scores of different things
@@ -21,6 +22,9 @@ _Values = Mapping[tuple[str, str], Mapping[str, float]]  # (protocol, metric) ->
 
 def compare_scores(a: Path, b: Path) -> dict[str, Any]:
     """Return by how much the scores in file `a` are above those in `b`, with 95% intervals over the images of both.
+
+    Each file is one network's: nothing tells how other seeds of it would score, and the intervals are about these two
+    alone. Faces of one photo or person, where that is known of the data set, count as drawn together.
 
     Raises UserError for a file of another kind or one that contradicts itself, and for scores under different
     protocols, on different faces or on none that both have.
@@ -38,7 +42,8 @@ def compare_scores(a: Path, b: Path) -> dict[str, Any]:
     for pair in both:
         _check_mean(a, first, *pair, ours[pair])
         _check_mean(b, second, *pair, theirs[pair])
-    rows = [_row(*pair, ours[pair], theirs[pair]) for pair in both]
+    about = str(first.get("dataset") or ""), str(first.get("split") or "test")
+    rows = [_row(*pair, ours[pair], theirs[pair], about) for pair in both]
     rows = [row for row in rows if row["n"]]
     if not rows:
         raise UserError(f"{a} and {b}: no metric of an image that both have")
@@ -50,23 +55,28 @@ def compare_scores(a: Path, b: Path) -> dict[str, Any]:
         "paired": len(paired),
         "unpaired": [len(own - paired) for own in names],
         "failures": [len(scored.get("failures", ())) for scored in (first, second)],
+        "intervals": "images",
         "metrics": rows,
     }
 
 
-def _row(protocol: str, metric: str, ours: Mapping[str, float], theirs: Mapping[str, float]) -> dict[str, Any]:
+def _row(
+    protocol: str, metric: str, ours: Mapping[str, float], theirs: Mapping[str, float], about: tuple[str, str]
+) -> dict[str, Any]:
     spec, images = get_metric(metric), sorted(ours.keys() & theirs.keys())
     a, b = (np.array([[values[image] for image in images]]) for values in (ours, theirs))
-    estimate, sign = difference(a, b), 1 if spec.higher_is_better else -1
+    clusters = clusters_of(*about, images) if about[0] else ()
+    estimate = interval([Group(a), Group(b)], [1.0, -1.0], None, clusters)
+    sign = 1 if spec.higher_is_better else -1
     finite = np.isfinite(a) & np.isfinite(b)
-    interval = [value if math.isfinite(value) else None for value in (estimate.low, estimate.high)]
+    bounds = [value if math.isfinite(value) else None for value in (estimate.low, estimate.high)]
     return {
         "metric": metric,
         "protocol": protocol,
         "a": float(a[finite].mean()) if estimate.n else None,
         "b": float(b[finite].mean()) if estimate.n else None,
         "difference": estimate.mean if estimate.n else None,
-        "ci95": interval,
+        "ci95": bounds,
         "n": estimate.n,
         "wins": int((sign * (a - b)[finite] > 0).sum()),
         "losses": int((sign * (a - b)[finite] < 0).sum()),

@@ -7,10 +7,8 @@ import math
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
-from bench.analysis.claims import scores_of
-from bench.analysis.intervals import Estimate, interval
+from bench.analysis.claims import combined
+from bench.analysis.intervals import Estimate
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.core.errors import UserError
 
@@ -28,17 +26,6 @@ def effects(cells: Mapping[Cell, float]) -> dict[Effect, float]:
     return {effect: sum(sign * cells[cell] for cell, sign in signs.items()) for effect, signs in contrasts.items()}
 
 
-def effect_estimates(cells: Mapping[Cell, np.ndarray], level: float = 0.95) -> dict[Effect, Estimate]:
-    """Return every effect with its interval, from scores [seeds, images] of each cell, paired by image.
-
-    Each cell's seeds are trainings of its own. Raises UserError for a missing cell.
-    """
-    return {
-        effect: interval([cells[cell] for cell in signs], list(signs.values()), level)
-        for effect, signs in _contrasts(cells).items()
-    }
-
-
 def factorial_rows(results: Results) -> Rows:
     """Return which row has which of the experiment's modules; nothing when a combination of them has no row."""
     names = results.modules
@@ -51,10 +38,14 @@ def factorial_rows(results: Results) -> Rows:
 
 
 def measured_effects(results: Results, test: FaceSet, metric: str) -> dict[Effect, Estimate]:
-    """Return the effects of an experiment's modules; nothing without a row for each combination, and its scores."""
-    scores = {cell: scores_of(results, row, test, metric) for cell, row in factorial_rows(results).items()}
-    complete = {cell: values for cell, values in scores.items() if values is not None}
-    return effect_estimates(complete) if complete and len(complete) == len(scores) else {}
+    """Return the effects of an experiment's modules with intervals; nothing without a scored row for each cell."""
+    rows = factorial_rows(results)
+    found = {
+        effect: combined(results, [(rows[cell], sign) for cell, sign in signs.items()], test, metric)
+        for effect, signs in (_contrasts(rows) if rows else {}).items()
+    }
+    whole = {effect: estimate for effect, estimate in found.items() if estimate is not None}
+    return whole if len(whole) == len(found) else {}
 
 
 def additivity(cells: Mapping[Cell, float]) -> tuple[float, float]:

@@ -1,22 +1,40 @@
-"""95% intervals of means and of paired differences, over images and over seeds."""
+"""The one rule for intervals: of a mean, a difference and every other weighted sum of rows' means."""
 
 from __future__ import annotations
 
-import dataclasses
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import special
+from scipy import optimize, special
+
+from bench.analysis.spread import Spread
+
+LEVEL = 0.95
+
+
+@dataclass(frozen=True, eq=False)
+class Group:
+    """A row's scores, [seeds, images]; NaN and infinity are images without a score.
+
+    `trained` is False for what every run of it would repeat: interpolation, or weights and pictures as they were found.
+    `alone`: its seeds vary otherwise than those of the other rows, see `bench.analysis.spread`.
+    """
+
+    scores: np.ndarray
+    trained: bool = True
+    alone: bool = False
 
 
 @dataclass(frozen=True)
 class Estimate:
-    """A mean with its interval.
+    """A mean with its interval; without two images low and high are NaN.
 
-    `n` images were used and `left_out` have no finite value somewhere. With `seeds` of 1 the interval covers the chance
-    of the images alone, not that of the training. Without two images low and high are NaN.
+    `n` images were used, of as many `clusters` (photos or people) where those are known, and `left_out` have no finite
+    value somewhere. `seeds` is the largest number of a group. With `covers_training` the interval is about other
+    trainings too; without, no row tells how seeds vary and it is about these very trainings. `p` is the chance of a
+    difference this far from 0 where there is none: below 0.05 exactly where the 95% interval lies on one side of 0.
     """
 
     mean: float
@@ -25,11 +43,9 @@ class Estimate:
     n: int
     seeds: int
     left_out: int
-
-    @property
-    def covers_training(self) -> bool:
-        """Whether the interval tells about other trainings of the same method."""
-        return self.seeds > 1
+    covers_training: bool = True
+    p: float = math.nan
+    clusters: int = 0
 
     @property
     def excludes_zero(self) -> bool:
@@ -37,91 +53,115 @@ class Estimate:
         return self.low > 0 or self.high < 0
 
 
-def widened(found: Estimate, sd: float, own: int, trainings: int, level: float = 0.95) -> Estimate:
-    """Return an interval over images that covers trainings too, by how much they vary elsewhere.
+def estimate(values: np.ndarray, clusters: Sequence[str] = (), level: float = LEVEL) -> Estimate:
+    """Return the mean over images of scores [runs, images] of these very runs, with its interval; see `interval`."""
+    return interval([Group(values, trained=False)], [1.0], None, clusters, level)
 
-    `sd` is the standard deviation over trainings, with `own` degrees of freedom, of each of the `trainings` that the
-    difference rests on. The margins of images and of trainings (Student's t) are added as squares.
+
+def interval(
+    groups: Sequence[Group],
+    weights: Sequence[float],
+    spread: Spread | None,
+    clusters: Sequence[str] = (),
+    level: float = LEVEL,
+) -> Estimate:
+    """Return a weighted sum of rows' means with its interval: the one that tables, figures, pages and JSON print.
+
+    What is estimated is the expected value of that sum for new trainings of the rows on the same training faces with
+    the same budget, scored on new test photos of the same kind. Chance has two sources. Images: paired, the same for
+    all rows; the variance of their mean over `clusters` (a name an image: its photo, or the person it shows), which
+    are what was drawn, or over images where none are given. Seeds: independent between rows; each trained row's
+    variance as `spread` moderates it, with as many degrees of freedom as it lends. At each point of `spread` the sum
+    of both has a t with the degrees of freedom of Satterthwaite 1946; the interval is that of their mixture. A row of
+    one seed has the variance of the others. Without `spread` no row tells how seeds vary, and the interval is about
+    these very trainings alone: `covers_training` is False.
+
+    Differences may be skewed, which a symmetric interval pays for where their tail is: that bound is moved out by what
+    skewness adds to the quantile of a studentised mean, skewness (2 z^2 + 1) / 6 standard errors (Hall, The Bootstrap
+    and Edgeworth Expansion, 1992, section 2.6). The other bound, which could move in, stays.
+
+    Images that are not finite in any group are left out. docs/statistics.md has the coverage, simulated by the tests.
     """
-    margin = special.stdtrit(own, (1 + level) / 2) * sd * math.sqrt(trainings)
-    low, high = (math.hypot(found.mean - bound, margin) for bound in (found.low, found.high))
-    return dataclasses.replace(found, low=found.mean - low, high=found.mean + high)
-
-
-def estimate(values: np.ndarray, level: float = 0.95) -> Estimate:
-    """Return the mean of scores [seeds, images] with its interval; see `interval`."""
-    return interval([values], [1.0], level)
-
-
-def difference(a: np.ndarray, b: np.ndarray, level: float = 0.95) -> Estimate:
-    """Return the mean of `a` less that of `b`, [seeds, images] each, paired by image; see `interval`.
-
-    The seeds of the two are different trainings: they are drawn independently, equal numbers or not.
-    """
-    return interval([a, b], [1.0, -1.0], level)
-
-
-def interval(groups: list[np.ndarray], weights: list[float], level: float = 0.95) -> Estimate:
-    """Return a weighted sum of groups' means, [seeds, images] each, with its interval.
-
-    Images are the same for all groups, the seeds of each are its own. The squared standard error is the variance of the
-    images' mean and, of each group with several seeds, that of the seeds' mean: what a bootstrap over seeds and images
-    converges to, less one of the three times that it counts image x seed (Owen, The pigeonhole bootstrap, 2007); two
-    remain, on the safe side. Student's t has the degrees of freedom of Welch and Satterthwaite. A group of one seed
-    adds nothing to the chance of training.
-
-    The images' differences may be skewed, which a symmetric interval pays for where their tail is: that bound is moved
-    out by what skewness adds to the quantile of a studentised mean (Hall, The Bootstrap and Edgeworth Expansion, 1992,
-    section 2.6), skewness * (2 z^2 + 1) / 6 standard errors. The other bound, which could move in, stays.
-
-    Coverage of 95%, simulated for differences of groups of 1, 2, 3, 5 and 10 seeds and 32, 50 and 300 images: 93-97% in
-    every cell, for normal differences and for log-normal ones of skewness up to 3.7. The skewness of the 45 differences
-    between rows of results/reference/quick (32 images) is 2.2 at most, 0.3 in the median, as of normal ones. Where
-    training outweighs images by far and one group decides, coverage is below 93%: two seeds (87-91%) or three (92%)
-    beside a group of one, or alone, and two beside five (88-93%). Trainings that are alike by chance then look certain.
-
-    Images that are not finite in any place are left out. The same input gives the same interval.
-    """
-    finite = np.all([np.isfinite(group).all(axis=0) for group in groups], axis=0)
-    groups = [np.asarray(group, np.float64)[:, finite] for group in groups]
-    n, seeds = int(finite.sum()), max(len(group) for group in groups)
+    arrays = [np.asarray(group.scores, np.float64) for group in groups]
+    finite = np.all([np.isfinite(array).all(axis=0) for array in arrays], axis=0)
+    arrays = [array[:, finite] for array in arrays]
+    n, seeds, left_out = int(finite.sum()), max(map(len, arrays)), int((~finite).sum())
+    covers = spread is not None or not any(group.trained for group in groups)
     if n == 0:
-        return Estimate(math.nan, math.nan, math.nan, 0, seeds, len(finite))
-    per_image = np.sum([weight * group.mean(axis=0) for group, weight in zip(groups, weights, strict=True)], axis=0)
+        return Estimate(math.nan, math.nan, math.nan, 0, seeds, left_out, covers)
+    per_image = np.sum([weight * array.mean(axis=0) for array, weight in zip(arrays, weights, strict=True)], axis=0)
     mean = float(per_image.mean())
-    if n == 1:
-        return Estimate(mean, math.nan, math.nan, 1, seeds, len(finite) - 1)
-    variances, own = zip((float(per_image.var(ddof=1)) / n, n - 1), *_training(groups, weights), strict=True)
-    error = math.sqrt(sum(variances))
-    margin = float(special.stdtrit(freedom(np.array(variances), own), (1 + level) / 2)) * error
-    reach = _skewness(per_image, error) * (2 * float(special.ndtri((1 + level) / 2)) ** 2 + 1) / 6 * error
-    return Estimate(mean, mean - margin + min(reach, 0), mean + margin + max(reach, 0), n, seeds, len(finite) - n)
+    sums, sizes = _by_cluster(per_image - mean, [name for name, has in zip(clusters, finite, strict=False) if has])
+    if len(sums) < 2:
+        return Estimate(mean, math.nan, math.nan, n, seeds, left_out, covers, clusters=len(sums))
+    variance, own = _of_images(sums, sizes)
+    errors, freedom, shares = np.full(1, variance), np.full(1, own), np.ones(1)
+    if spread is not None:
+        parts = [
+            (weight**2 / len(array) * found, lent)
+            for group, array, weight in zip(groups, arrays, weights, strict=True)
+            if group.trained
+            for found, lent in [spread.of(array.mean(axis=1), group.alone)]
+        ]
+        shares = spread.weight
+        errors = variance + sum((part for part, _ in parts), np.zeros_like(shares))
+        squares = variance**2 / own + sum((part**2 / lent for part, lent in parts), np.zeros_like(shares))
+        freedom = errors**2 / np.where(squares > 0, squares, 1)
+    errors, freedom = np.sqrt(errors), np.maximum(freedom, 1)
+    margin, reach = _margin(errors, freedom, shares, level), _reach(sums, n, errors, shares, level)
+    inward = max(-reach, 0.0) if mean > 0 else max(reach, 0.0)
+    p = 2 * _tail(max(abs(mean) - inward, 0.0), errors, freedom, shares)
+    low, high = (_repeatable(mean + bound) for bound in (min(reach, 0) - margin, max(reach, 0) + margin))
+    return Estimate(mean, low, high, n, seeds, left_out, covers, _repeatable(p), len(sums))
 
 
-def freedom(variances: np.ndarray, own: Sequence[int]) -> np.ndarray:
-    """Return the degrees of freedom of sums of variances [parts, ...], whose own are [parts]; 1 where all are 0.
+def _repeatable(value: float) -> float:
+    """Return a number without the last digits, in which processors differ."""
+    return float(f"{value:.10g}")
 
-    Satterthwaite, An approximate distribution of estimates of variance components, 1946; Welch 1947.
+
+def _by_cluster(off: np.ndarray, names: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the sum of the images' distances from their mean, and how many images, of each cluster."""
+    if not names:
+        return off, np.ones_like(off)
+    _, places = np.unique(np.array(names), return_inverse=True)
+    return np.bincount(places, off), np.bincount(places).astype(float)
+
+
+def _of_images(sums: np.ndarray, sizes: np.ndarray) -> tuple[float, float]:
+    """Return the variance of the mean over images, and its degrees of freedom, by the sums of clusters.
+
+    What the mean takes from the squared sums is given back for clusters that are alike inside: n / (n - 1) of single
+    images. Few large clusters decide by themselves, and the degrees of freedom are those of so many alike.
     """
-    total = variances.sum(axis=0)
-    shares = variances / np.where(total > 0, total, 1)
-    parts = sum(share**2 / one for share, one in zip(shares, own, strict=True))
-    return np.asarray(1 / np.where(total > 0, parts, 1))
+    n, squares = float(sizes.sum()), float((sizes**2).sum())
+    taken = 2 * float((sizes**3).sum()) / n - squares**2 / n**2
+    variance = float((sums**2).sum()) / n**2 * squares / (squares - taken)
+    return variance, max(squares**2 / float((sizes**4).sum()) - 1, 1.0)
 
 
-def _training(groups: list[np.ndarray], weights: list[float]) -> list[tuple[float, int]]:
-    """Return the variance of the mean over seeds, and its degrees of freedom, of each group with several seeds."""
-    return [
-        (weight**2 * float(group.mean(axis=1).var(ddof=1)) / len(group), len(group) - 1)
-        for group, weight in zip(groups, weights, strict=True)
-        if len(group) > 1
-    ]
+def _tail(distance: float, errors: np.ndarray, freedom: np.ndarray, shares: np.ndarray) -> float:
+    """Return the chance of a mixture of t beyond `distance` on one side."""
+    if not errors.any():
+        return 0.0 if distance > 0 else 0.5
+    ratios = np.divide(distance, errors, out=np.full_like(errors, np.inf), where=errors > 0)
+    return float(shares @ special.stdtr(freedom, -ratios))
 
 
-def _skewness(per_image: np.ndarray, error: float) -> float:
-    """Return the mean's skewness: the images' third moment over the whole error; few seeds cannot tell theirs."""
-    n = len(per_image)
-    if n < 3 or error == 0:
+def _margin(errors: np.ndarray, freedom: np.ndarray, shares: np.ndarray, level: float) -> float:
+    """Return how far the interval reaches to each side: the quantile of a mixture of t."""
+    margins = special.stdtrit(freedom, (1 + level) / 2) * errors
+    low, high = float(margins.min()), float(margins.max())
+    if high <= low * (1 + 1e-9):
+        return high
+    wanted = (1 - level) / 2
+    return float(optimize.brentq(lambda m: _tail(m, errors, freedom, shares) - wanted, low, high, rtol=1e-10))
+
+
+def _reach(sums: np.ndarray, n: int, errors: np.ndarray, shares: np.ndarray, level: float) -> float:
+    """Return by how much the bound at the images' tail is moved out; of few seeds no skewness can be known."""
+    count, total = len(sums), float(shares @ errors**2)
+    if count < 3 or total == 0:
         return 0.0
-    third = float(((per_image - per_image.mean()) ** 3).sum()) * n / ((n - 1) * (n - 2))
-    return third / n**2 / error**3
+    third = float((sums**3).sum()) / n**3 * count**2 / ((count - 1) * (count - 2))
+    return third / total * (2 * float(special.ndtri((1 + level) / 2)) ** 2 + 1) / 6

@@ -18,7 +18,6 @@ import numpy as np
 from scipy import optimize, special
 from scipy.stats import qmc
 
-from bench.analysis.intervals import freedom
 from bench.core.errors import UserError
 
 POWER = 0.8
@@ -94,8 +93,9 @@ def power(components: Components, gain: float, images: int, seeds: tuple[int, ..
     """Return the chance that the interval of the difference claims a true `gain`, with `seeds` of each trained method.
 
     Given the variances that a study will estimate, the mean is normal and the interval's margin fixed; the chance is
-    the mean over draws of those estimates (chi-square, quasi-random points), so that few seeds' uncertain margins count
-    as they do in `interval`, whose skewness term alone is left out. One seed of a method says nothing of its
+    the mean over draws of those estimates (chi-square, quasi-random points): few seeds' uncertain margins count.
+    The two methods are taken to be all that tells how seeds vary, as if both varied alike; the rows that a real
+    experiment has beside them make its interval narrower, and skewness wider. One seed of a method says nothing of its
     training: 0 where that varies.
     """
     if images < 2 or _blind(components, seeds):
@@ -109,8 +109,7 @@ def detectable(
 ) -> float:
     """Return the smallest gain that the interval claims with power `wanted`; infinite where no gain can be claimed.
 
-    More seeds always lower it. More images can raise it with two or three seeds: the less the images vary, the more the
-    interval's degrees of freedom are those of the few trainings.
+    More seeds and more images always lower it.
     """
     _check(level, wanted)
     if images < 2 or _blind(components, seeds):
@@ -163,6 +162,25 @@ def _of_training(group: np.ndarray) -> tuple[float, float]:
     return max(float(group.mean(axis=1).var(ddof=1)) - interaction / images, 0.0), interaction
 
 
+@functools.lru_cache(maxsize=4096)
+def _quantiles(own: int, images: int, level: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the interval's margin in standard errors by the logarithm of what seeds add over what images do.
+
+    The variance over seeds, estimated on `own` degrees of freedom, is uncertain, and the margin is the quantile of a
+    mixture over what it may be; that of the images has `images` degrees of freedom.
+    """
+    points, weights = np.polynomial.legendre.leggauss(96)
+    ratios = np.linspace(-12, 12, 49)[:, None]
+    total = 1 + np.exp(ratios) * own / special.chdtri(own, (points + 1) / 2)
+    errors, wanted = np.sqrt(total / (1 + np.exp(ratios))), 1 - level  # the weights add up to 2
+    low, high = np.full(len(ratios), 1e-2), np.full(len(ratios), 1e4)
+    for _ in range(50):
+        middle = np.sqrt(low * high)
+        beyond = special.stdtr(images * total**2, -middle[:, None] / errors) @ weights > wanted
+        low, high = np.where(beyond, middle, low), np.where(beyond, high, middle)
+    return ratios[:, 0], high
+
+
 def _blind(components: Components, seeds: tuple[int, ...]) -> bool:
     return any(count < 2 and own > 0 for count, own in zip(seeds, components.training, strict=True))
 
@@ -171,21 +189,26 @@ def _blind(components: Components, seeds: tuple[int, ...]) -> bool:
 def _margins(components: Components, images: int, seeds: tuple[int, ...], level: float) -> tuple[np.ndarray, float]:
     """Return the interval's margin for each draw of what it estimates, and the true standard error."""
     per_image = components.image + sum(v / k for v, k in zip(components.interaction, seeds, strict=True))
-    parts = [(per_image / images, images - 1)]
-    methods = zip(components.training, components.interaction, seeds, strict=True)
-    parts += [((own + mixed / images) / count, count - 1) for own, mixed, count in methods if count > 1]
-    true, own = zip(*parts, strict=True)
-    chances = _chances(len(own))
-    drawn = np.array([v * special.chdtri(k, chance) / k for v, k, chance in zip(true, own, chances, strict=True)])
-    margins = special.stdtrit(freedom(drawn, own), (1 + level) / 2) * np.sqrt(drawn.sum(axis=0))
-    error = math.sqrt(true[0] + sum(v / k for v, k in zip(components.training, seeds, strict=True)))
+    of_images, methods = per_image / images, list(zip(components.training, components.interaction, seeds, strict=True))
+    own = sum(count - 1 for *_, count in methods)
+    pooled = sum((count - 1) * (training + mixed / images) for training, mixed, count in methods) / max(own, 1)
+    of_seeds = pooled * sum(1 / count for *_, count in methods)
+    by_images, by_seeds = _chances()
+    drawn = of_images * special.chdtri(images - 1, by_images) / (images - 1)
+    if own and of_seeds:
+        seen = of_seeds * special.chdtri(own, by_seeds) / own
+        ratios, quantiles = _quantiles(own, images - 1, level)
+        margins = np.interp(np.log(seen / drawn), ratios, quantiles) * np.sqrt(drawn + seen)
+    else:
+        margins = special.stdtrit(images - 1, (1 + level) / 2) * np.sqrt(drawn)
+    error = math.sqrt(of_images + sum(v / k for v, k in zip(components.training, seeds, strict=True)))
     return margins, error
 
 
 @functools.cache
-def _chances(dimensions: int) -> np.ndarray:
-    """Return quasi-random points, [dimensions, draws] in (0, 1), always the same."""
-    points = qmc.Sobol(dimensions, scramble=False).random_base2(_POINTS)
+def _chances() -> np.ndarray:
+    """Return quasi-random points, [2, draws] in (0, 1), always the same."""
+    points = qmc.Sobol(2, scramble=False).random_base2(_POINTS)
     return np.asarray(points.T + 0.5 / len(points))
 
 

@@ -142,7 +142,11 @@ class RowResult:
 
 @dataclass(frozen=True)
 class Results:
-    """An experiment as its folder tells it."""
+    """An experiment as its folder tells it.
+
+    `kin` are experiments of the same budget on the same faces, whose seeds vary alike: they tell how much where no row
+    of this has two seeds.
+    """
 
     folder: Path
     name: str
@@ -163,6 +167,7 @@ class Results:
     baseline: str = ""
     audits: tuple[Mapping[str, Any], ...] = ()
     drawn: FaceSet | None = None
+    kin: tuple[Results, ...] = ()
 
     @property
     def pictured(self) -> FaceSet:
@@ -183,6 +188,11 @@ class Results:
     def modules(self) -> tuple[str, ...]:
         """The modules that rows have or lack, in the order of the first row that names them."""
         return tuple(dict.fromkeys(name for row in self.rows for name in row.modules))
+
+    def is_alike(self, other: Results) -> bool:
+        """Tell whether another experiment has the same budget, training faces and protocol."""
+        mine, theirs = ((one.profile, one.iterations, one.batch, one.train, one.protocol) for one in (self, other))
+        return mine == theirs
 
     def plain(self, method: str) -> RowResult | None:
         """Return the row of a method as it is; further rows of it change its options, its training or its width."""

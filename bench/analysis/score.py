@@ -19,6 +19,7 @@ from bench.core.parallel import ordered_map
 from bench.core.progress import Bar
 from bench.core.stop import guarded
 from bench.data.degrade import DEFAULT, upsample
+from bench.data.kin import clusters_of
 from bench.data.pairs import read_pairs
 from bench.data.store import open_split
 from bench.metrics.cache import content
@@ -150,7 +151,15 @@ def score_method(
         "degradation": degradation if store.has_truth else None,
         "chance": scored.chance,
         "samples": dataclasses.asdict(scored.samples) if scored.samples else None,
-        **_report(values, names, scored.unavailable, scored.remarks, metrics, failing),
+        **_report(
+            values,
+            names,
+            scored.unavailable,
+            scored.remarks,
+            metrics,
+            failing,
+            clusters_of(dataset, split, names),
+        ),
     }
 
 
@@ -222,6 +231,7 @@ def _report(
     remarks: Mapping[str, str],
     metrics: Sequence[str],
     failing: Sequence[Failure],
+    clusters: Sequence[str] = (),
 ) -> dict[str, Any]:
     """Return protocol, the `metrics` with intervals, what cannot be had, failures, and a row an image.
 
@@ -232,7 +242,8 @@ def _report(
     summaries: dict[str, dict[str, Any]] = {}
     images = []
     for (protocol, metric), column in values.items():
-        of_metric = summary(metric, column) | ({"remark": remarks[metric]} if metric in remarks else {})
+        remark = {"remark": remarks[metric]} if metric in remarks else {}
+        of_metric = summary(metric, column, clusters) | remark
         summaries.setdefault(protocol, {})[metric] = of_metric | ({"failures": len(failing)} if failing else {})
         for name, value in zip(names, column.tolist(), strict=True):
             images.append({"image": name, "metric": metric, "protocol": protocol, "value": _plain(value)})
@@ -265,15 +276,17 @@ def _asked(values: _Values, unavailable: Mapping[str, str], metrics: Sequence[st
     return asked
 
 
-def summary(metric: str, values: np.ndarray) -> dict[str, Any]:
+def summary(metric: str, values: np.ndarray, clusters: Sequence[str] = ()) -> dict[str, Any]:
     """Return a metric's mean over images with its 95% interval, and what a reader must know beside it.
+
+    `clusters` name the photo or person of each image. The interval is about this network, not about other seeds.
 
     Images without a finite value are left out of the mean and counted: `infinite` for the PSNR of identical pictures,
     `undefined` where there is nothing to measure. With none left the mean is None.
     """
     spec = get_metric(metric)
     infinite, undefined = int(np.isinf(values).sum()), int(np.isnan(values).sum())
-    mean = estimate(values[None])
+    mean = estimate(values[None], clusters)
     notes = {
         "infinite": infinite,
         "undefined": undefined,

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from bench.analysis.intervals import Estimate, difference
+from bench.analysis.intervals import Estimate
 from bench.analysis.power import (
     MOST_IMAGES,
     MOST_SEEDS,
@@ -72,9 +72,14 @@ class Comparison:
         return dataclasses.replace(self, cautions=(*self.cautions, *cautions))
 
 
-def compare(row: str, a: np.ndarray, base: np.ndarray, trained: tuple[bool, bool], asked: Asked) -> Comparison:
-    """Compare scores [seeds, images] of a row and of the baseline; `trained` tells which of the two are trained."""
-    estimate, parts = difference(a, base, asked.level), measure(a, base, trained, asked.seed_sd)
+def compare(
+    row: str, estimate: Estimate, a: np.ndarray, base: np.ndarray, trained: tuple[bool, bool], asked: Asked
+) -> Comparison:
+    """Compare scores [seeds, images] of a row and of the baseline, whose difference `estimate` is.
+
+    `trained` tells which of the two are trained.
+    """
+    parts = measure(a, base, trained, asked.seed_sd)
     groups = [group for group, has in zip((a, base), trained, strict=True) if has]
     seeds, given = tuple(map(len, groups)), asked.seed_sd is not None
     around = [count for count in _IMAGES if estimate.n / 3 <= count <= 12 * estimate.n]
@@ -93,15 +98,13 @@ def compare(row: str, a: np.ndarray, base: np.ndarray, trained: tuple[bool, bool
         detectable=detectable(parts, estimate.n, seeds, asked.level, asked.power),
         needs=tuple(_need(parts, gain, estimate.n, seeds, asked) for gain in asked.gains),
         grid=grid,
-        cautions=tuple(_cautions(parts, seeds, given, grid)),
+        cautions=tuple(_cautions(parts, seeds, given)),
     )
 
 
 def _need(parts: Components, gain: float, images: int, seeds: tuple[int, ...], asked: Asked) -> Need:
     wanted = asked.level, asked.power
     by_images, by_seeds = images_needed(parts, gain, seeds, *wanted), seeds_needed(parts, gain, images, *wanted)
-    if detectable(parts, images, seeds, *wanted) <= gain:  # with two seeds more images than these may be worse
-        by_images = min(by_images or images, images)
     least_images = least_seeds = None
     if by_images is None:
         tried = [seeds_needed(parts, gain, many, *wanted) for many in (images, MOST_IMAGES)]
@@ -111,20 +114,16 @@ def _need(parts: Components, gain: float, images: int, seeds: tuple[int, ...], a
     return Need(gain, by_images, by_seeds, least_images, least_seeds)
 
 
-def _cautions(
-    parts: Components, seeds: tuple[int, ...], given: bool, grid: Mapping[tuple[int, int], float]
-) -> list[str]:
+def _cautions(parts: Components, seeds: tuple[int, ...], given: bool) -> list[str]:
     if not parts.known:
         return [
             "one seed a method: how much seeds vary is unknown and taken as 0, so all numbers hold for these seeds "
             "alone; run several seeds, or give --seed-sd"
         ]
-    single, by_two = bool(seeds) and min(seeds) == 1, [gain for (_, each), gain in grid.items() if each == 2]
+    single = bool(seeds) and min(seeds) == 1
     cautions = {
         "one of the two has one seed: its seeds are taken to vary as the other's do": single and not given,
         "one seed says nothing of how a method varies: no gain can be claimed with it": single,
         "few seeds: see how wide the range of their deviation is": not given and sum(seeds) - len(seeds) < 8,
-        "with 2 seeds more images may not help: the interval comes to rest on the few seeds alone": bool(by_two)
-        and by_two[-1] > min(by_two),
     }
     return [text for text, applies in cautions.items() if applies]

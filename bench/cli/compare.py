@@ -42,6 +42,7 @@ def _text(result: Mapping[str, Any]) -> str:
     head = ["metric", "protocol", "A", "B", "A - B", "95% interval", "images", "A better", "B better"]
     unpaired, failing = result["unpaired"], result["failures"]
     lines = [*(f"{side.upper()} {result[side]}: {result['about'][side]}" for side in "ab"), text_table(head, body)]
+    lines.append("Intervals are over images alone: they are about these two, not about other seeds of either")
     lines.append(f"{result['paired']} images paired; {unpaired[0]} of A and {unpaired[1]} of B have no partner")
     if result["identical"]:
         lines.append("A and B are identical on every image: scores of the same pictures")

@@ -121,7 +121,7 @@ def _comparisons(
     results: Results, rows: Sequence[RowResult], base: RowResult, test: FaceSet, setting: Setting, *, named: bool
 ) -> list[Comparison]:
     """Compare each row that is scored with the baseline; raise UserError where none, or one that was named, is not."""
-    from bench.analysis.claims import scores_of
+    from bench.analysis.claims import gain, scores_of
     from bench.analysis.study import compare
     from bench.report.words import failing
 
@@ -134,11 +134,12 @@ def _comparisons(
     reference, base_is_trained = scores[base.label], _trained(base)
     assert reference is not None
     comparisons = [
-        compare(row.label, values, reference, (_trained(row), base_is_trained), setting.asked).cautioned(
+        compare(row.label, estimate, values, reference, (_trained(row), base_is_trained), setting.asked).cautioned(
             *(text.rstrip(".") for side in (base, row) for text in failing(results, side, test))
         )
         for row in rows
-        if row is not base and (values := scores[row.label]) is not None
+        if (values := scores[row.label]) is not None
+        and (estimate := gain(results, row, base, test, metric, protocol, setting.asked.level)) is not None
     ]
     if not comparisons:
         raise UserError(f"{results.folder}: nothing to compare {base.label} with; choose another row with --row")

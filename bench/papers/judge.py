@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bench.analysis.agreement import order_agreement
-from bench.analysis.claims import gain, groups_of, scores_of
+from bench.analysis.claims import gain, scores_of, spread_of
 from bench.analysis.factorial import effects, factorial_rows, measured_effects
 from bench.analysis.failures import failures_of
-from bench.analysis.intervals import Estimate, widened
-from bench.analysis.power import seed_spread
+from bench.analysis.intervals import Estimate
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.papers.paper import Claim, Paper, Printed, RowName, Rule
@@ -32,7 +31,8 @@ class Verdict(StrEnum):
     NOT_RUN = "not scored yet"
 
 
-ONE_SEED = "one seed"
+ONE_SEED = "one seed a row: these trainings alone"
+APART = "seeds apart"
 AS_IN = "seeds vary as in"
 FAILS = "fails on faces"
 RULES = (
@@ -46,17 +46,17 @@ RULES = (
     f"claims nothing (not asked), that side is **{Verdict.GAIN}** or **{Verdict.LOSS}**.",
     'That an interaction is small ("under") holds where the interval lies within that bound on both sides of 0, is '
     "reversed where it lies beyond it, and is inconclusive otherwise. The bound is the paper's largest, rounded up.",
-    "That there is no difference holds where the interval contains 0, and is reversed where it does not; from one "
-    "seed a row it is inconclusive, for two seeds of one network differ too.",
+    "That there is no difference holds where the interval contains 0, and is reversed where it does not.",
     "That every row is better than another holds where the interval of each lies on that side of 0, is reversed where "
     "one lies on the other, and is inconclusive otherwise. The row shown is the one with the least gain. Rows that "
     "change a setting are not among them: where one is worse, its own line says so.",
     "The order of rows is compared by Spearman's rank correlation of their means with the paper's table (the paper's "
     "value is 1: the same order); its interval is a bootstrap's.",
-    f"**{ONE_SEED}**: a row has one seed, so that the interval is over images and says nothing of other seeds.",
-    f"**{AS_IN} an experiment**: a row has one seed, and the interval is widened by how much seeds vary in that "
-    "experiment, which has the same budget and faces: all its rows of several seeds together, as if all varied alike "
-    "(pooled standard deviation, Student's t). All other intervals are over images and seeds.",
+    f"**{ONE_SEED}**: no row has two seeds, so that nothing tells how they vary; the interval is over images and about "
+    "these very trainings, and the verdict is inconclusive.",
+    f"**{AS_IN} an experiment**: no row has two seeds here; how much they vary is taken from that experiment, which "
+    "has the same budget and training faces.",
+    f"**{APART}**: that row's seeds vary more than those of the others, and its own variance is taken.",
     f"**{FAILS}**: how many each row fails on, all its seeds together: NaN or infinity in the output, or more than "
     f"{LIMIT:g} dB below the row without training. Differences hold these faces with their scores.",
     "A value of the paper with a data set's name behind it was printed for that set alone.",
@@ -96,14 +96,13 @@ class Finding:
 
 @dataclass(frozen=True)
 class _Case:
-    """A claim and what it is judged by: experiment, test set, metric, and the experiments of the same budget."""
+    """A claim and what it is judged by: experiment, test set, metric."""
 
     paper: Paper
     claim: Claim
     results: Results
     test: FaceSet
     metric: str
-    alike: Sequence[Results]
 
     @property
     def sign(self) -> float:
@@ -127,10 +126,6 @@ class _Case:
     def counted(self, row: RowResult) -> Counted:
         return Counted(row.label, len(row.scored_runs(self.test, self.results.protocol)), len(row.runs))
 
-    def has_one_seed(self, row: RowResult) -> bool:
-        runs = row.scored_runs(self.test, self.results.protocol)
-        return len(runs) == 1 and runs[0].trained
-
     def find(self, name: RowName | None) -> RowResult | None:
         """Return the row that a claim names; None when the experiment has none."""
         if name is None or not name.match:
@@ -140,13 +135,10 @@ class _Case:
         return next((row for row in own if (row.method, row.match, row.match_by) == asked), None)
 
 
-def findings_on(
-    results: Results, test: FaceSet, papers: Sequence[Paper], alike: Sequence[Results] = ()
-) -> list[Finding]:
+def findings_on(results: Results, test: FaceSet, papers: Sequence[Paper]) -> list[Finding]:
     """Return what was found about the claims of papers on one test set, in their order.
 
-    A claim about a row that the experiment does not have is left out. How much the seeds of a row with one vary is
-    taken from the experiments `alike`, which have the same budget.
+    A claim about a row that the experiment does not have is left out.
     """
     judges = {"difference": _difference, "effect": _effect, "order": _order, "every": _every, "changed": _changed}
     return [
@@ -154,7 +146,7 @@ def findings_on(
         for paper in papers
         for claim in paper.claims
         for metric in _metrics(results, test, paper, claim)
-        for finding in judges[claim.kind](_Case(paper, claim, results, test, metric, alike))
+        for finding in judges[claim.kind](_Case(paper, claim, results, test, metric))
     ]
 
 
@@ -194,7 +186,7 @@ def _difference(case: _Case) -> Iterator[Finding]:
     row, base = case.find(case.claim.row), case.find(case.claim.against)
     if row is not None and base is not None:
         published = _printed_gain(case, row.method, base.method) if case.claim.tables else None
-        yield _judged(case, (row, base), *_paired(case, row, base), published)
+        yield _judged(case, (row, base), case.gain(row, base), published)
 
 
 def _effect(case: _Case) -> Iterator[Finding]:
@@ -209,7 +201,7 @@ def _effect(case: _Case) -> Iterator[Finding]:
         value = effects({cell: number.value for cell, number in known.items()})[effect]
         published = dataclasses.replace(next(iter(known.values())), value=value)
     estimate = measured_effects(case.results, case.test, case.metric).get(effect)
-    yield _judged(case, tuple(rows.values()), estimate, _one_seed(case, rows.values()), published)
+    yield _judged(case, tuple(rows.values()), estimate, published)
 
 
 def _order(case: _Case) -> Iterator[Finding]:
@@ -221,7 +213,7 @@ def _order(case: _Case) -> Iterator[Finding]:
     groups = [values for values in scores if values is not None]
     whole = len(groups) == len(rows)
     estimate = order_agreement(groups, [number.value for number in printed]) if whole else None
-    yield _judged(case, rows, estimate, _one_seed(case, rows), None)
+    yield _judged(case, rows, estimate, None)
 
 
 def _changed(case: _Case) -> Iterator[Finding]:
@@ -235,7 +227,7 @@ def _changed(case: _Case) -> Iterator[Finding]:
         worse = floor and over and judge(over, "sign", case.sign)[0] == Verdict.REVERSED
         remarks = [f"worse than {floor.label}"] if floor and worse else []
         titles = {"row": row.label, "base": plain.label}
-        yield _judged(case, (row, plain), *_paired(case, row, plain), None, remarks, titles)
+        yield _judged(case, (row, plain), case.gain(row, plain), None, remarks, titles)
 
 
 def _every(case: _Case) -> Iterator[Finding]:
@@ -262,7 +254,7 @@ def _every(case: _Case) -> Iterator[Finding]:
         remarks.get(worst, ""),
         f"so far: {counted.scored} of {counted.planned} rows" if len(gains) < len(rows) else "",
         case.stands_in,
-        _one_seed(case, rows),
+        _of_seeds(case, rows, gains[least]),
         _failing(case, [base, *rows]),
     )
     yield dataclasses.replace(
@@ -274,12 +266,11 @@ def _judged(
     case: _Case,
     rows: Sequence[RowResult],
     estimate: Estimate | None,
-    chance: str,
     published: Printed | None,
     remarks: Sequence[str] = (),
     titles: Mapping[str, str] | None = None,
 ) -> Finding:
-    """Return the finding about an estimate; `chance` is what must be said of rows with one seed."""
+    """Return the finding about an estimate; one that is about these very trainings is inconclusive."""
     claim = case.claim
     if claim.value is not None and claim.rule == "value":
         published = Printed(claim.value, 0, "")
@@ -290,10 +281,10 @@ def _judged(
     rule: Rule = "sign" if claim.rule == "value" and not comparable else claim.rule
     bound = claim.value if rule == "small" else published.value if published else None
     verdict, size = judge(estimate, rule, bound if bound is not None else case.sign)
-    if chance and rule == "none":
+    if not estimate.covers_training:
         verdict = Verdict.INCONCLUSIVE
-    said = tuple(filter(None, (*remarks, size, case.stands_in, chance, _failing(case, rows))))
-    return _finding(case, verdict, estimate, published, counted, said, titles)
+    said = (*remarks, size, case.stands_in, _of_seeds(case, rows, estimate), _failing(case, rows))
+    return _finding(case, verdict, estimate, published, counted, tuple(filter(None, said)), titles)
 
 
 def _finding(
@@ -309,19 +300,14 @@ def _finding(
     return Finding(case.paper, case.claim, text, case.metric, verdict, estimate, published, rows, remarks)
 
 
-def _paired(case: _Case, row: RowResult, base: RowResult) -> tuple[Estimate | None, str]:
-    """Return how far the first row lies above the second, and what must be said of rows with one seed."""
-    estimate, single = case.gain(row, base), sum(map(case.has_one_seed, (row, base)))
-    if estimate is None or not single:
-        return estimate, ""
-    for other in case.alike:
-        if case.test in other.test and (spread := seed_spread(*groups_of(other, case.test, case.metric))):
-            return widened(estimate, *spread, trainings=single), f"{AS_IN} {other.folder.name}"
-    return estimate, ONE_SEED
-
-
-def _one_seed(case: _Case, rows: Iterable[RowResult]) -> str:
-    return ONE_SEED if any(map(case.has_one_seed, rows)) else ""
+def _of_seeds(case: _Case, rows: Iterable[RowResult], estimate: Estimate) -> str:
+    """Say what must be known of how seeds vary: that nothing is, from which experiment it is, or whose are apart."""
+    if not estimate.covers_training:
+        return ONE_SEED
+    spread = spread_of(case.results, case.test, case.metric)
+    own = [row.label for row in rows if spread and row.label in spread.deviant]
+    kin = next((one for one in case.results.kin if spread and spread_of(one, case.test, case.metric) is spread), None)
+    return f"{AS_IN} {kin.folder.name}" if kin else f"{APART}: {', '.join(own)}" if own else ""
 
 
 def _failing(case: _Case, rows: Iterable[RowResult]) -> str:

@@ -11,11 +11,11 @@ from typing import Generic, TypeVar
 
 import numpy as np
 
-from bench.analysis.claims import emphasis, gain, scores_of
+from bench.analysis.claims import Mark, combined, emphasis, gain, scores_of
 from bench.analysis.failures import failures_of
-from bench.analysis.intervals import Estimate, estimate
+from bench.analysis.intervals import LEVEL, Estimate
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
-from bench.analysis.significance import holm, wilcoxon
+from bench.analysis.significance import holm
 from bench.metrics.catalogue import get_metric
 from bench.metrics.spec import Metric
 from bench.papers.paper import Beside, Paper, paper_of
@@ -146,11 +146,15 @@ def means(
         marks = {} if plain else emphasis(measure.results, measure.test, measure.metric)
         marked = {id(measure.results.rows[place]): mark for place, mark in marks.items()}
         cells = [_mean_cell(measure, row, interval) for row in rows]
-        return [
-            dataclasses.replace(cell, emphasis=marked.get(id(row), "")) for row, cell in zip(rows, cells, strict=True)
-        ]
+        return [_marked(cell, marked.get(id(row), Mark())) for row, cell in zip(rows, cells, strict=True)]
 
     return Field(measure.column(group=group, align=align), fill)
+
+
+def _marked(cell: Cell, mark: Mark) -> Cell:
+    """Return a cell that stands out as `mark` says; a dash, NaN or infinity never does."""
+    finite = isinstance(cell.value, int | float) and math.isfinite(cell.value)
+    return dataclasses.replace(cell, emphasis=mark.place, tied=mark.tied) if finite else cell
 
 
 def gains(
@@ -158,8 +162,8 @@ def gains(
 ) -> Field[RowResult]:
     """Return differences from `base` with their intervals, nothing in its own row.
 
-    With `tested` a cell has Wilcoxon's p, corrected by Holm over the column, and a star where a difference can be
-    claimed; those of foreign rows have neither.
+    With `tested` a cell has the p of its difference, corrected by Holm over the column, and a star where it is below
+    0.05; those of foreign rows have neither.
     """
     decimals = measure.spec.decimals
 
@@ -169,9 +173,8 @@ def gains(
             Cell(text="") if row is base else remarked(gain_cell(gained, decimals), *measure.failing(row, base))
             for row, gained in zip(rows, estimates, strict=True)
         ]
-        for place, p in _chances(measure, base, rows).items() if tested else ():
-            gained = estimates[place]
-            star = f" {CLAIMED}" if gained is not None and gained.excludes_zero and p < 0.05 else ""
+        for place, p in _chances(rows, estimates).items() if tested else ():
+            star = f" {CLAIMED}" if p < 1 - LEVEL else ""
             cells[place] = dataclasses.replace(cells[place], text=cells[place].text + star, p=p)
         return cells
 
@@ -228,8 +231,8 @@ def _mean_cell(measure: Measure, row: RowResult, interval: bool) -> Cell:
         for run in row.scored_runs(test, results.protocol)
         if len(values := run.values(test, results.protocol, measure.metric)) == test.faces
     }
-    scores = measure.scores(row)
-    if not by_run or scores is None:
+    total = combined(results, [(row, 1.0)], test, measure.metric)
+    if not by_run or total is None:
         return Cell()
     run_means, decimals = list(by_run.values()), measure.spec.decimals
     finite = all(map(math.isfinite, run_means))
@@ -245,7 +248,6 @@ def _mean_cell(measure: Measure, row: RowResult, interval: bool) -> Cell:
     )
     cell = number_cell(_mean(run_means), decimals, spread, source)
     cell = dataclasses.replace(cell, remarks=measure.failing(row))  # also of a mean that one of them leaves undefined
-    total = estimate(scores)
     if not finite or not math.isfinite(total.low):
         return cell
     cell = dataclasses.replace(cell, interval=(total.low, total.high))
@@ -259,14 +261,14 @@ def _mean(values: Sequence[float]) -> float:
     return math.fsum(values) / len(values) if all(map(math.isfinite, values)) else sum(values) / len(values)
 
 
-def _chances(measure: Measure, base: RowResult, rows: Sequence[RowResult]) -> dict[int, float]:
-    """Return p by the place of each row that is scored, corrected for their number."""
-    theirs = measure.scores(base)
-    own = {place: row for place, row in enumerate(rows) if not row.foreign}
-    ours = {place: scores for place, row in own.items() if (scores := measure.scores(row)) is not None}
-    if theirs is None:
-        return {}
-    return dict(zip(ours, holm([wilcoxon(scores, theirs) for scores in ours.values()]), strict=True))
+def _chances(rows: Sequence[RowResult], estimates: Sequence[Estimate | None]) -> dict[int, float]:
+    """Return p by the place of each row that has a difference, corrected for their number."""
+    own = {
+        place: found.p
+        for place, (row, found) in enumerate(zip(rows, estimates, strict=True))
+        if not row.foreign and found is not None and math.isfinite(found.p)
+    }
+    return dict(zip(own, holm(list(own.values())), strict=True))
 
 
 def _finished(row: RowResult) -> list[RunResult]:

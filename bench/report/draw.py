@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import gc
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -69,14 +68,6 @@ def draw_report(results: Results, out_dir: Path, failures: bool = False) -> list
         raise UserError(
             f"{results.folder / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
         )
-    gc.freeze()  # statsmodels collects garbage at every correction of p values: not among all that is there already
-    try:
-        return _draw(results, out_dir, failures)
-    finally:
-        gc.unfreeze()
-
-
-def _draw(results: Results, out_dir: Path, failures: bool) -> list[Path]:
     kind, finish = KINDS[results.kind], with_failures if failures else lambda table: table
     tables = {name: finish(table) for name, draw in kind.tables.items() if (table := draw(results)) is not None}
     contents: dict[str, bytes | None] = {}

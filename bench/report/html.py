@@ -5,11 +5,11 @@ from __future__ import annotations
 from html import escape
 
 from bench.report.grid import grid
-from bench.report.table import FOREIGN, Cell, Provenance, Table
+from bench.report.table import FOREIGN, TIED, Cell, Provenance, Table
 
 
 def render(table: Table) -> str:
-    """Return caption, table, footnotes and notes; the best is bold, what does not differ significantly underlined."""
+    """Return caption, table, footnotes and notes; the best is bold, the second best underlined."""
     body = grid(table, lambda _, text: escape(text), _cell, "<sup>{}</sup>").to_html(
         table_uuid=table.name, exclude_styles=True, sparse_columns=True
     )
@@ -34,8 +34,9 @@ def _cell(cell: Cell) -> str:
     text = escape(cell.text)
     if cell.provenance:
         text = f'<span title="{escape(_about(cell, cell.provenance))}">{text}</span>'
-    tag = {"best": "b", "tie": "u"}.get(cell.emphasis)
-    return f"<{tag}>{text}</{tag}>" if tag else text
+    tag = {"best": "b", "second": "u"}.get(cell.emphasis)
+    text = f"<{tag}>{text}</{tag}>" if tag else text
+    return f"{text} {TIED}" if cell.tied else text
 
 
 def _about(cell: Cell, source: Provenance) -> str:

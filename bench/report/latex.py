@@ -7,7 +7,7 @@ import unicodedata
 from itertools import groupby
 
 from bench.report.grid import grid
-from bench.report.table import Cell, Column, Table
+from bench.report.table import TIED, Cell, Column, Table
 
 _HEAD = r"""% {name}, made by fsr-bench; \input it. Needed in the preamble:
 %   \usepackage{{booktabs}}  % rules
@@ -35,6 +35,7 @@ _SPECIAL = {
     "*": "{*}",
     "±": r"\ensuremath{\pm}",
     "×": r"\ensuremath{\times}",  # noqa: RUF001
+    "≈": r"\ensuremath{\approx}",
     "∞": r"\ensuremath{\infty}",
     "µ": r"\ensuremath{\mu}",
     "✓": r"\checkmark{}",
@@ -63,7 +64,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    r"""Return the table as LaTeX: the best bold, what does not differ significantly underlined, notes below it."""
+    r"""Return the table as LaTeX: the best bold, the second best underlined, notes below it."""
     lines = [
         _HEAD.format(name=table.name) + r"\begin{table}[t]",
         r"\centering",
@@ -106,9 +107,9 @@ def _heading(column: Column, text: str) -> str:
 def _cell(cell: Cell) -> str:
     text = escape(cell.text).replace(r" \ensuremath{\pm} ", r"\,\ensuremath{\pm}\,")
     text = re.sub(r"(?<![\w-])-(?=\d)", r"\\ensuremath{-}", text)  # a minus, not a hyphen
-    if cell.emphasis == "best":
-        return rf"\textbf{{{text}}}"
-    return rf"\underline{{{text}}}" if cell.emphasis == "tie" else text
+    command = {"best": "textbf", "second": "underline"}.get(cell.emphasis)
+    text = rf"\{command}{{{text}}}" if command else text
+    return rf"{text}\,{escape(TIED)}" if cell.tied else text
 
 
 def _below(table: Table) -> list[str]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 from tabulate import tabulate
 
-from bench.report.table import FOREIGN, Cell, Column, Table
+from bench.report.table import FOREIGN, TIED, Cell, Column, Table
 
 # An underscore inside a word, a "<" before a number and an "&" that begins no entity are plain text.
 _SPECIAL = re.compile(r"([\\`*\[\]|~$]|<(?=[A-Za-z/!?])|&(?=#?\w+;)|(?<![^\W_])_|_(?![^\W_]))")
@@ -19,7 +19,7 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    """Return caption, table, footnotes and notes; the best is bold, what does not differ significantly underlined."""
+    """Return caption, table, footnotes and notes; the best is bold, the second best underlined."""
     body = [[_cell(table, cell) for cell in row.cells] for row in table.rows]
     if 0 < table.own_rows < len(body):
         body.insert(table.own_rows, [f"*{FOREIGN}*", *[""] * (len(table.columns) - 1)])
@@ -51,4 +51,4 @@ def _cell(table: Table, cell: Cell) -> str:
     text = escape(cell.text)
     if cell.emphasis:
         text = f"**{text}**" if cell.emphasis == "best" else f"<ins>{text}</ins>"
-    return " ".join([text, *(f"[{letter}]" for letter in table.marks(cell))])
+    return " ".join([text, *([TIED] if cell.tied else []), *(f"[{letter}]" for letter in table.marks(cell))])

@@ -26,7 +26,7 @@ from bench.report.curves import MOST
 from bench.report.dots import Dots, Marked, draw_dots, draw_sizes
 from bench.report.page import Page, Picture
 from bench.report.table import Cell, Column, Table, gain_cell, signed_cell
-from bench.report.words import failing, listed, on, suffix, widened
+from bench.report.words import failing, listed, on, seed_notes, suffix, widened
 
 _MAIN = "psnr"  # the metric of gains against size, and of the effects that are drawn
 
@@ -51,8 +51,7 @@ def factorial_page(results: Results) -> Page | None:
     head = (
         f"Each of {listed(results.modules)} is there or not, in every combination, so every row says something about "
         "every module. A main effect is the mean of the rows with a module less that of the rows without; an "
-        "interaction is half of what one module's effect changes by the other. Intervals are paired by image"
-        + (", over images and seeds." if len(results.seeds) > 1 else ", over images alone: there is one seed a row."),
+        "interaction is half of what one module's effect changes by the other. Intervals are paired by image.",
         *text,
     )
     return Page("factorial", "Factorial effects", head, tuple(tables), pictures)
@@ -116,7 +115,11 @@ def _effects_table(
         f"On {on(test)}, protocol {results.protocol}; 95% intervals in brackets.",
         every,
         columns,
-        ((note,) if printed else ()) + tuple(text for row in rows.values() for text in failing(results, row, test)),
+        (
+            *seed_notes(results, [test], list(measured)),
+            *((note,) if printed else ()),
+            *(text for row in rows.values() for text in failing(results, row, test)),
+        ),
     )
 
 
@@ -178,6 +181,7 @@ def _capacity_table(
             *(gains(measure, row, column) for row, column in over.items()),
             each(Column("published_gain", f"Published over {base.label}", measure.spec.unit), published_gain),
         ],
+        seed_notes(results, [test], [_MAIN]),
     )
 
 

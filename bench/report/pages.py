@@ -7,14 +7,13 @@ from functools import partial
 
 import numpy as np
 
-from bench.analysis.claims import covers_training
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import PROTOCOLS
 from bench.report.columns import CLAIMED, Measure, each, gains, labels, make_table, means, scored
 from bench.report.page import Page
 from bench.report.table import Cell, Column, Table, number_cell, remarked
-from bench.report.words import cautions, claim_note, lower_is_better, on, suffix
+from bench.report.words import cautions, claim_note, lower_is_better, on, seed_notes, suffix
 
 _MAIN = "psnr"  # the metric whose table names the protocols' sources
 
@@ -28,7 +27,7 @@ def metrics_page(results: Results) -> Page | None:
             tables.append(_means_table(results, test, measures))
         if measures and results.base is not None:
             tables.append(_gains_table(results, results.base, test, measures))
-    text = "Brackets hold 95% intervals, over images, and over seeds where there are several."
+    text = "Brackets hold 95% intervals, over images and seeds as the notes say."
     return Page("metrics", "All metrics", (text,), tuple(tables)) if tables else None
 
 
@@ -65,17 +64,20 @@ def _means_table(results: Results, test: FaceSet, measures: Sequence[Measure]) -
         f"Means on {on(test)}, protocol {results.protocol}.",
         results.rows,
         [labels(), *(means(measure, interval=True) for measure in measures)],
-        (claim_note(results), f"Lower is better: {lower_is_better(metrics) or 'none'}.", *cautions(metrics)),
+        (
+            claim_note(results),
+            *seed_notes(results, [test], metrics),
+            f"Lower is better: {lower_is_better(metrics) or 'none'}.",
+            *cautions(metrics),
+        ),
     )
 
 
 def _gains_table(results: Results, base: RowResult, test: FaceSet, measures: Sequence[Measure]) -> Table:
     note = (
-        f"{CLAIMED} a difference can be claimed: its interval is without 0, and Wilcoxon's p over images, corrected by "
-        "Holm over the column, is below 0.05. Everywhere else no difference can be claimed."
+        f"{CLAIMED} a difference can be claimed among all of its column: its p, by the rule of the intervals, is below "
+        "0.05 after Holm's correction. Intervals stand each for itself."
     )
-    if not covers_training(results, test):
-        note += " With one seed a row a claim is about these seeds, not about their methods."
     return make_table(
         f"gains{suffix(results, test)}",
         f"Differences from {base.label}",
@@ -85,7 +87,7 @@ def _gains_table(results: Results, base: RowResult, test: FaceSet, measures: Seq
             labels(),
             *(gains(measure, base, measure.column(f"{measure.metric}_gain"), tested=True) for measure in measures),
         ],
-        (note,),
+        (note, *seed_notes(results, [test], [measure.metric for measure in measures])),
     )
 
 

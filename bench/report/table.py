@@ -17,13 +17,14 @@ if TYPE_CHECKING:
     from bench.analysis.intervals import Estimate
 
 Value = bool | int | float | str | None
-Emphasis = Literal["", "best", "tie"]
+Emphasis = Literal["", "best", "second"]
 Align = Literal["left", "center", "right"]
 
 FOREIGN = "Made elsewhere"  # the heading of rows that are not of the others' budget
 DASH = "–"  # noqa: RUF001 - the dash of an empty cell
 CHECK = "✓"
 PLUS_MINUS = "±"
+TIED = "≈"
 
 
 @dataclass(frozen=True)
@@ -46,13 +47,15 @@ class Provenance:
 class Cell:
     """One cell: the number as it is (None: there is none) and its text.
 
-    `spread` is the standard deviation over seeds, `interval` the 95% interval, `p` that of a difference, corrected.
+    `tied` marks a mean that is not distinguishable from the best. `spread` is the standard deviation over seeds,
+    `interval` the 95% interval, `p` that of a difference, corrected.
     `remarks` are the footnotes that the cell carries.
     """
 
     value: Value = None
     text: str = DASH
     emphasis: Emphasis = ""
+    tied: bool = False
     spread: float | None = None
     interval: tuple[float, float] | None = None
     p: float | None = None

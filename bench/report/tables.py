@@ -32,6 +32,7 @@ from bench.report.words import (
     measured_note,
     own_notes,
     row_status,
+    seed_notes,
 )
 
 _WITH_TRUTH = ("psnr", "ssim")
@@ -46,6 +47,7 @@ def ablation_table(results: Results) -> Table:
     notes = [
         measured_note(results),
         claim_note(results),
+        *seed_notes(results, results.test, [metric for metric in _FIRST if metric in results.metrics]),
         *paper.notes(beside, done),
         *own_notes(results),
         *cautions(metric for metric in _FIRST if metric in results.metrics),
@@ -135,6 +137,7 @@ def _compared(
     notes = (
         measured_note(results),
         claim_note(results),
+        *seed_notes(results, tests, metrics),
         *([f"Lower is better: {lower}."] if lower else []),
         *cautions(metrics),
         *(paper.notes(beside, [row.method for row in results.rows]) if known or whole else ()),

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from bench.analysis.claims import covers_training
+from bench.analysis.claims import covers_training, spread_of
 from bench.analysis.failures import failures_of, reference_row
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.core.errors import UserError
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import get_protocol
-from bench.report.table import number_cell
+from bench.report.table import TIED, number_cell
 from bench.runs.failures import LIMIT
 from bench.runs.records import LEVELS, ObjectiveRecord, RunState, SamplesRecord
 
@@ -74,23 +75,42 @@ def measured_note(results: Results) -> str:
 
 
 def claim_note(results: Results) -> str:
-    """Say what bold and underlined mean, what the intervals cover, and which rows are left out of it."""
-    apart = any(row.foreign for row in results.rows)
-    return _claims(results) + (" Rows that were made elsewhere are no part of these comparisons." if apart else "")
-
-
-def _claims(results: Results) -> str:
-    if all(covers_training(results, test) for test in results.test):
-        return (
-            "Bold: better than every other row. Underlined, where no row is: the best mean and those that are not "
-            "significantly different from it. 95% intervals of paired differences are over images and seeds; a claim "
-            "takes one without 0 and Wilcoxon's p below 0.05 after Holm's correction."
-        )
-    return (
-        "Nothing is bold, for one seed a row says nothing about other seeds. Underlined: the best mean and those that "
-        "are not significantly different from it, by 95% intervals of paired differences over images and Wilcoxon's "
-        "test with Holm's correction."
+    """Say what bold, underlined and the mark of a tie mean, and which rows are left out of it."""
+    text = (
+        "Bold: better than every other row. Underlined: the second best mean. "
+        f"{TIED}: the best mean, where no row is bold, and those not distinguishable from it: their difference from it "
+        "has p above 0.05, by the rule of the intervals and after Holm's correction."
     )
+    apart = any(row.foreign for row in results.rows)
+    return text + (" Rows that were made elsewhere are no part of these comparisons." if apart else "")
+
+
+def seed_notes(results: Results, tests: Sequence[FaceSet], metrics: Sequence[str]) -> list[str]:
+    """Say what intervals cover: seeds or these trainings alone, from where it is known, and whose seeds are apart."""
+    alone, borrowed, apart = list[str](), dict[str, None](), dict[str, dict[str, None]]()
+    for test, metric in itertools.product(tests, metrics):
+        spread = spread_of(results, test, metric)
+        if not covers_training(results, test, metric):
+            alone.append(test.dataset)
+        elif spread is not None:
+            kin = [one.folder.name for one in results.kin if spread_of(one, test, metric) is spread]
+            borrowed |= dict.fromkeys(kin)
+            for label in spread.deviant if not kin else ():
+                apart.setdefault(label, {})[f"{get_metric(metric).title} on {test.dataset}"] = None
+    texts = []
+    if alone:
+        texts.append(
+            "One seed a row: nothing tells how seeds vary. Every interval is over images and about these very "
+            "trainings, not about their methods, and no row is bold."
+        )
+    if borrowed:
+        texts.append(f"One seed a row: how much seeds vary is taken from {listed(list(borrowed))}, of the same budget.")
+    texts += [
+        f"The seeds of {label} vary more than those of the other rows ({listed(list(where))}): its intervals rest on "
+        "its own seeds."
+        for label, where in apart.items()
+    ]
+    return texts
 
 
 def cautions(metrics: Iterable[str]) -> list[str]:

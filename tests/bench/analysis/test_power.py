@@ -7,7 +7,6 @@ import math
 import numpy as np
 import pytest
 
-from bench.analysis.intervals import difference
 from bench.analysis.power import (
     MOST_IMAGES,
     Components,
@@ -19,6 +18,7 @@ from bench.analysis.power import (
     seeds_needed,
 )
 from bench.core.errors import UserError
+from tests.bench.analysis.simulation import difference, spread_of
 
 TYPICAL = Components(image=0.12, training=(0.05**2, 0.05**2), interaction=(0.01, 0.01))
 
@@ -47,13 +47,14 @@ def draw_scores(
 )
 @pytest.mark.parametrize("wanted", [0.5, 0.8])
 def test_simulated_studies_reach_the_power(training: float, images: int, seeds: tuple[int, int], wanted: float) -> None:
-    """2,000 studies of exactly the gain that is said to be seen: the interval claims it as often as asked."""
+    """600 studies of exactly the gain that is said to be seen: it is claimed as often as asked, or a bit more often."""
     parts = Components(0.12, (training**2,) * 2, (0.01, 0.01))
     gain = detectable(parts, images, seeds, wanted=wanted)
     draw, claims = np.random.default_rng([images, *seeds]), 0
-    for _ in range(2000):
-        claims += difference(*draw_scores(draw, parts, gain, images, seeds)).low > 0
-    assert abs(claims / 2000 - wanted) < 0.035
+    for _ in range(600):
+        rows = draw_scores(draw, parts, gain, images, seeds)
+        claims += difference(rows, 0, 1, spread_of(rows)).low > 0
+    assert -0.04 < claims / 600 - wanted < 0.075
     assert power(parts, gain, images, seeds) == pytest.approx(wanted)
 
 
@@ -75,15 +76,13 @@ def test_variances_are_found_again() -> None:
     assert np.mean([parts.interaction for parts in found], axis=0) == pytest.approx(truth.interaction, rel=0.05)
 
 
-def test_more_seeds_always_help_and_more_images_with_seeds_enough() -> None:
+def test_more_seeds_and_more_images_always_help() -> None:
     for images in (20, 100, 1000):
         by_seeds = [detectable(TYPICAL, images, (count, count)) for count in (2, 3, 4, 5, 7, 10, 20, 50)]
         assert by_seeds == sorted(by_seeds, reverse=True)
-    for seeds in (5, 10, 50):
+    for seeds in (2, 5, 10, 50):
         by_images = [detectable(TYPICAL, images, (seeds, seeds)) for images in (10, 20, 50, 100, 300, 1000, 10_000)]
         assert by_images == sorted(by_images, reverse=True)
-    with_two = [detectable(TYPICAL, images, (2, 2)) for images in (50, 1000)]
-    assert with_two[1] > with_two[0], "as the docstring of detectable warns"
     assert detectable(TYPICAL, 100, (5, 5), level=0.99) > detectable(TYPICAL, 100, (5, 5))
     assert detectable(TYPICAL, 100, (5, 5), wanted=0.9) > detectable(TYPICAL, 100, (5, 5))
 

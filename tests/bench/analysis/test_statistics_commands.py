@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from bench.analysis.intervals import difference
+from bench.analysis.claims import find_row, gain
 from bench.analysis.power import detectable, measure
 from bench.analysis.results import read_results
 from bench.cli.main import main
@@ -85,7 +85,9 @@ def test_power_of_every_row(results: Path, capsys: pytest.CaptureFixture[str]) -
     assert list(rows) == ["Bicubic", "Model 1", "Model 2", "Model 8"]
     a, b = scores(folder, "msfnet-8"), scores(folder, "sparnet")
     model, parts = rows["Model 8"], measure(a, b)
-    assert model["difference"]["low"] == difference(a, b).low
+    content = read_results(folder)
+    told = gain(content, find_row(content, "Model 8"), find_row(content, "SPARNet"), content.test[0], "psnr")
+    assert told is not None and model["difference"]["low"] == told.low
     assert model["sd_images"] ** 2 == pytest.approx(parts.image)
     assert [sd**2 for sd in model["sd_trainings"]] == pytest.approx(parts.training)
     assert model["detectable"] == detectable(parts, 12, (3, 3))
@@ -94,7 +96,7 @@ def test_power_of_every_row(results: Path, capsys: pytest.CaptureFixture[str]) -
     assert len(rows["Bicubic"]["sd_trainings"]) == 1, "Bicubic is not trained"
     assert rows["Bicubic"]["seeds"] == {"baseline": 3, "row": 1}
     assert all(name in run_text(["power", "mine"], capsys) for name in [*rows, "for 0.1"])
-    text = run_text(["power", "mine", "--row", "model 8", "--baseline", "msfnet-1", "--gain", "0.3"], capsys)
+    text = run_text(["power", "mine", "--row", "model 8", "--baseline", "msfnet-1", "--gain", "0.05"], capsys)
     for word in ("over Model 1", "Model 8", ">=", "2 seeds", "10 seeds", "few seeds"):
         assert word in text
     ssim = run_json(["power", "mine", "--row", "model 8", "--metric", "ssim"], capsys)

@@ -82,8 +82,8 @@ def experiment(
     return folder
 
 
-def found_in(results: Results, test: int = 0, alike: Sequence[Results] = ()) -> dict[str, Finding]:
-    return {one.text: one for one in findings_on(results, results.test[test], papers(), alike)}
+def found_in(results: Results, test: int = 0) -> dict[str, Finding]:
+    return {one.text: one for one in findings_on(results, results.test[test], papers())}
 
 
 def findings(folder: Path, psnr: Psnr, **how: Any) -> dict[str, Finding]:
@@ -242,8 +242,9 @@ def test_rows_of_one_training_vary_as_those_of_an_experiment_alike(tmp_path: Pat
     one = read_results(with_turned_row(tmp_path / "one", planted(effects), seeds=(0,)))
     several = read_results(experiment(tmp_path / "several", planted(effects)))
     here = found_in(one)["Model 8, turned: gain over Model 8"]
-    wide = found_in(one, alike=[one, several])[here.text]
-    assert here.remarks == (ONE_SEED,) and (wide.verdict, wide.remarks) == (UNKNOWN, (f"{AS_IN} several",))
+    wide = found_in(dataclasses.replace(one, kin=(several,)))[here.text]
+    assert (here.verdict, here.remarks) == (UNKNOWN, (ONE_SEED,))
+    assert (wide.verdict, wide.remarks) == (UNKNOWN, (f"{AS_IN} several",))
     (low, high), (lowest, highest) = interval_of(here), interval_of(wide)
     assert lowest < low and high < highest, "wider"
 

@@ -13,7 +13,8 @@ import pytest
 from bench.analysis.results import read_results
 from bench.cli.main import main
 from bench.papers.judge import AS_IN
-from bench.report.findings import findings_page
+from bench.report.all_claims import claims_page
+from bench.report.findings import findings_page, with_kin
 from tests.bench.papers.test_judge import PAPER, experiment, planted, with_turned_row
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
@@ -21,9 +22,9 @@ from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run
 def test_rows_of_one_seed_take_the_spread_of_an_experiment_of_the_same_budget(tmp_path: Path) -> None:
     one = read_results(with_turned_row(tmp_path / "one", planted(PAPER), seeds=(0,)))
     several = read_results(experiment(tmp_path / "several", planted(PAPER)))
-    assert f"**a loss**, {AS_IN} several" in findings_page([one, several], {})
+    assert f"**a loss**, {AS_IN} several" in claims_page(with_kin([one, several]), {})
     longer = dataclasses.replace(several, iterations=several.iterations + 1)
-    assert f"{AS_IN} several" not in findings_page([one, longer], {})
+    assert f"{AS_IN} several" not in claims_page(with_kin([one, longer]), {})
 
 
 def test_the_command_redraws_all_and_the_page_leads_everywhere(
@@ -40,16 +41,22 @@ def test_the_command_redraws_all_and_the_page_leads_everywhere(
     assert main(["report", "--reference", "--json"]) == 0
     files = [Path(file) for file in json.loads(capsys.readouterr().out)["report"]]
     page = tmp_path / "reports" / "reference" / "README.md"
-    assert files[0] == page and {file.parent.name for file in files[1:]} == {"photos-x", "quick"}
-    text = page.read_text(encoding="utf-8")
+    everything = page.with_name("claims.md")
+    assert files[:2] == [page, everything] and {file.parent.name for file in files[2:]} == {"photos-x", "quick"}
+    first = page.read_text(encoding="utf-8")
+    assert len(first.splitlines()) <= 25 and "| Main effect of ESEM" in first and "**holds**" in first
+    for link in re.findall(r"\]\(([^)#]+)\)", first):
+        assert (page.parent / link).exists() or link.startswith("../../docs/"), link
+    text = everything.read_text(encoding="utf-8")
     links = [link.split("#")[0] for link in re.findall(r"\]\(([^)]+)\)", text) if "://" not in link]
     assert {"photos-x/table2.md", "photos-x/effects-lfw.md", "quick/index.md"} <= set(links)
-    assert [link for link in links if link and not (page.parent / link).exists()] == []
+    there = [link for link in links if link and not link.startswith("../../docs/")]
+    assert [link for link in there if not (page.parent / link).exists()] == []
     run = run_name("msfnet-8")
     assert f"[`{run}`](../../results/reference/photos-x/{run}/)" in text and "| 1,234 " in text
     assert f"`{run_name('sparnet', 1)}`" in text and "18 of 19 runs are finished and scored" in text
     assert "200 iterations of batch 8" in text and "width 0.25" in text
-    assert "Best PSNR of the 10 rows with scores: Model 8" in text
+    assert "Best PSNR: Model 8" in text
     assert "| Main effect of ESEM " in text and "<br>paper +0.175 dB<br>**holds**" in text
     short = text[text.index("### In short") : text.index("### photos-x: Helen")]
     assert re.search(r"- \*\*Holds\*\*: Main effect of ESEM; Main effect of PA;", short)
@@ -70,6 +77,7 @@ def test_a_page_without_any_run(tmp_path: Path) -> None:
     folder = experiment(tmp_path / "new", planted(PAPER))
     for path in folder.glob("*/run.json"):
         path.unlink()
-    text = findings_page([read_results(folder)], {"new": ["table1.md"]})
+    assert "| Main effect of ESEM" in findings_page([read_results(folder)], {"new": ["table1.md"]})
+    text = claims_page([read_results(folder)], {"new": ["table1.md"]})
     assert "0 of 28 runs are finished and scored" in text and "- **Not run yet**: Main effect of ESEM;" in text
     assert "**holds**," not in text and "Best PSNR" not in text

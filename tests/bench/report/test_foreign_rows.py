@@ -6,9 +6,8 @@ import io
 from pathlib import Path
 
 import pandas as pd
-import pytest
 
-from bench.analysis.claims import covers_training, emphasis
+from bench.analysis.claims import Mark, covers_training, emphasis, find_row, gain
 from bench.analysis.failures import reference_row
 from bench.analysis.results import Results, read_results
 from bench.report import csv_file, html, latex, markdown
@@ -20,7 +19,7 @@ from bench.report.tables import ablation_table
 from tests.bench.report.fabricate import fabricate
 
 WHOSE = "pictures from outputs: no training claimed"
-IMAGES = tuple("abcdefghijklmn")  # Wilcoxon's p with Holm's correction takes 10
+IMAGES = tuple("abcdefghijklmn")
 BEST, FIRST = "msfnet-8", "msfnet-1"
 
 
@@ -39,9 +38,10 @@ def test_a_foreign_row_comes_last_and_takes_no_part(tmp_path: Path) -> None:
     (test,) = results.test
     assert [row.label for row in own.rows] == ["Model 8", "Bicubic", "Model 1"]
     assert [row.label for row in results.rows] == ["Bicubic", "Model 1", "Model 8"]
-    assert emphasis(own, own.test[0], "psnr") == {0: "best"} and emphasis(results, test, "psnr") == {1: "best"}
+    assert emphasis(own, own.test[0], "psnr") == {0: Mark("best"), 2: Mark("second")}
+    assert emphasis(results, test, "psnr") == {1: Mark("best"), 0: Mark("second")}
     assert own.plain(BEST) is not None and results.plain(BEST) is None
-    assert covers_training(results, test)
+    assert covers_training(results, test, "psnr")
 
 
 def test_a_foreign_row_is_not_what_failures_are_told_by(tmp_path: Path) -> None:
@@ -84,14 +84,16 @@ def test_without_foreign_rows_nothing_is_said_of_them(tmp_path: Path) -> None:
 def test_no_star_and_no_correction_for_foreign_rows(tmp_path: Path) -> None:
     cells = {}
     for foreign in ("", WHOSE):
-        page = metrics_page(written(tmp_path / (foreign[:4] or "own"), foreign))
+        own = written(tmp_path / (foreign[:4] or "own"), foreign)
+        page = metrics_page(own)
         assert page is not None
         gains = next(table for table in page.tables if table.name == "gains")
         cells[foreign] = {row.cells[0].value: row.cells[1] for row in gains.rows}
     assert cells[""]["Model 8"].text.endswith(CLAIMED) and cells[""]["Bicubic"].text.endswith(CLAIMED)
     assert CLAIMED not in cells[WHOSE]["Model 8"].text and cells[WHOSE]["Model 8"].p is None
-    one, two = cells[WHOSE]["Bicubic"].p, cells[""]["Bicubic"].p
-    assert one is not None and two is not None and one == pytest.approx(two / 2)  # corrected for one row, not two
+    one, base = (find_row(own, label) for label in ("Bicubic", "Model 1"))
+    alone = gain(own, one, base, own.test[0], "psnr")
+    assert alone is not None and cells[WHOSE]["Bicubic"].p == alone.p, "corrected for one row, not two"
 
 
 def test_its_pictures_are_shown_but_never_bold(tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from bench.core.files import read_json
 from bench.report.images import images_page
 from bench.report.modules import capacity_page, factorial_page
 from bench.report.pages import metrics_page, sensitivity_page
-from bench.report.table import Cell, Table
+from bench.report.table import TIED, Cell, Table
 from bench.report.tables import ablation_table
 from tests.bench.report.fabricate import (
     FACTORS,
@@ -57,7 +57,9 @@ def one_better(model: int) -> float:
 def marks(results: Results, key: str) -> dict[str, str]:
     table = ablation_table(results)
     place = [column.key for column in table.columns].index(key)
-    return {row.method: row.cells[place].emphasis for row in table.rows if row.cells[place].emphasis}
+    found = {row.method: row.cells[place] for row in table.rows}
+    told = {method: f"{cell.emphasis} {TIED if cell.tied else ''}".strip() for method, cell in found.items()}
+    return {method: mark for method, mark in told.items() if mark}
 
 
 def cells(table: Table) -> dict[str, dict[str, Cell]]:
@@ -71,38 +73,41 @@ def results_of(folder: Path, **how: object) -> Results:
 
 def test_bold_is_what_is_better_than_all_others(tmp_path: Path) -> None:
     results = results_of(tmp_path, rows=FEW, seeds=(0, 1, 2), psnr=psnr(one_better, 0.01))
-    assert marks(results, "psnr") == marks(results, "ssim") == {"msfnet-8": "best"}
+    assert marks(results, "psnr") == marks(results, "ssim") == {"msfnet-8": "best", "msfnet-2": "second"}
     assert marks(results, "psnr_gain") == marks(results, "published_psnr") == {}
 
 
 def test_one_seed_is_never_bold(tmp_path: Path) -> None:
     results = results_of(tmp_path, rows=FEW, psnr=psnr(one_better))
-    assert marks(results, "psnr") == {"msfnet-8": "tie"}
+    assert marks(results, "psnr") == {"msfnet-8": TIED, "msfnet-2": "second"}
     page = metrics_page(results)
-    assert page is not None and "about these seeds, not about their methods" in page.tables[1].notes[0]
+    assert page is not None
+    for table in (*page.tables, ablation_table(results)):
+        assert any("about these very trainings, not about their methods" in note for note in table.notes)
 
 
 def test_rows_that_cannot_be_told_apart_are_marked_alike(tmp_path: Path) -> None:
     results = results_of(tmp_path, rows=FEW, seeds=(0, 1, 2), psnr=psnr(lambda model: 1.0 * (model in (6, 8)), 0.02))
-    assert marks(results, "psnr") == {"msfnet-6": "tie", "msfnet-8": "tie"}
+    assert marks(results, "psnr") == {"msfnet-6": f"second {TIED}", "msfnet-8": TIED}
 
 
 def test_what_seeds_differ_by_is_no_claim(tmp_path: Path) -> None:
     """A gain of 0.3 dB that every image shows, between networks whose seeds differ by 0.5 dB."""
     results = results_of(tmp_path, rows=FEW, seeds=(0, 1), psnr=psnr(lambda model: 0.3 * (model == 8), 0.5))
-    assert set(marks(results, "psnr").values()) == {"tie"}
+    assert all(mark.endswith(TIED) for mark in marks(results, "psnr").values())
 
 
 def test_failed_rows_do_not_compete(tmp_path: Path) -> None:
     folder = fabricate(tmp_path, images=IMAGES, faces=0, seeds=(0, 1), psnr=psnr(lambda model: 1.0 * model, 0.01))
     for seed in (0, 1):
         change(folder / run_name("msfnet-8", seed) / "run.json", status="failed", error="stopped")
-    assert marks(read_results(folder), "psnr") == {"msfnet-7": "best"}
+    assert marks(read_results(folder), "psnr") == {"msfnet-7": "best", "msfnet-6": "second"}
 
 
-@pytest.mark.parametrize(
-    ("value", "marked"), [(math.inf, {}), (math.nan, {"msfnet-6": "best"}), (-math.inf, {"msfnet-6": "best"})]
-)
+SIX = {"msfnet-6": "best", "msfnet-2": "second"}
+
+
+@pytest.mark.parametrize(("value", "marked"), [(math.inf, {}), (math.nan, SIX), (-math.inf, SIX)])
 def test_what_is_not_finite_never_stands_out(tmp_path: Path, value: float, marked: dict[str, str]) -> None:
     """Nor does any row where one is infinitely good: "better than every other" would not be true."""
 
@@ -144,7 +149,7 @@ def test_metrics_that_need_no_truth_are_all_that_is_shown_without(tmp_path: Path
     table = ablation_table(results)
     assert [column.key for column in table.columns if column.dataset] == ["niqe-pooled"]
     assert all(row.status == "finished" for row in table.rows)
-    assert marks(results, "niqe-pooled") == {"bicubic": "tie"}, "lower is better"
+    assert marks(results, "niqe-pooled") == {"bicubic": TIED, "msfnet-6": "second"}, "lower is better"
 
 
 def test_effects_are_those_that_were_put_in(tmp_path: Path) -> None:
