@@ -37,7 +37,7 @@ from bench.runs.records import (
     scored_faces,
 )
 from bench.runs.renamed import check_names
-from bench.runs.scores import Scores, ScoreSheet, read_scores, sheet_path
+from bench.runs.scores import Scores, ScoreSheet, of_today, outdated, read_scores, sheet_path
 from bench.runs.status import unheld_state
 from bench.runs.store import CURVE, is_held
 
@@ -60,7 +60,8 @@ class RunResult:
     """One run: how it ended, what it cost, and its scores an image; what is not known is None or empty.
 
     `broken` names, by the fingerprint of their set, the faces whose picture held NaN or infinity, `not_scored` says why
-    a set has no scores; `chance` says what draws at random do to the scores, `samples`, by the fingerprint too, how far
+    a set has no scores, `outdated` which presets say something else today than when the run was scored by them, whose
+    scores are left out; `chance` says what draws at random do to the scores, `samples`, by the fingerprint too, how far
     apart several of one face are.
     """
 
@@ -77,6 +78,7 @@ class RunResult:
     device: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
     scores: Scores = field(default_factory=Scores)
+    outdated: tuple[str, ...] = ()
     curve: tuple[Point, ...] = ()
     broken: Mapping[str, Sequence[str]] = field(default_factory=dict)
     not_scored: Mapping[str, str] = field(default_factory=dict)
@@ -312,6 +314,7 @@ def read_run(folder: Path) -> RunResult:
         if name != expected:
             raise UserError(f"{folder / RUN_FILE}: the config is that of run {own}, {what} {name}; {_WAY_OUT}")
     check(folder, record.digests, "curve", whole=True)
+    scores = read_scores(folder, record.digests)
     return RunResult(
         name=folder.name,
         folder=folder,
@@ -325,7 +328,8 @@ def read_run(folder: Path) -> RunResult:
         seconds_per_image=record.seconds_per_image,
         device=record.scored_on or record.device,
         environment={name: str(version) for name, version in record.environment.items()},
-        scores=read_scores(folder, record.digests),
+        scores=of_today(scores, record.rules),
+        outdated=outdated(scores, record.rules),
         curve=_read_curve(folder / "curve.csv"),
         broken=record.broken,
         not_scored=record.not_scored,

@@ -194,6 +194,10 @@ def _problems_of(run: RunResult, results: Results) -> list[str]:
     if run.status is RunState.NOT_RUN:
         return ["Not run yet; run the experiment again to train what is missing."]
     lines = [f"{run.name}: {run.chance}."] if run.chance else []
+    if run.outdated:
+        lines.append(
+            f"{run.name} was scored when protocol {listed(run.outdated)} said something else; run the experiment again."
+        )
     several = {test.dataset: run.samples[test.fingerprint] for test in results.test if test.fingerprint in run.samples}
     lines += [f"{run.name}: {samples_note(of, name, results.protocol)}." for name, of in several.items()]
     for test in results.test:

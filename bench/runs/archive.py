@@ -49,7 +49,7 @@ from bench.runs.records import (
     write_run_record,
 )
 from bench.runs.renamed import check_names
-from bench.runs.scores import ScoreSheet, read_scores, write_sheet
+from bench.runs.scores import ScoreSheet, of_today, read_scores, write_sheet
 from bench.runs.store import Run
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def is_scored(folder: Path, experiment: ExperimentRecord) -> bool:
     if record is None or record.status is not RunState.FINISHED:
         return False
     check(folder, record.digests, "curve", whole=True)
-    scores = read_scores(folder, record.digests)
+    scores = of_today(read_scores(folder, record.digests), record.rules)
     return all(scored_faces(scores, test, experiment.protocol) == test.faces for test in experiment.test)
 
 

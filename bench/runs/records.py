@@ -107,11 +107,13 @@ class RunRecord:
 
     Times are ISO 8601 in UTC, None for what has not happened. `unavailable` says, by the fingerprint of a test set, why
     metrics have no score, `not_scored` why a set has none at all, and `broken` names the faces whose picture held NaN
-    or infinity. `code` is a hash of the network's code, `earlier_code` those that began its training, `probe` what the
-    network answers (see bench.runs.behaviour), `chance` what draws at random do to its scores, `samples`, by the
-    fingerprint of a test set, how far apart several of one face are, `stopped_at` where a search ended the run.
-    `authors` tells the checkpoint that its weights were taken from, `trained` then when. `digests` are the SHA-256 of
-    its files (see bench.runs.digests). With `retry` it failed for what was missing around it, and is tried again.
+    or infinity. `rules` holds, by the first digits of a test set's fingerprint, the digests of the presets that it was
+    scored by, where they are not those that were first released (see bench.runs.scores). `code` is a hash of the
+    network's code, `earlier_code` those that began its training, `probe` what the network answers (see
+    bench.runs.behaviour), `chance` what draws at random do to its scores, `samples`, by the fingerprint of a test set,
+    how far apart several of one face are, `stopped_at` where a search ended the run. `authors` tells the checkpoint
+    that its weights were taken from, `trained` then when. `digests` are the SHA-256 of its files (see
+    bench.runs.digests). With `retry` it failed for what was missing around it, and is tried again.
     """
 
     layout: int
@@ -143,6 +145,7 @@ class RunRecord:
     unavailable: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     not_scored: Mapping[str, str] = field(default_factory=dict)
     broken: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    rules: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
     chance: str = ""
     samples: Mapping[str, SamplesRecord] = field(default_factory=dict)
     stopped_at: int | None = None

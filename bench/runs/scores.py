@@ -25,6 +25,18 @@ _IMAGE = "image"
 _DIGITS = 12  # of a fingerprint, in a file's name
 _PACKED = ".csv.xz"
 _HAIR = 1e-6  # what rounding may add
+# What each preset said when it was first released, by Protocol.digest: what runs were scored by that record nothing.
+FIRST_RELEASED = MappingProxyType(
+    {
+        "sparnet": "0addb45b2d38",
+        "dic": "26c121d243cc",
+        "sfmnet": "54065eb1e8ef",
+        "mmagic": "6b7c7541b5a3",
+        "rgb": "a2d8d06f9b36",
+        "pyiqa": "8fb889faf345",
+        "skimage": "8ccb59ac0d07",
+    }
+)
 _WAY_OUT = "delete it and run the experiment again, or restore it from a copy"
 Column = tuple[float | None, ...]
 
@@ -109,6 +121,38 @@ class Scores(dict[tuple[str, str], ScoreSheet]):
     def put(self, sheet: ScoreSheet) -> None:
         """Add a sheet, in place of the one on the same faces."""
         self[sheet.dataset, sheet.fingerprint] = sheet
+
+
+def rules_of(sheet: ScoreSheet) -> dict[str, str]:
+    """Return the digest of each preset of a sheet that says something else than when it was first released."""
+    presets = {name for _, name in sheet.scored if name in PROTOCOLS}
+    digests = {name: PROTOCOLS[name].digest for name in sorted(presets)}
+    return {name: digest for name, digest in digests.items() if digest != FIRST_RELEASED.get(name)}
+
+
+def outdated(scores: Scores, rules: Mapping[str, Mapping[str, str]]) -> tuple[str, ...]:
+    """Return the presets that say something else today than when these scores were made.
+
+    `rules` holds, by the fingerprint of a test set, what `rules_of` gave when its sheet was written.
+    """
+    found = {name for sheet in scores.values() for name in _outdated(sheet, rules)}
+    return tuple(name for name in PROTOCOLS if name in found)
+
+
+def of_today(scores: Scores, rules: Mapping[str, Mapping[str, str]]) -> Scores:
+    """Return scores without the columns of presets that say something else today; see `outdated`."""
+    kept = Scores()
+    for sheet in scores.values():
+        stale = _outdated(sheet, rules)
+        columns = {name: values for name, values in sheet.columns.items() if name.rpartition("@")[2] not in stale}
+        kept.put(ScoreSheet(sheet.dataset, sheet.fingerprint, sheet.images, columns) if stale else sheet)
+    return kept
+
+
+def _outdated(sheet: ScoreSheet, rules: Mapping[str, Mapping[str, str]]) -> set[str]:
+    made_by = {**FIRST_RELEASED, **rules.get(sheet.fingerprint, {})}
+    presets = {name for _, name in sheet.scored if name in PROTOCOLS and name in made_by}
+    return {name for name in presets if PROTOCOLS[name].digest != made_by[name]}
 
 
 def read_scores(folder: Path, digests: Mapping[str, str] = MappingProxyType({})) -> Scores:

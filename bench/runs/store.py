@@ -29,7 +29,7 @@ from bench.models import weights
 from bench.runs.config import RunConfig
 from bench.runs.digests import UNDER_WAY, check, digests_of
 from bench.runs.records import RUN_FILE, RunRecord, read_run_record, write_run_record
-from bench.runs.scores import FOLDER, Scores, ScoreSheet, read_scores, write_sheet
+from bench.runs.scores import FOLDER, Scores, ScoreSheet, of_today, read_scores, rules_of, write_sheet
 
 log = logging.getLogger("fsr")
 _MARK = b"fsr-sha256:"  # before the digest that a state ends with; torch by itself notices no flipped bit
@@ -116,9 +116,10 @@ class Run:
         write_csv(self.folder / "curve.csv", list(columns), points)
 
     def scores(self) -> Scores:
-        """Return the scores written so far; those that are gone may be scored anew."""
-        check(self.folder, self.record().digests, FOLDER)
-        return read_scores(self.folder)
+        """Return the scores written so far, without those of presets that say something else today."""
+        record = self.record()
+        check(self.folder, record.digests, FOLDER)
+        return of_today(read_scores(self.folder), record.rules)
 
     @property
     def settled(self) -> bool:
@@ -137,7 +138,11 @@ class Run:
         before = digests_of(self.folder, [FOLDER])  # they are as they were, or an older version wrote them
         self.write(digests=others | before | {f"{FOLDER}/{sheet.file_name}": UNDER_WAY for sheet in merged})
         paths = [write_sheet(self.folder, sheet) for sheet in merged]
-        self.write(digests=others | before | {f"{FOLDER}/{path.name}": sha256_of(path) for path in paths})
+        rules = {**self.record().rules, **{sheet.fingerprint: rules_of(sheet) for sheet in merged}}
+        self.write(
+            digests=others | before | {f"{FOLDER}/{path.name}": sha256_of(path) for path in paths},
+            rules={fingerprint: own for fingerprint, own in rules.items() if own},
+        )
 
     def drop_scores(self) -> None:
         """Remove all scores: those of weights that are gone say nothing of the next ones."""
