@@ -167,6 +167,8 @@ def _presets() -> dict[str, Protocol]:
 
 
 PROTOCOLS = _presets()
+# What each preset said when it was first released, by its digest: what runs were scored by that record nothing else.
+FIRST_RELEASED: dict[str, str] = read_toml(PRESETS)["first_released"]
 DEFAULT_PROTOCOL = next(iter(PROTOCOLS))
 
 

@@ -17,7 +17,7 @@ from types import MappingProxyType
 
 from bench.core.errors import UserError
 from bench.core.files import text_of, write_bytes
-from bench.metrics.protocol import PROTOCOLS
+from bench.metrics.protocol import FIRST_RELEASED, PROTOCOLS
 from bench.runs.digests import check, files_of
 
 FOLDER = "scores"
@@ -25,18 +25,6 @@ _IMAGE = "image"
 _DIGITS = 12  # of a fingerprint, in a file's name
 _PACKED = ".csv.xz"
 _HAIR = 1e-6  # what rounding may add
-# What each preset said when it was first released, by Protocol.digest: what runs were scored by that record nothing.
-FIRST_RELEASED = MappingProxyType(
-    {
-        "sparnet": "0addb45b2d38",
-        "dic": "26c121d243cc",
-        "sfmnet": "54065eb1e8ef",
-        "mmagic": "6b7c7541b5a3",
-        "rgb": "a2d8d06f9b36",
-        "pyiqa": "8fb889faf345",
-        "skimage": "8ccb59ac0d07",
-    }
-)
 _WAY_OUT = "delete it and run the experiment again, or restore it from a copy"
 Column = tuple[float | None, ...]
 

@@ -79,5 +79,5 @@ def test_a_page_without_any_run(tmp_path: Path) -> None:
         path.unlink()
     assert "| Main effect of ESEM" in findings_page([read_results(folder)], {"new": ["table1.md"]})
     text = claims_page([read_results(folder)], {"new": ["table1.md"]})
-    assert "0 of 28 runs are finished and scored" in text and "- **Not run yet**: Main effect of ESEM;" in text
+    assert "0 of 28 runs are finished and scored" in text and "- **Not scored yet**: Main effect of ESEM;" in text
     assert "**holds**," not in text and "Best PSNR" not in text

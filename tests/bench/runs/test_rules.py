@@ -9,9 +9,8 @@ import pytest
 
 from bench.analysis.results import read_results
 from bench.core.files import read_json
-from bench.metrics.protocol import PROTOCOLS
+from bench.metrics.protocol import FIRST_RELEASED, PROTOCOLS
 from bench.report.tables import ablation_table
-from bench.runs.scores import FIRST_RELEASED
 from bench.runs.store import Run
 from tests.bench.report.fabricate import FINGERPRINT, config_of, fabricate, rows_of_table_1
 
