@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+import warnings
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -40,6 +41,7 @@ _MAGIC = {
     b"%PDF": "a PDF file",
 }
 _KEYS = ("params_ema", "params", "state_dict", "model", "netG")  # under which authors keep the network, averages first
+_DEEP = 3  # dictionaries within each other in which a state dict is looked for
 
 
 def kind_of(path: Path) -> str:
@@ -65,8 +67,8 @@ def kind_of(path: Path) -> str:
     return _kind_of_text(head)
 
 
-def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
-    """Return the tensors of a torch checkpoint's state dict, and the key that it lay under ("": none).
+def read_checkpoint(path: Path) -> dict[str, dict[str, Tensor]]:
+    """Return the state dicts of a torch checkpoint by the keys that they lie under ("": none), the likeliest first.
 
     Raises UserError where the file is damaged, holds Python objects, or has no state dict.
     """
@@ -74,20 +76,47 @@ def read_checkpoint(path: Path) -> tuple[dict[str, Tensor], str]:
 
     try:
         # Of a path, torch looks at the suffix.
-        with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()):
+        with path.open("rb") as file, torch.serialization.safe_globals(_numpy_scalars()), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # of kinds of tensors that are refused below
             content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # what torch.load raises depends on the damage
-        if (python := re.search(r"GLOBAL (\S+)", str(error))) is None:
+        if (python := re.search(r"(?:GLOBAL |but got <class ')([\w.]+)", str(error))) is None:
             raise UserError(f"{path}: {TORCH} that is damaged ({type(error).__name__}); {_AGAIN} again") from None
         what = f"{TORCH} that holds Python objects ({python[1]}), which could run any code and are never loaded here"
         raise UserError(f"{path}: {what}; save its tensors alone: torch.save(net.state_dict(), FILE)") from None
-    inside = content if isinstance(content, Mapping) else {}
-    for key in ("", *_KEYS, *inside):
-        state = inside.get(key) if key else inside
-        if isinstance(state, Mapping) and state and all(map(_is_tensor, state.items())):
-            return dict(state), str(key)
-    keys = ", ".join(map(repr, list(inside)[:5])) or type(content).__name__
-    raise UserError(f"{path}: {TORCH} without a state dict (it holds {keys}); {EXPECTED}")
+    if states := dict(_states(content)):
+        _check_sums(path)
+        return states
+    keys = ", ".join(map(repr, list(content)[:5])) if isinstance(content, Mapping) and content else ""
+    raise UserError(f"{path}: {TORCH} without a state dict (it holds {keys or type(content).__name__}); {EXPECTED}")
+
+
+def _states(content: object) -> Iterator[tuple[str, dict[str, Tensor]]]:
+    """Yield what is a state dict in `content`, the outermost first and under authors' usual keys before others."""
+    level: list[tuple[str, object]] = [("", content)]
+    for _ in range(_DEEP + 1):
+        below: list[tuple[str, object]] = []
+        for place, value in level:
+            if isinstance(value, Mapping) and value and all(map(_is_tensor, value.items())):
+                yield place, dict(value)
+            elif isinstance(value, Mapping):
+                usual = [key for key in _KEYS if key in value]
+                names = [*usual, *(key for key in value if isinstance(key, str) and key not in usual)]
+                below += [(f"{place}.{name}" if place else name, value[name]) for name in names]
+            elif isinstance(value, list | tuple) and not place:
+                below += [(f"[{number}]", part) for number, part in enumerate(value)]
+        level = below
+
+
+def _check_sums(path: Path) -> None:
+    """Raise UserError where a part of a zip file is not what was written, which torch does not look at."""
+    if not zipfile.is_zipfile(path):
+        return
+    with zipfile.ZipFile(path) as archive:
+        if not any(part.CRC for part in archive.infolist()):
+            return  # saved without sums: torch.serialization.set_crc32_options
+        if bad := archive.testzip():
+            raise UserError(f"{path}: {TORCH} that is damaged (checksum of '{bad}'); {_AGAIN} again")
 
 
 def _numpy_scalars() -> list[Any]:

@@ -79,6 +79,10 @@ def _in_words(method: str, given: Mapping[str, Any], name: str, scale: int, matc
     at = "" if scale == spec.usual_scale else f" at scale {scale}"
     if name == method and scale == given.get("scale", spec.usual_scale) and match.wrong:
         return f"; {match.known} of {count} names are those of {spec.title}{at}: of another width or another variant"
+    usual = registry.options(name, {"scale": scale} if "scale" in given else {})
+    other = ", ".join(f"{option} {usual[option]}" for option in given if usual.get(option) != given[option])
+    if name == method and other and not match.wrong:
+        return f"; it fits {spec.title} with {other}: leave out what was asked instead"
     return f"; looks like {spec.title}'s checkpoint{at}: {match.known} of {count} names"
 
 
@@ -120,8 +124,14 @@ def _authors_key(method: str) -> KeyMap:
 
 
 def _prefixes(tensors: Mapping[str, Tensor]) -> list[str]:
-    heads = {name.partition(".")[0] for name in tensors}
-    return ["", f"{heads.pop()}."] if len(heads) == 1 else [""]
+    """Return what wrappers may have put before all names: nothing, "module.", "module.model." and so on."""
+    prefixes = [""]
+    while len(heads := {name.removeprefix(prefixes[-1]).partition(".")[:2] for name in tensors}) == 1:
+        head, dot = heads.pop()
+        if not dot:
+            break
+        prefixes.append(f"{prefixes[-1]}{head}.")
+    return prefixes
 
 
 @functools.lru_cache(maxsize=64)

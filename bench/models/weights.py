@@ -83,13 +83,24 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
 
     Raises UserError that says what the file is when it is missing, damaged or something else.
     """
+    states, about = load_states(path)
+    key = next(iter(states))
+    return states[key], about if about is not None else {"checkpoint": key}
+
+
+def load_states(path: Path) -> tuple[dict[str, dict[str, Tensor]], dict[str, str] | None]:
+    """Read all state dicts of `path` by their keys, the likeliest first, and its metadata: None in a torch checkpoint.
+
+    Raises UserError that says what the file is when it is missing, damaged or something else.
+    """
     from safetensors import SafetensorError, safe_open
 
     try:
         with safe_open(path, "pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
+            return {"": {name: file.get_tensor(name) for name in file.keys()}}, file.metadata() or {}  # noqa: SIM118
     except FileNotFoundError:
-        raise UserError(f"{path}: no such file") from None
+        what = "a link that leads nowhere" if path.is_symlink() else "no such file"
+        raise UserError(f"{path}: {what}") from None
     except (SafetensorError, OSError, RuntimeError, ValueError) as error:
         if path.is_dir():
             inside = [*listed(path, "data.pkl"), *listed(path, "*/data.pkl")]
@@ -98,8 +109,7 @@ def load(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
             raise UserError(f"{path}: a folder{unpacked}, expected a file of weights{way_out}") from None
         kind = foreign.kind_of(path)
         if kind == foreign.TORCH:
-            tensors, key = foreign.read_checkpoint(path)
-            return tensors, {"checkpoint": key}
+            return foreign.read_checkpoint(path), None
         if path.suffix == ".safetensors":
             instead = "" if kind in (foreign.DAMAGED, foreign.UNKNOWN) else f" but {kind}"
             what = f"not a whole safetensors file ({reason(error)}){instead}"

@@ -25,6 +25,7 @@ from tests.methods.pins.make_checkpoint import tensors
 State = Mapping[str, Tensor]
 WIPA, COUNT = tensors("WIPA"), 187
 COUNTERS = sum(name.endswith("num_batches_tracked") for name in WIPA)
+ONE = torch.ones(1)
 LR = torch.rand(2, 3, 16, 16, generator=torch.Generator().manual_seed(0))
 
 
@@ -38,6 +39,26 @@ def named_as(state: State, prefix: str) -> dict[str, Tensor]:
 
 def worse(state: State) -> dict[str, Tensor]:
     return {name: tensor + 1 for name, tensor in state.items()}
+
+
+def wider(tensor: Tensor) -> Tensor:
+    return tensor.double() if tensor.is_floating_point() else tensor
+
+
+def without_sums(state: State, path: Path) -> None:
+    torch.serialization.set_crc32_options(False)
+    try:
+        torch.save(state, path)
+    finally:
+        torch.serialization.set_crc32_options(True)
+
+
+def flip(path: Path, name: str) -> None:
+    """Save a checkpoint of which a byte of a tensor's values is not what was written."""
+    torch.save(WIPA, path)
+    content = bytearray(path.read_bytes())
+    content[content.index(WIPA[name].numpy().tobytes())] ^= 1
+    path.write_bytes(content)
 
 
 @pytest.fixture(scope="module")
@@ -63,6 +84,13 @@ CONTAINERS: dict[str, tuple[str, Callable[[Path], object]]] = {
     "without a suffix": ("gen_net_8x", lambda path: torch.save(WIPA, path)),
     "safetensors": ("a.safetensors", lambda path: safetensors.torch.save_file(dict(WIPA), path)),
     "safetensors with a prefix": ("b", lambda path: safetensors.torch.save_file(named_as(WIPA, "module."), path)),
+    "module. twice": ("a.pt", lambda path: torch.save(named_as(WIPA, "module.module."), path)),
+    "_orig_mod.module.": ("a.pt", lambda path: torch.save(named_as(WIPA, "_orig_mod.module."), path)),
+    "two deep": ("a.pth", lambda path: torch.save({"epoch": 1, "checkpoint": {"params": WIPA}}, path)),
+    "a list": ("a.pth", lambda path: torch.save([3, WIPA, {"lr": 1e-4}], path)),
+    "after another network": ("a.pth", lambda path: torch.save({"net_d": {"a.weight": ONE}, "net_g": WIPA}, path)),
+    "double precision": ("a.pth", lambda path: torch.save({name: wider(one) for name, one in WIPA.items()}, path)),
+    "without checksums": ("a.pth", lambda path: without_sums(WIPA, path)),
     "NumPy's numbers beside it": (
         "step.pth",
         lambda path: torch.save({"records": {"ssim": [np.float64(0.5)], "n": np.int64(3)}, "state_dict": WIPA}, path),
@@ -158,6 +186,32 @@ REFUSED: dict[str, tuple[Callable[[Path], object], str]] = {
         lambda path: torch.save({**WIPA, "conv2.weight": torch.full((3, 64, 3, 3), torch.nan)}, path),
         "'conv2.weight' holds NaN or infinity; the file is damaged",
     ),
+    "meta": (
+        lambda path: torch.save({**WIPA, "conv2.weight": WIPA["conv2.weight"].to("meta")}, path),
+        "'conv2.weight' is on the meta device and has no values",
+    ),
+    "sparse": (
+        lambda path: torch.save({**WIPA, "conv2.weight": WIPA["conv2.weight"].to_sparse()}, path),
+        "'conv2.weight' is sparse_coo, expected a dense tensor",
+    ),
+    "8-bit NaN": (
+        lambda path: torch.save({**WIPA, "bn.bias": torch.full((64,), torch.nan).to(torch.float8_e4m3fn)}, path),
+        "'bn.bias' holds NaN or infinity",
+    ),
+    "a name of two lines": (
+        lambda path: torch.save({**WIPA, "a\nb": ONE}, path),
+        "unknown tensor 'a_b'; 187 of 188 names are those of WIPA",
+    ),
+    "a flipped bit": (lambda path: flip(path, "conv2.weight"), r"damaged \(checksum of '.*'\); fetch the file itself"),
+    "nothing in safetensors": (
+        lambda path: safetensors.torch.save_file({}, path),
+        "holds no tensor; expected those of",
+    ),
+    "NumPy's text": (
+        lambda path: torch.save({"state_dict": WIPA, "note": np.str_("x")}, path),
+        r"holds Python objects \(numpy.dtypes.StrDType\)",
+    ),
+    "a link in a circle": (lambda path: path.symlink_to(path), "a link that leads nowhere"),
     "code": (
         lambda path: torch.save({"state_dict": WIPA, "args": Own()}, path),
         "holds Python objects .*, which could run any code and are never loaded here",
@@ -191,6 +245,25 @@ def test_what_is_no_checkpoint_of_the_method_is_said_in_a_line(
         load_authors("wipa", tmp_path / "theirs.pth")
     assert str(tmp_path / "theirs.pth") in str(error.value) and "\n" not in str(error.value)
     assert not (tmp_path / "code-was-run").exists()
+
+
+@pytest.mark.parametrize(("option", "value", "usual"), [("scale", 4, 8), ("width", 0.5, 1.0)])
+def test_what_was_asked_instead_is_named(option: str, value: float, usual: float, tmp_path: Path) -> None:
+    torch.save(WIPA, tmp_path / "net.pth")
+    with pytest.raises(UserError, match=f"; it fits WIPA with {option} {usual}: leave out what was asked instead"):
+        load_authors("wipa", tmp_path / "net.pth", {option: value})
+
+
+def test_which_of_several_networks_is_taken_is_told(
+    tmp_path: Path, expected: Tensor, caplog: pytest.LogCaptureFixture
+) -> None:
+    torch.save({"ema": worse(WIPA), "model": WIPA}, tmp_path / "two.pth")
+    torch.save(named_as(WIPA, "netG.") | {"netD.a.weight": ONE}, tmp_path / "beside.pth")
+    for name in ("two.pth", "beside.pth"):
+        with torch.no_grad():
+            assert torch.equal(load_authors("wipa", tmp_path / name)[0](LR), expected)
+    assert "two.pth: several networks of 'wipa' in it ('model', 'ema'); taken is the first" in caplog.text
+    assert "beside.pth: taken is 'netG' alone: 187 tensors; others left aside" in caplog.text
 
 
 def test_another_scale_is_named(tmp_path: Path) -> None:
