@@ -17,6 +17,9 @@ kept out of its parameters. A class with `training_loss(lr, hr)` alone has that 
 
 from __future__ import annotations
 
+import functools
+import math
+import operator
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
@@ -77,9 +80,45 @@ def objective_of(network: nn.Module) -> Objective:
     if make is None:
         return _Plain()
     objective = make()
+    where = f"{type(network).__name__}.objective()"
     if not callable(getattr(objective, "terms", None)):
-        raise UserError(f"{type(network).__name__}.objective() gives no object with terms(network, batch)")
+        raise UserError(f"{where} gives no object with terms(network, batch)")
+    adversary = getattr(objective, "adversary", None)
+    if adversary is not None and not callable(getattr(objective, "adversary_terms", None)):
+        raise UserError(f"{where} has an adversary and no adversary_terms(network, batch)")
+    if adversary is not None and not list(adversary.parameters()):
+        raise UserError(f"{where}: its adversary has no parameters to train")
+    for name, least, most in (("stage", 0.0, 100.0), ("adversary_rate", 0.0, math.inf)):
+        value = getattr(objective, name, least)
+        if isinstance(value, bool) or not isinstance(value, int | float) or not least <= value <= most:
+            raise UserError(f"{where}: {name} {value!r}, expected a number from {least:g} to {most:g}")
+    left_out = getattr(objective, "left_out", ())
+    if isinstance(left_out, str) or not all(isinstance(text, str) for text in left_out):
+        raise UserError(f"{where}: left_out {left_out!r}, expected a tuple of texts")
     return objective  # type: ignore[no-any-return]
+
+
+def sum_of(terms: Mapping[str, Tensor], of: object) -> Tensor:
+    """Return the sum of a loss's terms, in their order; raise UserError where they are no scalars by name.
+
+    `of` is the objective that gave them.
+    """
+    import torch
+
+    where = f"{type(of).__name__}: the terms of its loss are"
+    if not isinstance(terms, Mapping) or not terms:
+        given = "none" if isinstance(terms, Mapping) else f"a {type(terms).__name__}"
+        raise UserError(f"{where} {given}, expected scalar tensors by name")
+    for name, term in terms.items():
+        if not isinstance(name, str) or not name.isprintable() or "," in name:
+            raise UserError(f"{where} called {name!r}, expected a name without commas and line feeds")
+        if not isinstance(term, torch.Tensor) or term.numel() != 1:
+            what = f"shape {tuple(term.shape)}" if isinstance(term, torch.Tensor) else f"a {type(term).__name__}"
+            raise UserError(f"{where} scalar tensors by name: '{name}' is {what}")
+    total = functools.reduce(operator.add, terms.values())
+    if not total.requires_grad:
+        raise UserError(f"{where} {', '.join(terms)}: none of them depends on what is trained")
+    return total
 
 
 def stage_steps(objective: Objective, iterations: int) -> int:

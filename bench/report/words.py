@@ -42,7 +42,8 @@ def caption(results: Results) -> str:
     return (
         f"Trained on {on(results.train)}, tested on {listed([on(test) for test in results.test])}. "
         f"Protocol {results.protocol}; {results.iterations:,} iterations of batch {results.batch}; "
-        f"{'seed' if len(results.seeds) == 1 else 'seeds'} {seeds}; profile {results.profile}"
+        + (f"{'seed' if len(results.seeds) == 1 else 'seeds'} {seeds}; " if results.seeds else "")
+        + f"profile {results.profile}"
         + (f": {results.profile_note.rstrip('.')}. " if results.profile_note else ". ")
         + f"Device: {listed(devices(results)) or 'unknown'}."
     )

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING
 
 from bench.core.errors import UserError
 from bench.core.files import sha256_kept
-from bench.core.names import listed
+from bench.core.names import listed, one_line
 from bench.core.provenance import code_of, environment, now
 from bench.core.schema import from_dict
-from bench.models import weights
+from bench.models import registry, weights
 from bench.models.checkpoint import Checkpoint
 from bench.runs.config import CHECKPOINT
 from bench.runs.digests import digests_of
@@ -24,16 +24,30 @@ if TYPE_CHECKING:
     from bench.runs.experiment import RowRun
     from bench.runs.store import Run
 
-_ROW = re.compile(r"(?:(?P<label>[^=]*)=)?(?P<method>[a-z0-9][a-z0-9._-]*):(?P<file>.+)")
+_ROW = re.compile(r"\s*(?P<method>[\w.-]+):(?P<file>.*\S.*)")
 
 
 def checkpoint_row(text: str) -> Row:
-    """Return the row that `LABEL=METHOD:FILE` asks for; without a label it is called after its method."""
-    match = _ROW.fullmatch(text.strip())
-    if match is None:
-        raise UserError(f'--checkpoint {text}: expected LABEL=METHOD:FILE, e.g. "Mine (authors)=mine:net.pth"')
-    given = {"method": match["method"], "label": (match["label"] or "").strip(), "checkpoint": match["file"].strip()}
-    return from_dict(Row, given, f"--checkpoint {text}").placed(Path())
+    """Return the row that `LABEL=METHOD:FILE` asks for; without a label it is called after its method.
+
+    Label and file may hold "=" and ":": of several readings that with a known method and a file that is there is meant.
+    """
+    starts = [0, *(match.end() for match in re.finditer(r"=\s*", text))]
+    readings = [
+        (text[:start].rstrip().removesuffix("="), match) for start in starts if (match := _ROW.match(text, start))
+    ]
+    if not readings:
+        shown = one_line(text)
+        raise UserError(f'--checkpoint {shown}: expected LABEL=METHOD:FILE, e.g. "Mine (authors)=mine:net.pth"')
+    known = registry.names()
+
+    def unlikely(reading: tuple[str, re.Match[str]]) -> tuple[bool, bool]:
+        _, match = reading
+        return match["method"] not in known, not Path(match["file"].strip()).expanduser().exists()
+
+    label, match = min(readings, key=unlikely)
+    given = {"method": match["method"], "label": label.strip(), "checkpoint": match["file"].strip()}
+    return from_dict(Row, given, f"--checkpoint {one_line(text)}").placed(Path())
 
 
 def checkpoint_of(row: Row, experiment: Path) -> Checkpoint:
@@ -48,7 +62,8 @@ def checkpoint_of(row: Row, experiment: Path) -> Checkpoint:
     known = {record.authors for record in records if record and record.authors and record.config.method == row.method}
     kept = [authors for authors in known if authors.file == path.name]
     if len(kept) != 1:
-        raise UserError(f"row {row.title}: checkpoint: {path}: no such file")
+        what = "a folder" if path.is_dir() else "no regular file" if path.exists() else "no such file"
+        raise UserError(f"row {row.title}: checkpoint: {path}: {what}; expected a file of weights")
     return Checkpoint(kept[0].file, kept[0].sha256)
 
 

@@ -89,6 +89,7 @@ def _complete(row_run: RowRun, faces: Faces, device: torch.device, samples: int,
 
         bad_input, no_memory = isinstance(error, UserError), isinstance(error, torch.OutOfMemoryError | MemoryError)
         message = str(error) if bad_input else reason(error)
+        message += "".join(f" ({note})" for note in getattr(error, "__notes__", ()))
         log.error("%s failed: %s", title, message)
         log.debug("%s", title, exc_info=True)
         if not isinstance(error, LeftAloneError):
@@ -135,8 +136,7 @@ def _train(run: Run, teacher: Run | None, faces: Faces, device: torch.device, ti
         with teacher.claim(wait=True):
             teacher.check()
             if not teacher.trained:
-                _train(teacher, None, faces, device, f"{title}, its teacher", make_bar)
-                teacher.write(status=RunState.FINISHED, error=None)
+                _train_teacher(teacher, faces, device, f"{title}, its teacher", make_bar)
         model = load_network(teacher.record(), teacher.folder).to(device).requires_grad_(False)
     if LANDMARKS in run.config.given:
         points = landmarks_of(faces.train, faces.sizes.train)
@@ -144,6 +144,21 @@ def _train(run: Run, teacher: Run | None, faces: Faces, device: torch.device, ti
         train_faces, val_faces = faces.train.faces[: faces.sizes.train], faces.val.faces[: faces.sizes.val]
         taught_by, features = teacher.config.name if teacher else "", features_of(run.config, device)
         train(run, train_faces, val_faces, device, bar, Given(points, model, taught_by, features))
+
+
+def _train_teacher(teacher: Run, faces: Faces, device: torch.device, title: str, make_bar: MakeBar) -> None:
+    """Train a teacher; what goes wrong is written into its run.json too, and names it."""
+    try:
+        _train(teacher, None, faces, device, title, make_bar)
+    except (Interrupted, LeftAloneError):
+        raise
+    except Exception as error:
+        if not isinstance(error, OSError):
+            message = str(error) if isinstance(error, UserError) else reason(error)
+            teacher.write(status=RunState.FAILED, error=message, retry=isinstance(error, UserError))
+        error.add_note(f"of the teacher, {teacher.config.name}")
+        raise
+    teacher.write(status=RunState.FINISHED, error=None)
 
 
 def _score(row_run: RowRun, faces: Faces, device: torch.device, samples: int) -> None:

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from bench.core.errors import UserError
+from bench.core.errors import UserError, suggest
 from bench.models import registry
 from bench.runs.features import NETWORKS, Features, absence_of, load_features, name_of_weights
 
@@ -60,10 +60,21 @@ def named(method: str, teacher: RunConfig | None) -> dict[str, str]:
         elif weights := name_of_weights(need):
             names[need] = weights
     if teacher is not None:
-        if registry.get(teacher.method).teacher:
-            raise UserError(f"method '{method}': its teacher '{teacher.method}' has a teacher itself")
         names[TEACHER] = teacher.id
     return names
+
+
+def check_teacher(method: str) -> None:
+    """Raise UserError where the teacher of a method is none that can be trained before it."""
+    teacher = registry.get(method).teacher
+    if teacher not in registry.names():
+        raise UserError(
+            f"method '{method}': its teacher '{teacher}' is no method: {suggest(teacher, registry.names())}"
+        )
+    spec = registry.get(teacher)
+    if spec.teacher or not spec.trainable:
+        what = "has a teacher itself" if spec.teacher else "is not trained"
+        raise UserError(f"method '{method}': its teacher '{teacher}' {what}")
 
 
 def features_of(config: RunConfig, device: torch.device) -> dict[str, Features]:

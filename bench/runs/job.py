@@ -298,6 +298,7 @@ def teacher_of(job: Job, row: Row, faces: Faces) -> Run | None:
     """
     if row.checkpoint or row.pictures or not (method := registry.get(row.method).teacher):
         return None
+    given.check_teacher(row.method)
     known = registry.options(method).keys() - registry.get(method).options.keys()
     shared = {name: value for name, value in row.options.items() if name in known}
     teacher = Row(method, options=shared, training=row.training)

@@ -10,6 +10,7 @@ import dataclasses
 import hashlib
 import logging
 import unicodedata
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -19,7 +20,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from bench.core.errors import UserError
-from bench.core.names import readable
+from bench.core.names import one_line, readable
 from bench.core.schema import canonical_json, from_dict
 from bench.data.decode import decode
 from bench.data.pairs import first_of, pictures_by_name
@@ -103,6 +104,8 @@ class Outputs:
                     if own and not paired.claimed
                 }
                 content |= {test.store.dataset: hashes} if hashes else {}
+                if paired.problem:  # which is kept with the run, and names the folder
+                    content[f"{test.store.dataset}: not scored"] = {paired.problem: []}
         return hashlib.sha256(canonical_json(content).encode()).hexdigest()
 
     @property
@@ -138,14 +141,16 @@ class Outputs:
             raise UserError(paired.problem)
         side = test.store.size if test.store.has_truth else scale * test.store.size
         pictures = np.empty((test.count, side, side, 3), np.uint8)
-        wrong, odd = list[str](), list[str]()
+        wrong, odd, kinds = list[str](), list[str](), Counter[str]()
         with Reader() as reader:
             for place, (name, (entry,)) in enumerate(paired.files.items()):
                 try:
-                    pixels = decode(reader.read(entry)).pixels
+                    picture = decode(reader.read(entry))
                 except UserError as error:
                     wrong.append(f"{name}: {error}")
                     continue
+                pixels = picture.pixels
+                kinds.update(picture.kinds)
                 if pixels.shape == pictures.shape[1:]:
                     pictures[place] = pixels
                 else:
@@ -155,15 +160,24 @@ class Outputs:
         if odd:
             expected = f"{side}x{side} pixels, expected as HR has"
             raise UserError(f"{len(odd)} of {test.count} pictures are not of {expected} ({_some(odd)})")
+        if kinds:
+            taken = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
+            log.warning(
+                "%s: %s: taken as 8-bit RGB: %s of %d pictures", paired.where, test.store.dataset, taken, test.count
+            )
         return pictures
 
 
 def pictures_row(text: str) -> Row:
     """Return the row that LABEL=DIR asks for; raise UserError for another text, or no such folder."""
-    label, equals, folder = (part.strip() for part in text.partition("="))
-    if not (label and equals and folder):
-        raise UserError(f"--pictures {text}: expected LABEL=DIR, e.g. Mine=outputs")
-    return from_dict(Row, {"label": label, "pictures": folder}, f"--pictures {text}").placed(Path())
+    parts = text.split("=")
+    readings = [("=".join(parts[:place]).strip(), "=".join(parts[place:]).strip()) for place in range(1, len(parts))]
+    readings = [(label, folder) for label, folder in readings if label and folder]
+    if not readings:
+        raise UserError(f"--pictures {one_line(text)}: expected LABEL=DIR, e.g. Mine=outputs")
+    there = (reading for reading in readings if Path(reading[1]).expanduser().is_dir())  # "=" may be part of a label
+    label, folder = next(there, readings[0])
+    return from_dict(Row, {"label": label, "pictures": folder}, f"--pictures {one_line(text)}").placed(Path())
 
 
 def config_of_pictures(row: Row, experiment: Experiment, tests: Sequence[TestSet]) -> RunConfig:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import functools
 import math
-import operator
 import platform
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
@@ -16,7 +14,7 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from bench.core.provenance import now
 from bench.data.batches import Batches, derive_seed
 from bench.models import registry
-from bench.models.objective import Batch, objective_of, stage_steps
+from bench.models.objective import Batch, objective_of, stage_steps, sum_of
 from bench.runs.config import RunConfig, Training
 from bench.runs.given import NOTHING, Given
 from bench.runs.records import Progress
@@ -102,7 +100,7 @@ class Trainee:
             self.adversary.requires_grad_(False)
         with self.autocast:
             terms = self.objective.terms(self._forward, batch)
-            loss = sum_of(terms)
+            loss = sum_of(terms, self.objective)
         self._descend(self.optimiser, self.model, loss, rate)
         if self.average is not None:
             self.average.update_parameters(self.model)
@@ -121,7 +119,7 @@ class Trainee:
         with self.autocast:
             terms = self.objective.adversary_terms(self._forward, batch)  # type: ignore[attr-defined]
         if terms:
-            loss, factor = sum_of(terms), float(getattr(self.objective, "adversary_rate", 1.0))
+            loss, factor = sum_of(terms, self.objective), float(getattr(self.objective, "adversary_rate", 1.0))
             self._descend(self._rival, self.adversary, loss, factor * rate)
             self._note("adversary", terms, loss)
 
@@ -210,11 +208,6 @@ class Trainee:
         self._sums = {name: value.to(self.device) for name, value in state["sums"].items()}
         self._counts = dict(state["counts"])
         return float(state["seconds"])
-
-
-def sum_of(terms: Mapping[str, Tensor]) -> Tensor:
-    """Return the sum of a loss's terms, in their order."""
-    return functools.reduce(operator.add, terms.values())
 
 
 def learning_rate(training: Training, iteration: int) -> float:

@@ -16,7 +16,7 @@ from bench.core import paths
 from bench.core.errors import UserError
 from bench.models import registry, weights
 from bench.models.checkpoint import Checkpoint
-from bench.runs.authored import checkpoint_row
+from bench.runs.authored import checkpoint_of, checkpoint_row
 from bench.runs.experiment import Row
 from bench.runs.networks import open_run
 from bench.runs.records import RunState, read_experiment_record, read_run_record
@@ -184,3 +184,31 @@ def test_the_option_names_label_method_and_file(tmp_path: Path, monkeypatch: pyt
     for text in ("net.pth", "Mine=net.pth", "Mine=tiny:", "=", "tiny="):
         with pytest.raises(UserError, match=r"--checkpoint .*: expected LABEL=METHOD:FILE"):
             checkpoint_row(text)
+
+
+@pytest.mark.parametrize(
+    ("text", "label"),
+    [
+        ("tiny:a=tiny:b/net=v1:last.pth", ""),
+        ("Mine (lr=1e-4), x: y=tiny:a=tiny:b/net=v1:last.pth", "Mine (lr=1e-4), x: y"),
+        ("lr=tiny: a=tiny:b/net=v1:last.pth ", "lr"),
+    ],
+)
+def test_label_and_file_may_hold_equals_signs_and_colons(
+    text: str, label: str, tiny: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    file = tmp_path / "a=tiny:b" / "net=v1:last.pth"
+    file.parent.mkdir()
+    file.touch()
+    row = checkpoint_row(text)
+    assert (row.label, row.method, row.checkpoint) == (label, "tiny", str(file))
+
+
+def test_what_is_no_file_is_said(tiny: None, tmp_path: Path) -> None:
+    (tmp_path / "theirs").mkdir()
+    row = checkpoint_row(f"X=tiny:{tmp_path}/theirs")
+    with pytest.raises(UserError, match="theirs: a folder; expected a file of weights"):
+        checkpoint_of(row, tmp_path)
+    with pytest.raises(UserError, match="null: no regular file; expected"):
+        checkpoint_of(checkpoint_row("X=tiny:/dev/null"), tmp_path)

@@ -264,3 +264,24 @@ def test_the_run_is_verified_kept_and_left_alone(
     assert (folder / "run.json").read_bytes() == before
     record = read_run_record(folder)
     assert record is not None and record.parameters is None and record.not_scored == {}
+
+
+def test_what_is_said_of_a_folder_is_not_said_of_another(bench: list[str], tmp_path: Path) -> None:
+    for name in ("theirs", "a = b"):
+        folder = enlarge(tmp_path / "lr", tmp_path / name)
+        (folder / "test-1.png").unlink()
+        assert main([*bench, "--pictures", f"My (x=1)={name}"]) == 0
+        text = (paths.reports() / NAME / "table1.md").read_text()
+        assert f"Not scored on mine: 1 of 3 pictures are missing in {name} (test-1)." in text
+
+
+def test_what_is_lost_of_a_picture_is_told(
+    bench: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = enlarge(tmp_path / "lr", tmp_path / "theirs")
+    Image.open(folder / "test-0.png").convert("L").save(folder / "test-0.png")
+    Image.open(folder / "test-1.png").convert("RGBA").save(folder / "test-1.png")
+    told(capsys)
+    assert main([*bench, "--pictures", "Theirs=theirs"]) == 0
+    assert "theirs: mine: taken as 8-bit RGB: alpha (1), grey (1) of 3 pictures" in told(capsys)
+    assert "; profile short" in (text := (paths.reports() / NAME / "table1.md").read_text()) and "seeds ;" not in text

@@ -159,3 +159,57 @@ def test_a_teacher_has_the_landmarks_that_it_needs_and_keeps_the_options_that_ma
     assert student.config.given == {**teacher.config.given, "teacher": teacher.config.id}
     assert teacher.config.given.keys() == {"landmarks"}
     assert [record.objective.without_landmarks for record in (student, teacher)] == [6, 6], "smooth noise has no face"
+
+
+BAD = """
+from torch import nn
+from bench import register
+
+class Base(nn.Module):
+    def __init__(self, scale: int = 8) -> None:
+        super().__init__()
+        self.body = nn.Sequential(nn.Conv2d(3, 3 * scale**2, 3, padding=1), nn.PixelShuffle(scale))
+
+    def forward(self, lr):
+        return self.body(lr)
+
+@register("broken", title="Broken", year=2024)
+class Broken(Base):
+    def training_loss(self, lr, hr):
+        return self(lr).mean() * float("nan")
+
+@register("of-broken", title="Of broken", year=2024, teacher="broken")
+class OfBroken(Base):
+    pass
+
+@register("own", title="Own", year=2024, teacher="own")
+class Own(Base):
+    pass
+
+@register("of-none", title="Of none", year=2024, teacher="borken")
+class OfNone(Base):
+    pass
+
+@register("of-bicubic", title="Of Bicubic", year=2024, teacher="bicubic")
+class OfBicubic(Base):
+    pass
+"""
+
+
+def test_a_teacher_that_cannot_be_trained_is_refused_and_one_that_fails_is_named(
+    job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "bad.py").write_text(BAD)
+    command = ["run", *job, "--plugin", str(tmp_path / "bad.py"), "--add"]
+    for method, problem in (
+        ("own", "its teacher 'own' has a teacher itself"),
+        ("of-none", "its teacher 'borken' is no method: did you mean 'broken'?"),
+        ("of-bicubic", "its teacher 'bicubic' is not trained"),
+    ):
+        assert main([*command, method]) == 2
+        assert f"method '{method}': {problem}" in capsys.readouterr().err
+    assert main([*command, "of-broken", "--only", "of-broken"]) == 1
+    (folder,) = (paths.results() / "small-short-mine").glob("broken-s0-*")
+    record = read_run_record(folder)
+    assert record is not None and record.status is RunState.FAILED and "NaN or infinite" in (record.error or "")
+    assert f"NaN or infinite at or before iteration 3 (of the teacher, {folder.name})" in capsys.readouterr().err
