@@ -83,12 +83,10 @@ def _parts(tensors: Mapping[str, Tensor]) -> Iterator[tuple[str, dict[str, Tenso
 
 def _problem_of(tensor: Tensor) -> str:
     """Return why a tensor's values cannot be taken; "" where they can."""
-    import torch
-
     if tensor.is_meta:
         return "is on the meta device and has no values; save the network when its weights are loaded"
-    if tensor.layout is not torch.strided:
-        return f"is {str(tensor.layout).removeprefix('torch.')}, expected a dense tensor: save it as tensor.to_dense()"
+    if (layout := str(tensor.layout).removeprefix("torch.")) != "strided":
+        return f"is {layout}, expected a dense tensor: save it as tensor.to_dense()"
     if tensor.is_floating_point() and not tensor.float().isfinite().all():
         return "holds NaN or infinity; the file is damaged: fetch it again"
     return ""
