@@ -31,7 +31,7 @@ Seeds = Annotated[tuple[Seed, ...], DIFFERENT]
 
 @dataclass(frozen=True)
 class Changes:
-    """What of a row differs under one profile: options of its network, settings of its training."""
+    """What differs under one profile, for a row or a whole experiment: options of networks, settings of training."""
 
     options: Mapping[str, Any] = field(default_factory=dict)
     training: Mapping[str, Any] = field(default_factory=dict)
@@ -149,7 +149,8 @@ class Experiment:
     """What is compared: the rows, the scale, the protocol and the kind of table.
 
     Gains are told over `baseline`, the id of a row's method; "" tells none. `factors` are the modules of a factorial:
-    the heading of a column -> the option that it shows.
+    the heading of a column -> the option that it shows. `profiles` holds what a profile, by its name, gives every row
+    of this experiment in place of its own settings, a budget that suits all of them for one.
     """
 
     title: Line
@@ -160,6 +161,7 @@ class Experiment:
     metrics: tuple[str, ...] = DEFAULT_METRICS
     factors: Mapping[Line, Line] = field(default_factory=dict)
     baseline: str = ""
+    profiles: Mapping[Line, Changes] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         methods = [row.method for row in self.rows if not row.checkpoint and not row.pictures]

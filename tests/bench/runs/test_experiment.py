@@ -49,6 +49,20 @@ def test_what_differs_under_a_profile_is_for_that_profile(job: list[str], capsys
     assert "training.batch: rows of an experiment have equal budgets" in error_of(["plan", *job], capsys)
 
 
+def test_an_experiment_gives_every_row_a_budget_under_a_profile(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+    path = Path(job[0])
+    own = "[profiles.short.training]\niterations = 3\n[profiles.short.options]\nwidth = 0.25\n"
+    path.write_text(EXPERIMENT + own + "[profiles.cpu.training]\nbatch = 7\n")
+    run_json(["run", *job], capsys)
+    configs = [json.loads((folder / "run.json").read_text())["config"] for folder in results().glob("tiny-*")]
+    assert [(config["training"]["iterations"], config["training"]["batch"]) for config in configs] == [(3, 2), (3, 2)]
+    assert sorted(config["options"]["width"] for config in configs) == [0.25, 0.5], "a row's own go before"
+    plan = run_json(["plan", *job, "--set", "training.iterations=2"], capsys)
+    assert {run["iterations"] for run in plan["runs"] if run["method"] == "tiny"} == {2}
+    path.write_text(EXPERIMENT + "[profiles.short.training]\nrate = 1\n")
+    assert "training: unknown key 'rate'" in error_of(["plan", *job], capsys)
+
+
 def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     first = run_json(["run", *job, "--only", "Narrow", "--plan"], capsys)
     assert (
