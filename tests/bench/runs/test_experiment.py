@@ -49,7 +49,9 @@ def test_what_differs_under_a_profile_is_for_that_profile(job: list[str], capsys
     assert "training.batch: rows of an experiment have equal budgets" in error_of(["plan", *job], capsys)
 
 
-def test_an_experiment_gives_every_row_a_budget_under_a_profile(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
+def test_an_experiment_has_a_budget_of_its_own_under_a_profile(
+    job: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
     path = Path(job[0])
     own = "[profiles.short.training]\niterations = 3\n[profiles.short.options]\nwidth = 0.25\n"
     path.write_text(EXPERIMENT + own + "[profiles.cpu.training]\nbatch = 7\n")
