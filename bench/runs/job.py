@@ -107,10 +107,9 @@ def load_job(
     rows = tuple(_under(row, profile_path.stem).placed(experiment_path.parent) for row in read.rows)
     rows += tuple(Row(method) for method in extra_methods) + tuple(extra_rows)
     settings = read_toml(profile_path)
-    own = read.profiles.get(profile_path.stem, Changes())
-    for table, values in (("options", own.options), ("training", own.training)):
-        given = settings.get(table, {})
-        settings[table] = {**given, **values} if isinstance(given, dict) else given  # no table: told below
+    for table, values in dataclasses.asdict(read.profiles.get(profile_path.stem, Changes())).items():
+        shared = settings.get(table, {})
+        settings[table] = {**shared, **values} if isinstance(shared, dict) else shared  # no table: told below
     for override in overrides:
         override_setting(settings, override)
     changes = f" with --set {' --set '.join(overrides)}" if overrides else ""
