@@ -8,9 +8,11 @@ from pathlib import Path
 import pytest
 import torch
 
+from bench.analysis.claims import gain
 from bench.analysis.failures import failures_of
 from bench.analysis.results import read_results
 from bench.models import registry
+from bench.runs.job import load_job
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -50,6 +52,23 @@ def test_the_claims_on_photographs_are_those_of_the_findings() -> None:
     for line in claims:
         claim, *told = (cell.strip() for cell in line.strip("|").split("|"))
         assert told == found[claim]
+
+
+def test_what_it_says_of_other_papers_methods_is_set_and_measured() -> None:
+    quick = load_job("comparison")
+    training, own = quick.profile.training, {row.method: dict(row.options) for row in quick.experiment.rows}
+    assert f"for {training.iterations} iterations\nof {training.batch} faces, an eighth" in README
+    assert quick.profile.options["width"] == 1 / 8 and own["kdfsrnet"] == {"width": 1 / 4}
+    assert own["dic"] == {"steps": 2, "groups": 2}
+    results = read_results(ROOT / "results" / "reference" / "comparison-cpu-celeba")
+    assert (results.profile, results.iterations, results.batch) == ("cpu", 500, 8)
+    photos = [test for test in results.test if test.dataset in ("celeba", "helen")]
+    base, rows = results.plain("bicubic"), {row.method: row for row in results.rows}
+    for test in photos:
+        over = {name: gain(results, rows[name], base, test, "psnr") for name in ("wipa", "wfen")}
+        assert over["wipa"] and over["wipa"].high < 0
+        assert over["wfen"] and abs(over["wfen"].mean) < 0.1
+    assert len(photos) == 2
 
 
 def test_the_runs_that_it_says_have_weights_are_those_that_have_some() -> None:
