@@ -149,8 +149,8 @@ def _comparisons(
 def _draw(ranking: Ranking, out: Path) -> list[Path]:
     """Write the critical-difference diagram as PNG and PDF beside each other; none for too few blocks to test."""
     from bench.core.files import write_bytes
-    from bench.report.curves import figure_bytes
     from bench.report.rank_diagram import draw_ranks
+    from bench.report.style import figure_bytes
 
     if out.suffix not in (".png", ".pdf"):
         raise UserError(f"--out {out}: expected a name that ends in .png or .pdf; both are written")

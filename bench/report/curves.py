@@ -1,80 +1,30 @@
-"""Figure 6: validation PSNR against training iterations, a line a row.
-
-Legible in grey: with modules to tell rows apart, the first one decides solid or dashed and the others the colour, and
-every row has its own marker. Drawn on a figure of its own; the caller's matplotlib settings are left alone.
-"""
+"""Figure 6: validation PSNR against training iterations, a line a row."""
 
 from __future__ import annotations
 
-import io
 import math
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import AbstractContextManager
-from dataclasses import dataclass
 from itertools import chain, pairwise
 from statistics import fmean
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-import matplotlib
 import pandas as pd
 import seaborn as sns
-from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
-from PIL import Image
 
 from bench.analysis.results import Results, RowResult
+from bench.report.style import WIDTH, Style, new_figure, row_style, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE = (4.8, 3.7)  # inches: the text width of a plain article
-DPI = 200
+SIZE = (WIDTH, 3.7)  # inches
 MOST = 24  # rows in a figure: with more nobody finds one in it
 T = TypeVar("T")
-_COLOURS = 256
-# Okabe and Ito's colours, safe for the colour-blind; the first four also differ as greys.
-OKABE_ITO = ("#000000", "#56B4E9", "#D55E00", "#0072B2", "#E69F00", "#009E73", "#CC79A7")
-REFERENCE = "#7F7F7F"
 _END = 0.75  # from which part of the iterations on the picture in the picture shows them
 _INSET = (0.57, 0.09, 0.41, 0.4)  # where: left, bottom, width and height as parts of the axes
-_MARKERS = "osD^vPX<>phd"
-_DASHES = ((), (4, 1.5), (1, 1.2), (5, 1.2, 1, 1.2))
-_SETTINGS = {
-    "font.sans-serif": ["DejaVu Sans"],  # comes with matplotlib: the same on every machine
-    "text.parse_math": False,  # a label may hold a dollar sign
-    "font.size": 8,
-    "axes.labelsize": 8.5,
-    "xtick.labelsize": 8,
-    "ytick.labelsize": 8,
-    "legend.fontsize": 7,
-    "axes.linewidth": 0.7,
-    "pdf.fonttype": 42,  # text stays text: journals refuse Type 3 fonts
-}
-
-
-@dataclass(frozen=True)
-class Style:
-    """How a row's line looks; an empty `dashes` is a solid line."""
-
-    color: str
-    dashes: tuple[float, ...]
-    marker: str
-    width: float = 1.3
-
-    @property
-    def line(self) -> dict[str, Any]:
-        """The style in matplotlib's words."""
-        return {
-            "color": self.color,
-            "linewidth": self.width,
-            "linestyle": (0, self.dashes) if self.dashes else "-",
-            "marker": self.marker,
-            "markersize": 4,
-            "markeredgewidth": 0.3,
-            "markeredgecolor": "white",
-        }
 
 
 def draw_curves(results: Results) -> Figure | None:
@@ -83,9 +33,7 @@ def draw_curves(results: Results) -> Figure | None:
     Where curves leave room, the last quarter of the iterations is enlarged in a picture in the picture. Runs that
     failed are left out, and of many rows those that end low; returns None when there is no curve at all.
     """
-    # Styles are chosen over all rows, so that a row looks the same whichever others have a curve.
-    styled = list(zip(results.rows, choose_styles(results.rows, results.modules), strict=True))
-    styled = [(row, style) for row, style in styled if _points(row)]
+    styled = [(row, row_style(results, row)) for row in results.rows if _points(row)]
     if not styled:
         return None
     styled = most(styled, lambda shown: max(_points(shown[0]))[1])
@@ -112,62 +60,6 @@ def most(items: Sequence[T], value: Callable[[T], float]) -> list[T]:
         return list(items)
     chosen = sorted(range(len(items)), key=lambda place: value(items[place]), reverse=True)[:MOST]
     return [items[place] for place in sorted(chosen)]
-
-
-def new_figure(size: tuple[float, float]) -> Figure:
-    """Return an empty figure of this size in inches, with a canvas of its own."""
-    figure = Figure(figsize=size, dpi=DPI, layout="constrained")
-    FigureCanvasAgg(figure)
-    return figure
-
-
-def figure_bytes(figure: Figure, kind: str) -> bytes:
-    """Return a figure as "png" or "pdf" without dates or versions: the same figure gives the same bytes.
-
-    Its parts are placed once, however often it is saved.
-    """
-    kept: dict[str, dict[str, Any]] = {
-        "png": {"metadata": {"Software": None}},
-        "pdf": {"metadata": {"CreationDate": None, "Creator": None, "Producer": None}},
-    }
-    out = io.BytesIO()
-    with settings():
-        if figure.get_layout_engine() is not None:
-            figure.draw_without_rendering()
-            figure.set_layout_engine(None)
-        figure.savefig(out, format=kind, dpi=DPI, **kept[kind])
-    return _in_few_colours(out) if kind == "png" else out.getvalue()
-
-
-def _in_few_colours(picture: io.BytesIO) -> bytes:
-    """Return a PNG of lines and letters with the 256 colours that fit it best, a third as large."""
-    out = io.BytesIO()
-    colours = Image.open(picture).convert("RGB").quantize(_COLOURS, dither=Image.Dither.NONE)
-    colours.save(out, "PNG", optimize=True)
-    return out.getvalue()
-
-
-def choose_styles(rows: Sequence[RowResult], modules: Sequence[str]) -> list[Style]:
-    """Return a style a row, no two alike for up to twelve rows.
-
-    Among rows with modules: solid with the first module and dashed without, a colour for each set of the others. Rows
-    without are thin and grey beside those; with no modules at all every row has its own colour.
-    """
-    styles: list[Style] = []
-    sets: dict[tuple[bool, ...], int] = {}
-    plain = 0
-    for index, row in enumerate(rows):
-        marker = _MARKERS[index % len(_MARKERS)]
-        if row.modules and modules:
-            others = tuple(row.modules.get(name, False) for name in modules[1:])
-            color = OKABE_ITO[sets.setdefault(others, len(sets)) % len(OKABE_ITO)]
-            styles.append(Style(color, _DASHES[0] if row.modules.get(modules[0]) else _DASHES[1], marker))
-        elif modules:
-            styles.append(Style(REFERENCE, _DASHES[2 + plain % 2], marker, width=1.0))
-            plain += 1
-        else:
-            styles.append(Style(OKABE_ITO[index % len(OKABE_ITO)], _DASHES[index % len(_DASHES)], marker))
-    return styles
 
 
 def psnr_limits(curves: Sequence[Sequence[tuple[int, float]]]) -> tuple[float, float]:
@@ -210,12 +102,6 @@ def _upper(ends: list[list[float]]) -> list[list[float]]:
     if not gaps or max(gaps) <= sum(gaps) / 2 or (place := gaps.index(max(gaps)) + 1) > len(ordered) - 2:
         return ends
     return ordered[place:]
-
-
-def settings() -> AbstractContextManager[None]:
-    """Set matplotlib's defaults with our sizes for as long as we draw, whatever the caller has set."""
-    settings: dict[Any, Any] = {k: v for k, v in matplotlib.rcParamsDefault.items() if not k.startswith("backend")}
-    return matplotlib.rc_context(settings | dict(sns.axes_style("ticks")) | _SETTINGS)
 
 
 def _points(row: RowResult) -> list[tuple[int, float]]:

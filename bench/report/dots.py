@@ -10,11 +10,11 @@ import numpy as np
 import seaborn as sns
 from matplotlib.figure import Figure
 
-from bench.analysis.results import RowResult
-from bench.report.curves import OKABE_ITO, REFERENCE, choose_styles, most, new_figure, row_legend, settings
+from bench.analysis.results import Results, RowResult
+from bench.report.curves import most, row_legend
+from bench.report.style import PALETTE, REFERENCE, WIDTH, new_figure, row_style, settings
 
-_WIDTH = 4.8  # inches: the text width of a plain article
-_MARKERS = (("o", OKABE_ITO[3], True), ("D", REFERENCE, False))  # measured, published
+_MARKERS = (("o", PALETTE["blue"], True), ("D", REFERENCE, False))  # measured, published
 
 
 @dataclass(frozen=True)
@@ -46,7 +46,7 @@ def draw_dots(series: Sequence[Dots], label: str) -> Figure:
     """Draw series of dots with intervals, one name a line, the first at the top."""
     names = series[0].names
     with settings():
-        figure = new_figure((_WIDTH, 0.9 + 0.3 * len(names)))
+        figure = new_figure((WIDTH, 0.9 + 0.3 * len(names)))
         axes = figure.add_subplot()
         for place, (dots, (marker, color, filled)) in enumerate(zip(series, _MARKERS, strict=False)):
             means, lows, highs = np.array(dots.values).T
@@ -72,12 +72,12 @@ def draw_dots(series: Sequence[Dots], label: str) -> Figure:
     return figure
 
 
-def draw_sizes(rows: Sequence[RowResult], modules: Sequence[str], marked: Sequence[Marked]) -> Figure:
-    """Draw gains against parameters and against multiply-adds, side by side, in the styles of the curves of `rows`."""
+def draw_sizes(results: Results, marked: Sequence[Marked]) -> Figure:
+    """Draw gains against parameters and against multiply-adds, side by side."""
     marked = most(marked, lambda point: math.inf if point.line else point.mean)
-    styles = dict(zip((row.label for row in rows), choose_styles(rows, modules), strict=True))
+    styles = {id(point): row_style(results, point.row) for point in marked}
     with settings():
-        figure = new_figure((_WIDTH, 3.4))
+        figure = new_figure((WIDTH, 3.4))
         left, right = figure.subplots(1, 2, sharey=True)
         for axes, what in ((left, "parameters"), (right, "multiply_adds")):
             joined = sorted((getattr(point, what), point.mean) for point in marked if point.line)
@@ -87,12 +87,12 @@ def draw_sizes(rows: Sequence[RowResult], modules: Sequence[str], marked: Sequen
                     getattr(point, what),
                     point.mean,
                     yerr=[[point.mean - point.low], [point.high - point.mean]],
-                    **styles[point.row.label].line | {"markersize": 4.5, "elinewidth": 0.7, "alpha": 0.95},
+                    **styles[id(point)].line | {"markersize": 4.5, "elinewidth": 0.7, "alpha": 0.95},
                 )
             axes.axhline(0, color="#444444", linewidth=0.7, zorder=0)
             axes.grid(axis="y", linewidth=0.4, color="#DDDDDD")
         left.set(xlabel="Parameters (M)", ylabel="Gain in PSNR (dB)")
         right.set(xlabel="Multiply-adds (G)")
-        row_legend(figure, [(point.row, styles[point.row.label]) for point in marked], lines=False)
+        row_legend(figure, [(point.row, styles[id(point)]) for point in marked], lines=False)
         sns.despine(figure)
     return figure

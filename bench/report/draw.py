@@ -12,7 +12,7 @@ from bench.analysis.results import Results
 from bench.core.errors import UserError, suggest
 from bench.report import csv_file, html, latex, markdown
 from bench.report.columns import with_failures
-from bench.report.curves import draw_curves, figure_bytes
+from bench.report.curves import draw_curves
 from bench.report.faces import draw_faces, grid_bytes
 from bench.report.folder import replace_files
 from bench.report.images import images_page
@@ -20,6 +20,7 @@ from bench.report.modules import capacity_page, factorial_page
 from bench.report.page import Page, render_page, render_subpage
 from bench.report.pages import metrics_page, sensitivity_page
 from bench.report.printed import printed_page
+from bench.report.style import figure_bytes
 from bench.report.table import Table
 from bench.report.tables import ablation_table, comparison_table, methods_table, realworld_table
 

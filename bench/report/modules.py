@@ -69,7 +69,7 @@ def capacity_page(results: Results) -> Page | None:
         if base is None or base not in rows or len(rows) < 2:
             continue
         tables.append(_capacity_table(results, base, controls, test, rows))
-        draw = partial(draw_sizes, results.rows, results.modules, _marked(results, base, controls, test, rows))
+        draw = partial(draw_sizes, results, _marked(results, base, controls, test, rows))
         there = [row.label for row in controls if row in rows]
         about = f"PSNR over {base.label} on {on(test)} with 95% intervals, against parameters and multiply-adds." + (
             f" The line leads from {base.label} to {listed(there)}: what size alone gives." if there else ""

@@ -14,7 +14,7 @@ from matplotlib.ticker import MultipleLocator
 
 from bench.analysis.ranks import Ranking
 from bench.core.errors import UserError
-from bench.report.curves import DPI, OKABE_ITO, REFERENCE, settings
+from bench.report.style import DPI, PALETTE, REFERENCE, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -56,7 +56,7 @@ def draw_ranks(ranking: Ranking) -> Figure:
             color_palette=dict.fromkeys(ranking.rows, REFERENCE),
             marker_props={"s": 16, "color": _INK, "linewidths": 0, "clip_on": False},
             elbow_props={"linewidth": 0.7, "solid_joinstyle": "miter"},
-            crossbar_props={"color": OKABE_ITO[3], "linewidth": 2.6, "solid_capstyle": "round", "clip_on": False},
+            crossbar_props={"color": PALETTE["blue"], "linewidth": 2.6, "solid_capstyle": "round", "clip_on": False},
         )
         _spread(drawn["labels"], drawn["elbows"], len(ranking.rows))
         _finish(figure, axes, ranking)

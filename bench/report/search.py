@@ -14,8 +14,8 @@ from matplotlib import pyplot
 
 from bench.core.text_table import text_table
 from bench.report import csv_file, markdown
-from bench.report.curves import figure_bytes, settings
 from bench.report.folder import replace_files
+from bench.report.style import figure_bytes, settings
 from bench.report.table import Cell, Column, Provenance, Row, Table, number_cell
 from bench.runs.records import RunState
 from bench.schedule.search.trials import SearchRecord, TrialRecord

@@ -11,8 +11,8 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 
 from bench.analysis.ranks import critical_difference, rank
 from bench.core.errors import UserError
-from bench.report.curves import figure_bytes
 from bench.report.rank_diagram import draw_ranks
+from bench.report.style import figure_bytes
 
 # Demsar 2006, Table 6: AUC of C4.5, with m, with cf, with both, on 14 data sets.
 DEMSAR = np.array(

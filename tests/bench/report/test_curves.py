@@ -13,7 +13,8 @@ from matplotlib.figure import Figure
 
 from bench.analysis.results import read_results
 from bench.core.files import read_csv, write_csv
-from bench.report.curves import MOST, choose_styles, draw_curves, end_limits, figure_bytes, most, psnr_limits
+from bench.report.curves import MOST, draw_curves, end_limits, most, psnr_limits
+from bench.report.style import figure_bytes, row_style
 from bench.runs.store import CURVE
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
 
@@ -50,26 +51,12 @@ def test_a_line_a_row_that_has_a_curve(tmp_path: Path) -> None:
     assert not legend.get_window_extent().overlaps(axes.get_window_extent()), "the legend covers no data"
 
 
-def test_styles_are_told_apart_in_grey(tmp_path: Path) -> None:
+def test_lines_have_the_styles_of_their_methods(tmp_path: Path) -> None:
     results = read_results(fabricate(tmp_path))
-    styles = choose_styles(results.rows, results.modules)
-    assert len({style.marker for style in styles}) == len(set(styles)) == 10
-    models = styles[2:]
-    assert len({(style.color, style.dashes) for style in models}) == 8
-    greys = sorted({brightness(style.color) for style in models})
-    assert len(greys) == 4 and min(np.diff(greys)) > 0.1
     lines = {str(line.get_label()): line for line in draw(tmp_path).axes[0].get_lines()}
-    for row, style in zip(results.rows[1:], styles[1:], strict=True):
-        line = lines[row.label]
+    for row in results.rows[1:]:
+        line, style = lines[row.label], row_style(results, row)
         assert (to_hex(line.get_color()).upper(), line.get_marker()) == (style.color, style.marker)
-    without = choose_styles(results.rows, ())
-    assert len(set(without)) == 10 and len({style.color for style in without}) > 1
-
-
-def brightness(color: str) -> float:
-    """Return the luma in [0, 1] that a grey print keeps of a hex colour."""
-    red, green, blue = (int(color[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    return 0.299 * red + 0.587 * green + 0.114 * blue
 
 
 def test_several_seeds_give_their_mean_and_a_band(tmp_path: Path) -> None:
