@@ -32,7 +32,9 @@ log = logging.getLogger("fsr")
 _SETTINGS = {"max_content_width": 120}
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)  # of the machine, not of what was asked
 COMMANDS = {  # name -> where its function is, what it does
-    "methods": ("methods:methods", "list the methods"),
+    "list": ("listing:list_names", "list methods, experiments, profiles, protocols, metrics or data sets by name"),
+    "methods": ("methods:methods", "list the methods with their parameters and multiply-adds"),
+    "new-method": ("new_method:new_method", "write a method that runs, and its test, to start from"),
     "prepare": ("data:prepare", "make a data set's faces from photos or, where its card says so, from seeds"),
     "data": ("data:data", "list, show, verify, audit or export prepared faces"),
     "plan": ("experiment:plan", "show what an experiment would run and how long it takes"),
