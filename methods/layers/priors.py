@@ -13,6 +13,8 @@ _JAW, _BROWS, _EYES = range(17), (range(17, 22), range(22, 27)), (range(36, 42),
 _SKIN = [*_JAW, *reversed(_BROWS[1]), *reversed(_BROWS[0])]
 _NOSE = [27, *range(31, 36)]  # from the top of its bridge along the nostrils
 _LIPS = list(range(48, 60))
+_UPPER_LIP, _LOWER_LIP = [*range(48, 55), *range(64, 59, -1)], [*range(54, 60), 48, 60, *range(67, 63, -1)]
+_INNER_MOUTH = list(range(60, 68))
 _BROW_DEPTH = 0.25  # of the way from brow to eye: dlib's points are a line along the brow
 
 
@@ -41,6 +43,24 @@ def parsing_maps(points: Tensor, size: int, side: int = 128) -> Tensor:
     channels = [[points[:, _SKIN]], [*eyes, *brows], [points[:, _NOSE], points[:, _LIPS]]]
     filled = [torch.stack([fill_polygon(one, size, side) for one in polygons]).any(dim=0) for polygons in channels]
     return torch.stack(filled, dim=1).float()
+
+
+def label_maps(points: Tensor, size: int, side: int = 128) -> Tensor:
+    """Fill polygons of the landmarks by the labels of Helen's parsing: float32 [B, 11, size, size], 1 inside.
+
+    The channels are background, skin, left and right brow (of the picture), left and right eye, nose, upper lip, inner
+    mouth, lower lip and hair. A pixel has one label, the last that covers it; hair, of which landmarks say nothing, has
+    none, and lies in the background with the forehead. Other than that they are as `parsing_maps` has them.
+    """
+    points = points.float()
+    brows = [_band(points[:, list(brow)], points[:, list(eye)]) for brow, eye in zip(_BROWS, _EYES, strict=True)]
+    parts = [list(eye) for eye in _EYES] + [_NOSE, _UPPER_LIP, _INNER_MOUTH, _LOWER_LIP]
+    polygons = [points[:, _SKIN], *brows, *(points[:, part] for part in parts)]
+    filled = torch.stack([fill_polygon(one, size, side) for one in polygons], dim=1)
+    covered = filled.flip(1).cumsum(dim=1).flip(1) - filled.int()  # how many later labels cover a pixel
+    known = ~points.isnan().flatten(1).any(dim=1).view(-1, 1, 1, 1)
+    background, hair = ~filled.any(dim=1, keepdim=True) & known, torch.zeros_like(filled[:, :1])
+    return torch.cat([background, filled & (covered == 0), hair], dim=1).float()
 
 
 def fill_polygon(corners: Tensor, size: int, side: int) -> Tensor:

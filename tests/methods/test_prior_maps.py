@@ -9,7 +9,7 @@ import pytest
 import torch
 from PIL import Image, ImageDraw
 
-from methods.layers.priors import fill_polygon, heat_maps, parsing_maps
+from methods.layers.priors import fill_polygon, heat_maps, label_maps, parsing_maps
 
 STAR = [(64 + 50 * math.sin(4 * math.pi * i / 5), 62 - 50 * math.cos(4 * math.pi * i / 5)) for i in range(5)]
 SHAPES = {
@@ -101,6 +101,27 @@ def test_parsing_maps_are_the_polygons_of_the_landmarks() -> None:
     check_but_for_the_outline(eyes, at[36:42], at[42:48], *bands)
 
 
+def test_label_maps_are_polygons_of_which_the_last_one_counts() -> None:
+    points = face()
+    at = [tuple(point) for point in points[0].tolist()]
+    polygons = [[*at[:17], *at[26:16:-1]]]
+    for brow, eye in ((at[17:22], at[36:42]), (at[22:27], at[42:48])):
+        middle = np.mean(eye, axis=0)
+        below = [tuple(np.array(point) + (middle - point) / 4) for point in brow]
+        polygons.append([*brow, *below[::-1]])
+    polygons += [at[36:42], at[42:48], [at[27], *at[31:36]]]
+    polygons += [[*at[48:55], *at[64:59:-1]], at[60:68], [*at[54:60], at[48], at[60], *at[67:63:-1]]]
+    picture = Image.new("L", (128 * 9, 128 * 9))
+    for label, polygon in enumerate(polygons, start=1):
+        ImageDraw.Draw(picture).polygon([tuple(round(9 * x + 4) for x in point) for point in polygon], fill=label)
+    expected = np.asarray(picture)[4::9, 4::9]
+    away = np.min([distance_to(polygon) for polygon in polygons], axis=0) > 0.25
+    maps = label_maps(points, 128)[0].numpy()
+    assert maps.shape == (11, 128, 128) and (maps.sum(axis=0) == 1).all() and not maps[10].any()
+    assert set(np.unique(expected[away])) == set(range(10))
+    assert np.array_equal(maps.argmax(axis=0)[away], expected[away])
+
+
 @pytest.mark.parametrize("size", [16, 64])
 def test_smaller_maps_are_the_shrunken_large_one(size: int) -> None:
     large, small = parsing_maps(face(), 128)[0], parsing_maps(face(), size)[0]
@@ -111,7 +132,7 @@ def test_smaller_maps_are_the_shrunken_large_one(size: int) -> None:
 
 def test_each_face_of_a_batch_is_its_own() -> None:
     several = torch.cat([face(0), face(1), face(2).flip(0) + 5])
-    for make in (parsing_maps, heat_maps):
+    for make in (parsing_maps, heat_maps, label_maps):
         batch = make(several, 32)
         assert all(torch.equal(batch[i : i + 1], make(several[i : i + 1], 32)) for i in range(3))
 
@@ -133,5 +154,5 @@ def test_heat_maps_are_gaussians_around_a_quarter_of_the_landmark() -> None:
 
 def test_a_face_without_landmarks_has_empty_maps() -> None:
     points = torch.cat([face(), torch.full((1, 68, 2), math.nan)])
-    for maps in (heat_maps(points, 32), parsing_maps(points, 128)):
+    for maps in (heat_maps(points, 32), parsing_maps(points, 128), label_maps(points, 128)[:, :10]):
         assert maps[0].amax(dim=(1, 2)).min() > 0.5 and not maps[1].any() and not maps.isnan().any()
