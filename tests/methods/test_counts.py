@@ -17,6 +17,9 @@ from methods.layers.pyramid_attention import PyramidAttention
 
 COUNTS = {  # parameters, multiply-adds as published
     "bicubic": (0, 0),
+    "fsrnet": (3_263_691, 15_279_325_184),
+    # 8,423,683 as released less 246,352 that nothing runs, and 594,371 of its parsing net; 36.284 and 0.152 G
+    "fishfsrnet": (8_771_702, 36_435_787_776),
     "kdfsrnet": (5_203_995, 13_721_693_184),  # 5,204,019 as released: 24 numbers that shift means are never used
     "kdfsrnet-teacher": (2_526_027, 5_709_505_536),
     "sisn": (8_304_475, 2_224_335_104),  # 8,755,035 as released: 110 convolutions of 4,096 numbers are never used
