@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from bench.core.errors import UserError, suggest
 from bench.core.limits import DIFFERENT, NOT_EMPTY, Count, Line, LineOrNothing, Seed, within
+from bench.core.names import listed
 from bench.metrics.catalogue import DEFAULT as DEFAULT_METRICS
 from bench.metrics.catalogue import get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, PROTOCOLS
@@ -172,6 +173,22 @@ class Experiment:
         if "psnr" not in self.metrics:
             raise UserError("metrics: psnr is missing, which says whether a run is scored")
         get_metrics(self.metrics)
+
+
+def check_profiles(experiment: Experiment, path: Path, profile: Path) -> None:
+    """Raise UserError for settings that the experiment in `path` keeps for a profile that is none.
+
+    Known are those that come with the suite, `profile` itself, and TOML files beside either or in the working folder.
+    """
+    own = [file.stem for folder in {path.parent, profile.parent, Path()} for file in listed(folder, "*.toml")]
+    known = {profile.stem, *(file.stem for file in listed(PROFILES, "*.toml"))}
+    places = {f"profiles.{name}": name for name in experiment.profiles}
+    for row in experiment.rows:
+        places |= {f"row {row.label or row.method}: profiles.{name}": name for name in row.profiles}
+    for place, name in places.items():
+        if name not in {*known, *own}:
+            way_out = f"; a profile of one's own is known as {name}.toml beside the experiment"
+            raise UserError(f"{path.name}: {place}: no such profile: {suggest(name, known)}{way_out}")
 
 
 @dataclass(frozen=True)

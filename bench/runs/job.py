@@ -37,6 +37,7 @@ from bench.runs.experiment import (
     RowRun,
     Sizes,
     TestSet,
+    check_profiles,
 )
 from bench.runs.outputs import Outputs, config_of_pictures
 from bench.runs.pictures import write_png
@@ -97,12 +98,12 @@ def load_job(
     every row is tested on; `overrides` are `key=value` for keys of the profile, e.g. `training.iterations=50`;
     `seeds=[0]` is for rows with seeds of their own too. The job's name says what differs from the default:
     `ablation-full-celeba`.
-    Raises UserError for unknown names, keys and values, and for training that `device`, if one is given, has too little
-    memory for.
+    Raises UserError for unknown names, keys and values, and for training that `device`, if given, has no memory for.
     """
     experiment_path = find_file(experiment, EXPERIMENTS, "experiment")
     profile_path = find_file(profile, PROFILES, "profile")
     read = from_dict(Experiment, read_toml(experiment_path), experiment_path.name)
+    check_profiles(read, experiment_path, profile_path)
     metrics = tuple(metric.name for metric in get_metrics([*read.metrics, *extra_metrics]))
     rows = tuple(_under(row, profile_path.stem).placed(experiment_path.parent) for row in read.rows)
     rows += tuple(Row(method) for method in extra_methods) + tuple(extra_rows)
@@ -238,7 +239,6 @@ def open_faces(job: Job) -> Faces:
     Raises UserError when a split is missing, its bytes no longer match its fingerprint, or training and test share a
     photo.
     """
-
     train, val, test = (open_split(job.data, split) for split in ("train", "val", "test"))
     others = [open_split(name, "test") for name in job.tests]
     for store in (train, val, test, *others):

@@ -65,6 +65,24 @@ def test_an_experiment_has_a_budget_of_its_own_under_a_profile(
     assert "training: unknown key 'rate'" in error_of(["plan", *job], capsys)
 
 
+@pytest.mark.parametrize(
+    ("table", "where"),
+    [
+        ("[rows.profiles.quik]\noptions = { width = 0.25 }\n", "row tiny: profiles.quik"),
+        ("[profiles.quik.training]\niterations = 3\n", "profiles.quik"),
+    ],
+)
+def test_settings_for_a_profile_that_is_none_are_refused(
+    job: list[str], table: str, where: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = Path(job[0])
+    path.write_text(EXPERIMENT + table)
+    line = error_of(["plan", *job], capsys)
+    assert f"small.toml: {where}: no such profile: did you mean 'quick'?" in line and "quik.toml beside" in line
+    path.with_name("quik.toml").write_text("note = 'my own, for another day'")
+    assert run_json(["plan", *job], capsys)["runs"], "a profile of one's own beside the experiment is known"
+
+
 def test_one_row_now_and_the_others_later(job: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     first = run_json(["run", *job, "--only", "Narrow", "--plan"], capsys)
     assert (
