@@ -14,6 +14,7 @@ from bench.cli import complete
 from bench.core import paths
 from bench.core.errors import UserError, suggest
 from bench.core.limits import Rule, within
+from bench.core.modes import in_the_way
 from bench.data.cards import MARGIN
 
 _NAMED = 8  # files
@@ -106,9 +107,8 @@ def show(as_json: bool, value: Any, text: Callable[[], str]) -> None:
 
 def check_out_folder(out: Path) -> None:
     """Raise UserError where a folder that is to be written to, or what it lies in, is there and no folder."""
-    there = next((path for path in (out, *out.parents) if path.exists() or path.is_symlink()), None)
-    if there is not None and not there.is_dir():
-        raise UserError(f"--out {out}: {there} is no folder; give another")
+    if problem := in_the_way(out):
+        raise UserError(f"--out {out}: {problem}")
 
 
 def check_out_file(out: Path) -> None:

@@ -14,6 +14,7 @@ import os
 import signal
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
 
 import typer
@@ -107,7 +108,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     logging.basicConfig(stream=sys.stderr, format="%(message)s", force=True)
     log.setLevel(logging.INFO)
     try:
-        code = _answer(sys.argv[1:] if arguments is None else list(arguments))
+        code = _answer([_at_home(argument) for argument in (sys.argv[1:] if arguments is None else arguments)])
         finish_output()
         return code
     except UserError as error:
@@ -133,6 +134,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         log.error("fsr: stopped")
         return 130
+
+
+def _at_home(argument: str) -> str:
+    """Return an argument with the user's folder for a "~" that the shell left: quoted, or as in --out=~/faces."""
+    option, equals, value = argument.partition("=") if argument.startswith("--") else ("", "", argument)
+    if value != "~" and not value.startswith("~/"):
+        return argument
+    return f"{option}{equals}{Path(value).expanduser()}{'/' * value.endswith('/')}"
 
 
 def _answer(arguments: list[str]) -> int:

@@ -20,6 +20,16 @@ def make_folder(path: Path) -> None:
     path.mkdir(exist_ok=True)  # tells of a file in its place
 
 
+def in_the_way(folder: Path) -> str:
+    """Return what keeps `folder` from being one and what to do, as the end of a message; "" where nothing does."""
+    there = next((path for path in (folder, *folder.parents) if path.exists() or path.is_symlink()), None)
+    if there is None or there.is_dir():
+        return ""
+    if there.exists():
+        return f"{there} is no folder; give another"
+    return f"{there} is a link to {there.readlink()}, which is not there; make that folder or remove the link"
+
+
 def open_new(path: Path) -> int:
     """Make the file `path` and return its descriptor, open for writing; raise FileExistsError where it exists."""
     handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666)

@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from bench.core.errors import UserError
-from bench.core.files import write_bytes, write_csv
-from bench.core.modes import make_folder
+from bench.core.files import held, write_bytes, write_csv
+from bench.core.modes import in_the_way
 from bench.core.names import listed, readable, writable
 from bench.data.degrade import DEFAULT
 from bench.data.pairs import first_of
@@ -82,10 +82,10 @@ def export(
     for side in sides:
         _check_free(side, names)
     for side in sides:
-        make_folder(side.folder)
         about = (side.name, store.dataset, store.split, count, fingerprint, side.made)
-        rows = [dict(zip(COLUMNS, (name, digest, *about), strict=True)) for name, digest in _write(side, names)]
-        write_csv(side.folder / MANIFEST, COLUMNS, rows)
+        with held(side.folder):
+            rows = [dict(zip(COLUMNS, (name, digest, *about), strict=True)) for name, digest in _write(side, names)]
+            write_csv(side.folder / MANIFEST, COLUMNS, rows)
     return Exported(store.dataset, store.split, count, fingerprint, {side.name: str(side.folder) for side in sides})
 
 
@@ -113,8 +113,8 @@ def _sides(store: FaceStore, lr: Path | None, hr: Path | None, scale: int | None
 
 def _check_free(side: _Side, names: Sequence[str]) -> None:
     """Raise UserError where a folder holds what this export would not write, or would write otherwise."""
-    if side.folder.exists() and not side.folder.is_dir():
-        raise UserError(f"--{side.name} {side.folder}: a file, expected a folder")
+    if problem := in_the_way(side.folder):
+        raise UserError(f"--{side.name} {side.folder}: {problem}")
     there = {path.name for path in listed(side.folder, "*")}
     other = sorted(there - {*names, MANIFEST})
     if MANIFEST in there and not (side.folder / MANIFEST).read_bytes().startswith(",".join(COLUMNS).encode()):

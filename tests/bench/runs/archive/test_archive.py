@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import shutil
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,8 @@ from bench.cli.main import main
 from bench.core import paths
 from bench.core.errors import UserError
 from bench.core.files import read_json, write_json
-from bench.data.store import FaceRow, open_split, write_store
-from bench.models import registry, weights
+from bench.data.store import open_split
+from bench.models import registry
 from bench.report.build import build_report
 from bench.report.faces import draw_faces, grid_bytes
 from bench.runs import archive, networks
@@ -26,84 +25,9 @@ from bench.runs.evaluate import low_resolution, to_tensor
 from bench.runs.pictures import write_webp
 from bench.runs.scores import make_sheet, read_scores, write_sheet
 from bench.runs.store import Run
-from tests.bench.conftest import TINY, smooth_faces
+from tests.bench.conftest import TINY
 from tests.bench.report.fabricate import change
-
-EXPERIMENT = """
-title = "Small"
-kind = "ablation"
-baseline = "tiny"
-[[rows]]
-method = "bicubic"
-[[rows]]
-method = "tiny"
-seeds = [0, 1]
-[[rows]]
-method = "tiny"
-label = "Wide"
-options = { width = 2.0 }
-"""
-PROFILE = """
-note = "a few iterations"
-generate = { train = 1, val = 1, test = 1 }
-[training]
-iterations = 4
-batch = 2
-validate_every = 2
-"""
-
-
-NAME = "small-short-photos"
-FACES, PICTURED = 3, 2
-
-
-@pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Run the small experiment on "photographs", once; the default faces are other smooth pictures."""
-    root = tmp_path_factory.mktemp("trained")
-    splits = [
-        ("photos", "train", 6),
-        ("photos", "val", 2),
-        ("photos", "test", 3),
-        ("synthfaces", "test", FACES),
-    ]
-    (root / "small.toml").write_text(EXPERIMENT)
-    (root / "short.toml").write_text(PROFILE)
-    job = [str(root / "small.toml"), "--profile", str(root / "short.toml"), "--data", "photos"]
-    with pytest.MonkeyPatch.context() as patch:
-        use(root, patch)
-        for seed, (dataset, split, count) in enumerate(splits):
-            rows = [FaceRow(f"{dataset}-{i}") for i in range(count)]
-            write_store(paths.prepared() / dataset / split, rows, enumerate(smooth_faces(count, seed)), {})
-        assert main(["run", *job, "--plugin", str(TINY), "--jobs", "1", "--device", "cpu"]) == 0
-    return root
-
-
-@pytest.fixture
-def root(trained: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a copy of that root, which is the present one."""
-    shutil.copytree(trained, tmp_path, dirs_exist_ok=True)
-    use(tmp_path, monkeypatch)
-    registry.add_plugin(TINY)
-    monkeypatch.setattr(archive, "FACES", FACES)
-    monkeypatch.setattr(archive, "PICTURED", PICTURED)
-    monkeypatch.setattr(archive, "write_webp", write_quickly)
-    monkeypatch.setattr(archive, "prepare", lambda *_, **__: [open_split("synthfaces", "test")])
-    return tmp_path
-
-
-def write_quickly(path: Path, picture: np.ndarray) -> None:
-    """Write a picture that need not be small: packing it well takes a second."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    Image.fromarray(picture).save(path, lossless=True, quality=0, method=0)
-
-
-def use(root: Path, patch: pytest.MonkeyPatch) -> None:
-    patch.setenv("FSR_ROOT", str(root))
-    patch.setenv("FSR_CACHE", str(root / "cache"))
-    patch.setenv("FSR_TIMING_SECONDS", "0.05")
-    patch.setattr(registry, "_plugins", [])
-    patch.setattr(registry, "_catalogue", None)
+from tests.bench.runs.archive.kept import FACES, NAME, PICTURED, write_quickly
 
 
 def test_a_kept_experiment_says_what_the_whole_one_says(root: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -191,17 +115,6 @@ def test_scores_on_the_default_faces_that_are_there_are_kept(root: Path) -> None
     assert kept.values(faces, "sparnet", "niqe-pooled") == dict.fromkeys(names, 3.25)
 
 
-def test_calling_again_brings_what_has_finished_since(root: Path) -> None:
-    whole = read_results(paths.results() / NAME)
-    late = whole.rows[1].runs[1].folder
-    record = json.loads((late / "run.json").read_text())
-    (late / "run.json").write_text(json.dumps({**record, "status": "running"}))
-    assert late.name not in [folder.name for folder in archive.archive(NAME)]
-    assert [run.status for run in read_results(networks.reference() / NAME).rows[1].runs] == ["finished", "not run"]
-    (late / "run.json").write_text(json.dumps(record))
-    assert late.name in [folder.name for folder in archive.archive(NAME)]
-
-
 def test_what_is_not_there_is_refused(root: Path) -> None:
     with pytest.raises(UserError, match="no row of that method: did you mean 'tiny'"):
         archive.archive(NAME, ["tinny"])
@@ -236,10 +149,6 @@ def test_records_name_no_file_outside(root: Path) -> None:
         write_json(paths.results() / NAME / "experiment.json", {**record, key: value})
         with pytest.raises(UserError, match=r"experiment\.json: .*expected a name, not a path"):
             archive.archive(NAME)
-
-
-def contents(folder: Path) -> dict[Path, bytes]:
-    return {path.relative_to(folder): path.read_bytes() for path in sorted(folder.rglob("*.*")) if path.is_file()}
 
 
 def test_weights_under_edited_code_make_no_row_of_the_old_one(
@@ -294,51 +203,6 @@ def test_migration_adds_a_probe_where_the_kept_pictures_come_out_again(
         networks.open_run(second).load(torch.device("cpu"))
 
 
-def test_a_second_machine_s_seeds_join_those_of_the_first(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Each machine's record names its own seeds; what the other has archived stays, in its row."""
-    own, kept = paths.results() / NAME, networks.reference() / NAME
-    record = read_json(own / "experiment.json")
-    _, tiny, wide = record["rows"]
-    for seed, name in ((1, tiny["runs"][1]), (0, tiny["runs"][0])):
-        rows = [{**tiny, "runs": [name]}] + ([wide] if seed else [])
-        write_json(own / "experiment.json", {**record, "rows": rows, "seeds": [seed]})
-        (own / name).rename(root / name)
-        for other in set(tiny["runs"]) - {name}:
-            shutil.move(root / other, own / other) if (root / other).exists() else None
-        (root / name).rename(own / name)
-        archive.archive(NAME, ["tiny"])
-        shutil.move(own / name, root / name)
-        if seed:
-            before = contents(kept / name)
-    found = read_results(kept)
-    assert {row.label: [run.name for run in row.runs] for row in found.rows} == {
-        "Tiny": tiny["runs"],
-        "Wide": wide["runs"],
-    }
-    assert found.seeds == (0, 1) and all(run.scored(found.test[0], "sparnet") for row in found.rows for run in row.runs)
-    assert contents(kept / tiny["runs"][1]) == before and weights.find(kept / tiny["runs"][0])
-
-
-def test_nothing_kept_gets_smaller(root: Path) -> None:
-    own, kept = paths.results() / NAME, networks.reference() / NAME
-    archive.archive(NAME, ["tiny"])
-    name = read_results(kept).rows[1].runs[0].name
-    tensors, about = weights.load(own / name / "weights.safetensors")
-    weights.save_parts(kept / name, tensors, about)
-    (sheet,) = (sheet for sheet in read_scores(kept / name).values() if sheet.dataset == "photos")
-    more = {**sheet.columns, "lpips@sparnet": (1.0, 2.0, 3.0)}
-    write_sheet(kept / name, dataclasses.replace(sheet, columns=more), packed=True)
-    with pytest.raises(UserError, match=r"damaged or edited: its SHA-256 begins with"):
-        archive.archive(NAME)
-    change(kept / name / "run.json", digests={})
-    change(kept / "experiment.json", metrics=["psnr", "lpips"])
-    before = (kept / name / "weights.safetensors").read_bytes()
-    archive.archive(NAME)
-    assert (kept / name / "weights.safetensors").read_bytes() == before
-    assert read_scores(kept / name).on("photos", sheet.fingerprint).columns.keys() == more.keys()
-    assert {*read_results(own).metrics, "lpips"} == {*read_results(kept).metrics}, "a metric that only it has stays"
-
-
 def test_scores_that_a_run_did_not_write_are_neither_drawn_nor_kept(
     root: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -357,42 +221,6 @@ def test_scores_that_a_run_did_not_write_are_neither_drawn_nor_kept(
             assert message in capsys.readouterr().err
         gone.unlink(missing_ok=True)
     assert not (networks.reference() / NAME / run.name / "run.json").exists()
-
-
-def test_another_training_is_refused_without_the_word(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    own, kept = paths.results() / NAME, networks.reference() / NAME
-    archive.archive(NAME)
-    late = read_results(own).rows[1].runs[1].folder
-    change(late / "run.json", trained="2030-01-01T00:00:00+00:00")
-    before = contents(kept / late.name)
-    archive.archive(NAME)
-    assert contents(kept / late.name) == before and "--replace takes that of 2030" in caplog.text
-    archive.archive(NAME, replace=True)
-    assert read_json(kept / late.name / "run.json")["trained"].startswith("2030")
-    test = read_json(own / "experiment.json")["test"][0]
-    for changed in ({"test": [{**test, "faces": 2}]}, {"protocol": "dic"}):
-        change(own / "experiment.json", **changed)
-        with pytest.raises(UserError, match=r"kept with another (test set photos|protocol, test set)"):
-            archive.archive(NAME)
-
-
-def test_runs_of_no_row_go_with_the_word_alone(root: Path, caplog: pytest.LogCaptureFixture) -> None:
-    own, kept = paths.results() / NAME, networks.reference() / NAME
-    archive.archive(NAME)
-    bicubic, tiny, wide = read_json(own / "experiment.json")["rows"]
-    change(own / "experiment.json", rows=[bicubic, {**wide, "label": "Tiny"}])
-    archive.archive(NAME)
-    assert len(read_results(kept).rows) == 2 and all((kept / name).exists() for name in tiny["runs"])
-    assert caplog.text.count("of no row any more, stays; --replace removes it") == 2
-    other = shutil.copytree(kept, kept.with_name("other"))
-    shutil.rmtree(other / tiny["runs"][0])
-    change(other / "experiment.json", rows=[tiny], elsewhere={tiny["runs"][0]: NAME})
-    archive.archive(NAME, replace=True)
-    assert (kept / tiny["runs"][0]).exists() and not (kept / tiny["runs"][1]).exists()
-    assert f"stays for {other}" in caplog.text
-    change(own / "experiment.json", rows=[bicubic, tiny, wide])
-    merged = archive.merge_records(*map(archive.read_experiment_record, (own, other)), other)
-    assert merged.elsewhere == {tiny["runs"][0]: NAME}, "a shared run is still looked for where it is kept"
 
 
 def test_a_row_of_pictures_is_kept_by_its_scores(root: Path) -> None:

@@ -167,9 +167,13 @@ def test_what_is_missing_is_said_before_anything_is_done(
     os.mkfifo(root / "c.png")
     assert error_of(["upscale", "c.png"], capsys).startswith("fsr: c.png: neither a file nor a folder, but a pipe")
     (root / "link").symlink_to("gone")
-    for out, there in ("/dev/null", "/dev/null"), ("a.png/b/c", "a.png"), ("link", "link"):
+    for out, problem in (
+        ("/dev/null", "/dev/null is no folder; give another"),
+        ("a.png/b/c", "a.png is no folder; give another"),
+        ("link", "link is a link to gone, which is not there; make that folder or remove the link"),
+    ):
         command = ["upscale", "a.png", "--no-detect", "--out", out]
-        assert error_of(command, capsys) == f"fsr: --out {out}: {there} is no folder; give another"
+        assert error_of(command, capsys) == f"fsr: --out {out}: {problem}"
     monkeypatch.setitem(sys.modules, "facenet_pytorch", None)
     message = error_of(["upscale", "a.png"], capsys)
     assert "needs facenet-pytorch, which is not installed: pip install" in message
