@@ -102,15 +102,16 @@ def write_method(method: str, folder: Path) -> tuple[Path, Path]:
 
     Raises UserError for a name that is no id or is taken, and where one of the files is there already.
     """
-    about = {"title": _title(method), "year": datetime.datetime.now(datetime.UTC).year}
-    make_specs(method, about, "a new method")
+    title, year = _title(method), datetime.datetime.now(datetime.UTC).year
+    make_specs(method, {"title": title, "year": year}, "a new method")
     if method in registry.names():
         raise UserError(f"method '{method}' is there already, in {registry.get(method).source}; give another name")
     stem = re.sub(r"\W", "_", method)
     if not stem.isidentifier() or importlib.util.find_spec(stem):  # a file torch.py would be imported for torch
         stem = f"method_{stem}"
-    words = {"id": method, "file": stem, "name": about["title"].replace(" ", ""), **about}
-    words["name"] = f"Net{words['name']}" if words["name"][0].isdigit() else words["name"]
+    name = title.replace(" ", "")
+    words = {"id": method, "file": stem, "title": title, "year": year}
+    words["name"] = f"Net{name}" if name[0].isdigit() else name
     files = folder / f"{stem}.py", folder / f"test_{stem}.py"
     for file in files:
         if file.exists() or file.is_symlink():
