@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from itertools import chain, pairwise
 from statistics import fmean
 from typing import TYPE_CHECKING, TypeVar
@@ -15,43 +16,63 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter
 
 from bench.analysis.results import Results, RowResult
-from bench.report.style import WIDTH, Style, new_figure, row_style, settings
+from bench.report.highlight import highlights
+from bench.report.labels import EndLabel, label_ends
+from bench.report.style import FAINT, GRID, WIDTH, Style, new_figure, row_style, settings
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
-SIZE = (WIDTH, 3.7)  # inches
+SIZE = (WIDTH, 3.4)  # inches
 MOST = 24  # rows in a figure: with more nobody finds one in it
+POINTS = "_points"  # the label of the dots of a row: none that a legend would show
 T = TypeVar("T")
+_DOTS = {"linestyle": "none", "markersize": 2, "markeredgewidth": 0, "alpha": 0.35, "markevery": 1, "zorder": 1.5}
 _END = 0.75  # from which part of the iterations on the picture in the picture shows them
 _INSET = (0.57, 0.09, 0.41, 0.4)  # where: left, bottom, width and height as parts of the axes
 
 
 def draw_curves(results: Results) -> Figure | None:
-    """Draw the mean curve of every row over its seeds, with a band of one standard deviation for several seeds.
+    """Draw a line a row, its mean over seeds, smoothed; those of `in_colour` in colour and the others faint.
 
-    Where curves leave room, the last quarter of the iterations is enlarged in a picture in the picture. Runs that
-    failed are left out, and of many rows those that end low; returns None when there is no curve at all.
+    Rows in colour have a band of one standard deviation over several seeds and dots where they were validated. Where
+    curves leave room, the last quarter of the iterations is enlarged in a picture in the picture. Runs that failed are
+    left out, and of many rows those that end low; returns None when there is no curve at all.
     """
-    styled = [(row, row_style(results, row)) for row in results.rows if _points(row)]
-    if not styled:
+    rows = drawn_rows(results)
+    if not rows:
         return None
-    styled = most(styled, lambda shown: max(_points(shown[0]))[1])
-    curves = [_points(row) for row, _ in styled]
+    curves = [_points(row) for row in rows]
+    lines = [_line(results, row, in_colour(results)) for row in rows]
     with settings():
         figure = new_figure(SIZE)
         axes = figure.add_subplot()
         axes.set(xlabel="Training iteration", ylabel="Validation PSNR (dB)")
         last = max(iteration for curve in curves for iteration, _ in curve)
-        _draw_rows(axes, styled, (0, 1.015 * last or 1), psnr_limits(curves), last)
+        _draw_lines(axes, lines, (0, 1.015 * last or 1), psnr_limits(curves), last)
         if (end := end_limits(curves)) is not None:
             inset = axes.inset_axes(_INSET)
-            _draw_rows(inset, styled, (_END * last, 1.005 * last), end, last)
+            _draw_lines(inset, lines, (_END * last, 1.005 * last), end, last)
             inset.tick_params(labelsize=6.5, length=2)
             inset.set(xlabel="", ylabel="")
-        row_legend(figure, styled)
         sns.despine(ax=axes)
+        label_ends(axes, [line.label for line in lines])
     return figure
+
+
+def drawn_rows(results: Results) -> list[RowResult]:
+    """Return the rows that the figure shows: those with a curve, and of many those that end highest."""
+    return most([row for row in results.rows if _points(row)], lambda row: max(_points(row))[1])
+
+
+def in_colour(results: Results) -> Mapping[RowResult, str]:
+    """Return the rows that the figure shows in colour, and what each is."""
+    return highlights(results, drawn_rows(results), lambda row: float(_smoothed(row)["mean"].iloc[-1]), "ends highest")
+
+
+def smoothing(results: Results) -> int:
+    """Return over how many validations the longest curve is smoothed; 1 for not at all."""
+    return max((_window(len(_mean(row))) for row in drawn_rows(results)), default=1)
 
 
 def most(items: Sequence[T], value: Callable[[T], float]) -> list[T]:
@@ -115,30 +136,63 @@ def _points(row: RowResult) -> list[tuple[int, float]]:
     ]
 
 
-def _draw_rows(
-    axes: Axes,
-    styled: Sequence[tuple[RowResult, Style]],
-    iterations: tuple[float, float],
-    psnr: tuple[float, float],
-    last: int,
+@dataclass(frozen=True)
+class _Line:
+    """A row's line: mean and standard deviation over seeds, smoothed, by iteration, its points and its label.
+
+    A faint line has no `style`.
+    """
+
+    row: RowResult
+    curve: pd.DataFrame
+    points: Sequence[tuple[int, float]]
+    style: Style | None
+    label: EndLabel
+
+
+def _line(results: Results, row: RowResult, coloured: Mapping[RowResult, str]) -> _Line:
+    style, curve = row_style(results, row) if row in coloured else None, _smoothed(row)
+    text, color = _describe(row.label, row.modules), style.color if style else FAINT
+    end = EndLabel(text, float(curve.index[-1]), float(curve["mean"].iloc[-1]), color, strong=style is not None)
+    return _Line(row, curve, _points(row), style, end)
+
+
+def _mean(row: RowResult) -> pd.DataFrame:
+    """Return mean and sample standard deviation over seeds by iteration; that of one seed is NaN."""
+    points = pd.DataFrame(_points(row), columns=["iteration", "psnr"]).groupby("iteration")["psnr"]
+    return pd.DataFrame({"mean": points.mean(), "spread": points.std()})
+
+
+def _smoothed(row: RowResult) -> pd.DataFrame:
+    """Return `_mean` as a running mean over a tenth of the validations, with fewer at both ends."""
+    curve = _mean(row)
+    return curve.rolling(_window(len(curve)), center=True, min_periods=1).mean()
+
+
+def _window(count: int) -> int:
+    """Return the odd number of validations that are averaged: 1 for fewer than 20, else about a tenth."""
+    return 2 * (count // 20) + 1
+
+
+def _draw_lines(
+    axes: Axes, lines: Sequence[_Line], iterations: tuple[float, float], psnr: tuple[float, float], last: int
 ) -> None:
-    """Draw all curves between limits; the iterations count in thousands when the last one is large."""
-    for index, (row, style) in enumerate(styled):
-        _draw_row(axes, row, style, index, shade=min(0.15, 0.6 / len(styled)))
+    """Draw all lines between limits, faint ones first; iterations count in thousands when the last one is large."""
+    for line in sorted(lines, key=lambda line: line.style is not None):
+        mean, spread = line.curve["mean"], line.curve["spread"]
+        if line.style is None:
+            axes.plot(mean.index, mean, label=line.row.label, color=FAINT, linewidth=0.7)
+            continue
+        look = line.style.line | {"markevery": [-1]}
+        axes.plot(*zip(*line.points, strict=True), label=POINTS, **look | _DOTS)
+        axes.plot(mean.index, mean, label=line.row.label, **look)
+        if spread.notna().any():
+            color = line.style.color
+            axes.fill_between(mean.index, mean - spread, mean + spread, color=color, alpha=0.15, linewidth=0)
     axes.set_xlim(*iterations)
     axes.set_ylim(*psnr)
     axes.xaxis.set_major_formatter(FuncFormatter(_thousands if last >= 10_000 else _plain))
-    axes.grid(axis="y", linewidth=0.4, color="#DDDDDD")
-
-
-def _draw_row(axes: Axes, row: RowResult, style: Style, index: int, shade: float) -> None:
-    """Draw the mean over seeds, and a band of one standard deviation where there are several."""
-    points = pd.DataFrame(_points(row), columns=["iteration", "psnr"]).groupby("iteration")["psnr"]
-    mean, spread = points.mean(), points.std()
-    every = max(1, len(mean) // 8)
-    axes.plot(mean.index, mean, label=row.label, markevery=(index % every, every), **style.line)
-    if len({run.name for run in row.runs if run.curve and run.status != "failed"}) > 1:
-        axes.fill_between(mean.index, mean - spread, mean + spread, color=style.color, alpha=shade, linewidth=0)
+    axes.grid(axis="y", linewidth=0.4, color=GRID)
 
 
 def row_legend(figure: Figure, styled: Sequence[tuple[RowResult, Style]], lines: bool = True) -> None:

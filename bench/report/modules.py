@@ -23,7 +23,7 @@ from bench.report.columns import (
     scored,
 )
 from bench.report.curves import MOST
-from bench.report.dots import Dots, Marked, draw_dots, draw_sizes
+from bench.report.dots import Dots, Marked, differ_in_size, draw_dots, draw_sizes
 from bench.report.page import Page, Picture
 from bench.report.table import Cell, Column, Table, gain_cell, signed_cell
 from bench.report.words import failing, listed, on, seed_notes, suffix, widened
@@ -34,7 +34,7 @@ _MAIN = "psnr"  # the metric of gains against size, and of the effects that are 
 def factorial_page(results: Results) -> Page | None:
     """Build the page of main effects and interactions; None without a scored row for each combination of modules."""
     rows = factorial_rows(results)
-    tables, pictures, text = [], {}, []
+    tables, text, drawn = list[Table](), list[str](), dict[FaceSet, Mapping[Effect, Estimate]]()
     for test in results.test if rows else ():
         every = {measure.metric: measured_effects(results, test, measure.metric) for measure in scored(results, test)}
         measured = {metric: estimates for metric, estimates in every.items() if estimates}
@@ -43,9 +43,12 @@ def factorial_page(results: Results) -> Page | None:
         tables.append(_effects_table(results, rows, test, measured))
         if _MAIN in measured:
             text.append(_sums_in_words(results, rows, test))
-            about = f"Effects on PSNR, {on(test)}, with 95% intervals, beside those of the published numbers."
-            draw = partial(draw_dots, _dots(results, rows, measured[_MAIN]), "Effect on PSNR (dB)")
-            pictures[f"effects{suffix(results, test)}"] = Picture(draw, "Effects on PSNR with intervals", about)
+            drawn[test] = measured[_MAIN]
+    pictures = {}
+    if drawn:
+        about = f"Effects on PSNR, {listed([on(test) for test in drawn])}, with 95% intervals, beside published ones."
+        draw = partial(draw_dots, _dots(results, rows, drawn), "Effect on PSNR (dB)")
+        pictures["effects"] = Picture(draw, "Effects on PSNR with intervals", about)
     if not tables:
         return None
     head = (
@@ -63,19 +66,23 @@ def capacity_page(results: Results) -> Page | None:
     Rows that change the training alone are left out: their network has its size already.
     """
     base, controls = results.base, [row for row in results.rows if row.match and not row.foreign]
-    tables, pictures = [], {}
+    tables, panels, joined = list[Table](), dict[FaceSet, list[Marked]](), list[str]()
     for test in (test for test in results.test if test.truth and base):
         rows = [row for row in results.rows if _size(results, row, test) and not row.training]
         if base is None or base not in rows or len(rows) < 2:
             continue
         tables.append(_capacity_table(results, base, controls, test, rows))
-        draw = partial(draw_sizes, results, _marked(results, base, controls, test, rows))
-        there = [row.label for row in controls if row in rows]
-        about = f"PSNR over {base.label} on {on(test)} with 95% intervals, against parameters and multiply-adds." + (
-            f" The line leads from {base.label} to {listed(there)}: what size alone gives." if there else ""
-        )
-        about += f" Of more than {MOST} rows those that gain most are drawn." if len(rows) > MOST else ""
-        pictures[f"capacity{suffix(results, test)}"] = Picture(draw, "Gain in PSNR against size", about)
+        panels[test] = _marked(results, base, controls, test, rows)
+        joined = [row.label for row in controls if row in rows] or joined
+    pictures = {}
+    if base and any(map(differ_in_size, panels.values())):
+        about = f"PSNR over {base.label} on {listed([on(test) for test in panels])} with 95% intervals, against "
+        about += "parameters and multiply-adds. What lies far beyond the others is drawn at the border, with its gain."
+        about += f" The line leads from {base.label} to {listed(joined)}: what size alone gives." if joined else ""
+        many = any(len(points) > MOST for points in panels.values())
+        about += f" Of more than {MOST} rows those that gain most are drawn." if many else ""
+        draw = partial(draw_sizes, results, {_title(results, test): points for test, points in panels.items()})
+        pictures["capacity"] = Picture(draw, "Gain in PSNR against size", about)
     text = "The modules make the network larger. A gain counts for a module as far as it exceeds what size alone gives"
     text += f": {listed([f'{row.label} is {widened(results, row)}' for row in controls])}." if controls else "."
     return Page("capacity-control", "Capacity control", (text,), tuple(tables), pictures) if tables else None
@@ -127,11 +134,23 @@ def _effect_name(results: Results, effect: Effect) -> str:
     return " × ".join(results.modules[place] for place in effect)  # noqa: RUF001
 
 
-def _dots(results: Results, rows: Rows, measured: Mapping[Effect, Estimate]) -> list[Dots]:
-    names = [_effect_name(results, effect) for effect in measured]
-    ours = Dots("measured", names, [(effect.mean, effect.low, effect.high) for effect in measured.values()])
-    cells = _printed(results, rows, _MAIN)
-    return [ours, *([Dots("published", names, [(value,) * 3 for value in effects(cells).values()])] if cells else [])]
+def _dots(results: Results, rows: Rows, drawn: Mapping[FaceSet, Mapping[Effect, Estimate]]) -> list[Dots]:
+    """Return a series of effects a test set, and the published ones, which name the set that they were printed for."""
+    series, names = list[Dots](), list[str]()
+    for test, measured in drawn.items():
+        names = [_effect_name(results, effect) for effect in measured]
+        values = [(effect.mean, effect.low, effect.high) for effect in measured.values()]
+        series.append(Dots(f"measured, {_title(results, test)}", names, values))
+    if cells := _printed(results, rows, _MAIN):
+        paper, _ = beside_of(results, "table1")
+        values = [(value,) * 3 for value in effects(cells).values()]
+        series.append(Dots(f"published, {paper.datasets[paper.reference]}", names, values, printed=True))
+    return series
+
+
+def _title(results: Results, test: FaceSet) -> str:
+    """Return a test set's name as its paper prints it, or its id."""
+    return beside_of(results, "table1")[0].datasets.get(test.dataset, test.dataset)
 
 
 def _sums_in_words(results: Results, rows: Rows, test: FaceSet) -> str:

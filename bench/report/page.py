@@ -10,7 +10,8 @@ from bench.analysis.results import Results, RunResult
 from bench.report import markdown
 from bench.report.audit import audit_section
 from bench.report.columns import beside_of
-from bench.report.curves import MOST
+from bench.report.curves import MOST, drawn_rows, in_colour, smoothing
+from bench.report.highlight import in_words
 from bench.report.table import DASH, Table
 from bench.report.tables import shown_in_table_1
 from bench.report.words import row_status
@@ -91,8 +92,11 @@ def _about_curves(results: Results) -> str:
     )
     if len(results.rows) > MOST:
         text += f"Of more than {MOST} rows those that end highest are drawn. "
+    text += markdown.escape(in_words(in_colour(results), len(drawn_rows(results)))) + " "
+    if (window := smoothing(results)) > 1:
+        text += f"Lines are running means over {window} validations, dots the validations themselves. "
     if len(results.seeds) > 1:
-        text += "Lines are means over seeds, bands one standard deviation. "
+        text += "Bands are one standard deviation over seeds. "
     return text + (
         "The first points lie below the picture where they would squash it; where there is room, the last quarter is "
         "enlarged. [PDF](fig6.pdf)"

@@ -110,7 +110,7 @@ class Style:
             "linewidth": self.width,
             "linestyle": (0, self.dashes) if self.dashes else "-",
             "marker": self.marker,
-            "markersize": 4 if self.symbol != "star" else 6,
+            "markersize": 4.5 if self.symbol != "star" else 7,
             "markeredgewidth": 0.3,
             "markeredgecolor": "white",
         }

@@ -182,6 +182,8 @@ def test_size_alone_has_a_row_of_its_own(tmp_path: Path) -> None:
     rows.insert(2, {"label": "SPARNet-wide", "method": "sparnet", "match": "msfnet-8"})
     rows.insert(3, {**rows[2], "label": "SPARNet-wider", "match_by": "multiply-adds"})
     folder = fabricate(tmp_path, images=IMAGES, faces=0, rows=rows, psnr=psnr(one_better))
+    for number in (2, 3):
+        change(folder / run_name(f"msfnet-{number}") / "run.json", parameters=number * 10**7)
     page = capacity_page(read_results(folder))
     assert page is not None
     assert "SPARNet-wide is sparnet, widened to about as many parameters as Model 8 has and SPARNet-w" in page.text[0]
