@@ -48,7 +48,7 @@ COMMANDS = {  # name -> where its function is, what it does
     "search": ("search:search", "search a method's hyper-parameters on validation faces (no ablation)"),
     "metrics": ("metrics:metrics", "list the metrics"),
     "score": ("score:score", "score a method on a data set, or anybody's pictures, with intervals"),
-    "compare": ("compare:compare", "compare two scores image by image, with intervals"),
+    "compare": ("compare:compare", "compare two rows, runs or scores: the difference of each metric, with intervals"),
     "upscale": ("upscale:upscale", "super-resolve the faces of photos by a trained network"),
     "fit-niqe": ("metrics:fit_niqe", "fit NIQE's pristine Gaussian to pictures of one's own"),
     "power": ("statistics:power", "tell how many images and seeds a gain takes, from measured variances"),
