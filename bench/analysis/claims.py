@@ -138,8 +138,10 @@ def gain(
     return combined(results, [(row, 1.0), (base, -1.0)], test, metric, protocol, level)
 
 
-def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
-    """Return the place of each row that stands out, and how.
+def emphasis(
+    results: Results, test: FaceSet, metric: str, among: Sequence[RowResult] | None = None
+) -> Mapping[int, Mark]:
+    """Return the place of each row that stands out, of all rows or `among` those that are shown, and how.
 
     The row of the best mean is "best" where it is better than every other row in simultaneous 95% intervals (p of each
     difference, corrected by Holm), which takes knowing how seeds vary; where it is not, it and all rows not
@@ -150,16 +152,18 @@ def emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]
     if not results.rows:
         return {}
     kin = tuple(str(one.folder) for one in results.kin)
-    key = ("emphasis", results.rows, test, metric, results.protocol, kin)
-    return results.rows[0].once(key, lambda: _emphasis(results, test, metric))  # tables of fewer test sets share rows
+    shown = tuple(results.rows if among is None else among)
+    key = ("emphasis", results.rows, shown, test, metric, results.protocol, kin)
+    # tables of fewer test sets share rows
+    return results.rows[0].once(key, lambda: _emphasis(results, test, metric, shown))
 
 
-def _emphasis(results: Results, test: FaceSet, metric: str) -> Mapping[int, Mark]:
+def _emphasis(results: Results, test: FaceSet, metric: str, shown: Sequence[RowResult]) -> Mapping[int, Mark]:
     spec = get_metric(metric)
     scored = {
         place: values
         for place, row in enumerate(results.rows)
-        if not row.foreign and (values := scores_of(results, row, test, metric)) is not None
+        if row in shown and not row.foreign and (values := scores_of(results, row, test, metric)) is not None
     }
     best = math.inf if spec.higher_is_better else -math.inf
     means = {place: float(values.mean()) for place, values in scored.items() if np.isfinite(values).all()}

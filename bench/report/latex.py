@@ -39,6 +39,8 @@ _SPECIAL = {
     "∞": r"\ensuremath{\infty}",
     "µ": r"\ensuremath{\mu}",
     "✓": r"\checkmark{}",
+    "↑": r"\ensuremath{\uparrow}",
+    "↓": r"\ensuremath{\downarrow}",
     "–": r"\textendash{}",  # noqa: RUF001
     "—": r"\textemdash{}",
     "‘": "`",  # noqa: RUF001
