@@ -23,6 +23,7 @@ from bench.cli.common import (
     Profile,
     Settings,
     argument,
+    check_out_folder,
     option,
     several,
     shares,
@@ -79,6 +80,10 @@ def _options(
         list[str],
         several("ROW", "work on this row alone, a method or a label (again for more)", complete=complete.methods),
     ],
+    seeds: Annotated[
+        int | None,
+        option("N", "N seeds a row, 0 to N-1 (default: the profile's, or a row's own)", rule=within(1, 1000)),
+    ] = None,
     set: Settings,
     metric: Annotated[
         list[str],
@@ -140,6 +145,7 @@ def plan(
 @shares(_options)
 def run(
     *,
+    out: Annotated[Path | None, option("DIR", "write the report below this folder (default: reports)")] = None,
     plan: Annotated[
         bool, typer.Option("--plan", help="show first what `fsr plan` shows, for which networks are timed")
     ] = False,
@@ -160,6 +166,8 @@ def run(
     from bench.schedule.executor import execute
     from bench.schedule.plan import make_plan
 
+    if out is not None:
+        check_out_folder(out)
     options, chosen_device = _execution(given), choose_device(device)
     job, faces = _open_job(given, chosen_device, quiet=json)
     planned = row_runs(job, faces)
@@ -172,7 +180,7 @@ def run(
     for row_run in chosen if changed_code else ():
         accept_code(row_run.run)
     outcomes = execute(chosen, faces, chosen_device, options, samples=SAMPLES, quiet=json)
-    report = build_report(job.folder, paths.reports() / job.name)
+    report = build_report(job.folder, (out or paths.reports()) / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     result = {
         "name": job.name,
@@ -206,7 +214,8 @@ def _open_job(given: dict[str, Any], device: torch.device, *, quiet: bool) -> tu
     from bench.runs.outputs import pictures_row
 
     here = device if given["executor"] == "serial" else None  # other machines may have more memory
-    rows_and_scores = (given["add"], given["set"], given["metric"], given["test"])
+    settings = [*given["set"], *_seeds(given)]
+    rows_and_scores = (given["add"], settings, given["metric"], given["test"])
     rows = [checkpoint_row(text) for text in given["checkpoint"]]
     rows += [pictures_row(text) for text in given["pictures"]]
     data = given["data"] or default_dataset()
@@ -217,6 +226,15 @@ def _open_job(given: dict[str, Any], device: torch.device, *, quiet: bool) -> tu
     elif job.data == default_dataset():
         prepare(job.data, sizes=dataclasses.asdict(job.profile.generate), quiet=quiet)
     return job, open_faces(job)
+
+
+def _seeds(given: dict[str, Any]) -> list[str]:
+    """Return `--seeds N` as a setting of the profile; raise UserError where `--set` gives seeds too."""
+    if given["seeds"] is None:
+        return []
+    if any(setting.partition("=")[0].strip() == "seeds" for setting in given["set"]):
+        raise UserError(f"--seeds {given['seeds']}: not together with --set seeds=...; give one of them")
+    return [f"seeds={list(range(given['seeds']))}"]
 
 
 def _chosen(planned: list[RowRun], only: Sequence[str]) -> list[RowRun]:

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
+from bench.cli.groups import GROUPS, examples
 from bench.cli.usage import Command, Group, usage_message
 from bench.core.errors import UserError
 from bench.core.stop import EndedError, Interrupted, contained
@@ -75,17 +76,25 @@ class Commands(Group):
             if not isinstance(target, typer.Typer):
                 function, target = target, typer.Typer(add_completion=False, rich_markup_mode=None)
                 about = about[0].upper() + about[1:] + "."
-                target.command(cmd_name, cls=Command, help=about, context_settings=_SETTINGS)(function)
+                example = f"Example: {examples()[cmd_name]}"
+                target.command(cmd_name, cls=Command, help=about, epilog=example, context_settings=_SETTINGS)(function)
             self.commands[cmd_name] = typer.main.get_command(target)
         return super().get_command(ctx, cmd_name)
 
     def format_commands(self, ctx: Context, formatter: HelpFormatter) -> None:
-        """Write the list of commands without importing them."""
-        with formatter.section("Commands"):
-            formatter.write_dl([(name, about) for name, (_, about) in COMMANDS.items()])
+        """Write the commands by groups, without importing them, and where to go on."""
+        for title, names in GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, COMMANDS[name][1]) for name in names if name in COMMANDS])
 
 
-_root = typer.Typer(name="fsr", cls=Commands, rich_markup_mode=None, context_settings=_SETTINGS)
+_root = typer.Typer(
+    name="fsr",
+    cls=Commands,
+    rich_markup_mode=None,
+    context_settings=_SETTINGS,
+    epilog="`fsr COMMAND --help` has the options of a command and an example.",
+)
 
 
 @_root.callback()

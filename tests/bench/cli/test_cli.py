@@ -90,6 +90,17 @@ def test_run_trains_scores_reports_and_then_has_nothing_to_do(
     assert "results layout 0, this version reads layout 2" in error_of(["report"], capsys)
 
 
+def test_seeds_and_the_folder_of_the_report_are_options(
+    job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    planned = run_json(["plan", *job, "--seeds", "3"], capsys)
+    assert len(planned["runs"]) == 2 * 3 + 1  # interpolation is no training
+    drafts = tmp_path / "drafts"
+    result = run_json(["run", *job, "--only", "bicubic", "--out", str(drafts)], capsys)
+    assert (drafts / "small-short-mine" / "table1.md").exists() and not paths.reports().exists()
+    assert all(Path(file).is_relative_to(drafts) for file in result["report"])
+
+
 def assert_same_scores(run: Path, scored: Any) -> None:
     """Check that `fsr score` gives what the run's file of scores holds, of one protocol."""
     (sheet,) = read_scores(run).values()
@@ -145,6 +156,9 @@ def test_rows_fail_alone(job: list[str], tmp_path: Path, capsys: pytest.CaptureF
         (["run", "ablation", "--set", "options.width=0"], "width must be more than 0"),
         (["run", "ablation", "--set", "options.widht=1"], "no method has the option 'widht': did you mean 'width'"),
         (["run", "ablation", "--set", "seeds=[]"], "seeds: [] given, expected at least one"),
+        (["run", "ablation", "--seeds", "0"], "--seeds: 0 given, expected 1 to"),
+        (["run", "ablation", "--seeds", "2", "--set", "seeds=[1]"], "--seeds 2: not together with --set seeds=..."),
+        (["run", "ablation", "--out", "/dev/null"], "--out /dev/null: /dev/null is no folder; give another"),
         (["run", "ablation", "--set", "generate.train=0"], "train: 0 given, expected 1 to"),
         (["run", "ablation", "--data", "celeba"], "run `fsr prepare celeba --source"),
         (["run", "ablation", "--device", "gpu"], "--device gpu: not a device"),

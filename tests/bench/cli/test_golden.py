@@ -13,7 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from bench.cli.main import COMMANDS, main
+from bench.cli.groups import GROUPS, examples
+from bench.cli.main import COMMANDS, Commands, main
 from bench.cli.speed import app
 from bench.core.names import listed
 from bench.runs.experiment import PROFILES
@@ -74,6 +75,17 @@ def test_the_help_names_every_profile() -> None:
     assert all(
         path.stem in text.split("--profile NAME")[1].split(" or a TOML file")[0] for path in listed(PROFILES, "*.toml")
     )
+
+
+def test_every_command_has_a_group_and_an_example_that_is_right() -> None:
+    named = [name for names in GROUPS.values() for name in names]
+    assert len(named) == len(set(named)) and set(COMMANDS) <= set(named) == set(examples())
+    for name in COMMANDS:
+        program, command, *words = shlex.split(examples()[name])
+        assert (program, command) == ("fsr", name)
+        found = Commands().get_command(None, name)  # type: ignore[arg-type]
+        assert found is not None
+        found.make_context(name, words, resilient_parsing=False)  # raises for an option that is none
 
 
 def test_mistakes(capsys: pytest.CaptureFixture[str]) -> None:
