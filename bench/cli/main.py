@@ -33,6 +33,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("fsr")
 _SETTINGS = {"max_content_width": 120}
 _FAILURES = (errno.ENOSPC, errno.EDQUOT, errno.EIO, errno.EBADF)  # of the machine, not of what was asked
+_ROOM = "; make room, then give the same command again"
+_WAYS_OUT = {errno.ENOSPC: _ROOM, errno.EDQUOT: _ROOM}
 COMMANDS = {  # name -> where its function is, what it does
     "list": ("listing:list_names", "list methods, experiments, profiles, protocols, metrics or data sets by name"),
     "methods": ("methods:methods", "list the methods with their parameters and multiply-adds"),
@@ -133,7 +135,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 128 + signal.SIGPIPE
         if (lost or error).strerror is None:
             raise
-        log.error("fsr: %s: %s", "standard output" if lost else error.filename or "writing", (lost or error).strerror)
+        where, way_out = "standard output" if lost else error.filename or "writing", _WAYS_OUT.get(error.errno or 0, "")
+        log.error("fsr: %s: %s%s", where, (lost or error).strerror, way_out)
         return 1 if error.errno in _FAILURES else 2
     except EndedError as error:
         log.error("fsr: %s", error)

@@ -214,7 +214,8 @@ def test_a_full_disk_is_one_line(
     capsys.readouterr()
     assert main(["run", *job]) == 1
     err = capsys.readouterr().err.strip().splitlines()
-    assert os.strerror(errno.ENOSPC) in err[-1] and "Traceback" not in "".join(err)
+    assert f"{os.strerror(errno.ENOSPC)}; make room, then give the same command again" in err[-1]
+    assert "Traceback" not in "".join(err)
 
 
 def bicubic_means(dataset: str, degradation: str, scale: int) -> dict[str, float]:
