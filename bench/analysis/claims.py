@@ -119,8 +119,12 @@ def combined(
 
 def _clusters(results: Results, row: RowResult, test: FaceSet) -> tuple[str, ...]:
     """Return the photo or person of each image, in the order of the scores."""
-    images = sorted(row.scored_runs(test, results.protocol)[0].sheet(test).images)
-    return clusters_of(test.dataset, test.split, images)
+
+    def compute() -> tuple[str, ...]:
+        images = sorted(row.scored_runs(test, results.protocol)[0].sheet(test).images)
+        return clusters_of(test.dataset, test.split, images)
+
+    return row.once(("clusters", test, results.protocol), compute)
 
 
 def gain(

@@ -22,7 +22,8 @@ from bench.runs.store import is_held
 
 _READ = ("experiment.json", "*/run.json", "*/curve.*", "*/scores*", "*/scores/*", "samples/*", "*/samples/*")
 _CODE = ("report", "papers", "analysis", "metrics", "runs")  # rooms that decide what a report says
-_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "tabulate", "jinja2", "pillow")
+_SOURCES = (".py", ".toml", ".html", ".css", ".js")
+_LIBRARIES = ("numpy", "scipy", "pandas", "matplotlib", "seaborn", "tabulate", "jinja2", "pillow", "itables")
 
 
 @dataclass(frozen=True)
@@ -82,7 +83,7 @@ def _code() -> str:
     versions = [f"{name} {_version(name)}" for name in _LIBRARIES]
     digest = hashlib.sha256(" ".join(versions).encode())
     rooms = [Path(__file__).parents[1] / room for room in _CODE]
-    for path in sorted(path for room in rooms for path in listed(room, "**/*") if path.suffix in (".py", ".toml")):
+    for path in sorted(path for room in rooms for path in listed(room, "**/*") if path.suffix in _SOURCES):
         digest.update(path.read_bytes())
     return digest.hexdigest()
 

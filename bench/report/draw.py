@@ -16,6 +16,7 @@ from bench.report.curves import draw_curves
 from bench.report.faces import draw_faces, grid_bytes
 from bench.report.folder import replace_files
 from bench.report.images import images_page
+from bench.report.interactive.writer import FILE, browser_page
 from bench.report.modules import capacity_page, factorial_page
 from bench.report.page import Page, render_page, render_subpage
 from bench.report.pages import metrics_page, sensitivity_page
@@ -56,14 +57,15 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 }
 
 
-def draw_report(results: Results, out_dir: Path, failures: bool = False) -> list[Path]:
+def draw_report(results: Results, out_dir: Path, failures: bool = False, interactive: bool = True) -> list[Path]:
     """Write the tables (table1 and, with several test sets, table2 and table3), figures, faces.webp and pages.
 
     The pages (all metrics, image by image, factorial effects, capacity, protocol sensitivity) have tables and pictures
-    of their own; with `failures` tables of measured means count the faces that each run fails on. The same results give
-    the same bytes. Rows without results are shown as such; a picture with nothing to show is not written. Returns the
-    files written; raises UserError for results of an unknown kind and for pictures that cannot be read, and OSError
-    when a file cannot be written; the report that was there is then whole.
+    of their own; with `failures` tables of measured means count the faces that each run fails on, and `interactive`
+    adds report.html, the page for the browser. The same results give the same bytes. Rows without results are shown as
+    such; a picture with nothing to show is not written. Returns the files written; raises UserError for results of an
+    unknown kind and for pictures that cannot be read, and OSError when a file cannot be written; the report that was
+    there is then whole.
     """
     if results.kind not in KINDS:
         raise UserError(
@@ -81,9 +83,11 @@ def draw_report(results: Results, out_dir: Path, failures: bool = False) -> list
         if (page := build(results)) is not None
     ]
     drawn = [name for name, content in contents.items() if content is not None]
+    drawn += [FILE] if interactive else []
     contents["index.md"] = render_page(results, tables, drawn, pages).encode()
     for page in pages:
         contents |= _page(results, page)
+    contents[FILE] = browser_page(results) if interactive else None
     return replace_files(out_dir, contents, _OWN)
 
 

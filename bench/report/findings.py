@@ -9,11 +9,12 @@ from pathlib import Path
 from bench.analysis.results import FaceSet, Results, read_results
 from bench.core import paths
 from bench.core.errors import UserError
-from bench.core.files import write_text
+from bench.core.files import write_bytes, write_text
 from bench.papers.judge import Finding
 from bench.papers.paper import paper_of
 from bench.report.all_claims import claims_page, is_smoke, judged, measured_text, paper_text, set_name, verdict_text
 from bench.report.draw import draw_report
+from bench.report.interactive.writer import ALL, page_of_all
 from bench.report.markdown import escape, text_grid
 from bench.report.words import seed_notes
 
@@ -24,7 +25,8 @@ MOST = 8  # claims on the first screen
 def report_reference() -> list[Path]:
     """Redraw every experiment in results/reference/ into reports/reference/ and write the pages of findings there.
 
-    Returns the files written, the findings page first. Raises UserError when there is no such experiment or a run is
+    One page for the browser, which git does not keep, is about all of them. Returns the files written, the findings
+    page first. Raises UserError when there is no such experiment or a run is
     damaged, and as `draw_report` does.
     """
     out = paths.reports() / "reference"
@@ -34,11 +36,12 @@ def report_reference() -> list[Path]:
     experiments = with_kin([read_results(folder) for folder in folders])
     for error in (error for results in experiments for error in results.damaged):
         raise UserError(error)
-    files = {one.folder.name: draw_report(one, out / one.folder.name) for one in experiments}
+    files = {one.folder.name: draw_report(one, out / one.folder.name, interactive=False) for one in experiments}
     drawn = {name: [file.name for file in some] for name, some in files.items()}
     write_text(out / CLAIMS, claims_page(experiments, drawn))
     write_text(out / PAGE, findings_page(experiments, drawn))
-    return [out / PAGE, out / CLAIMS, *(file for some in files.values() for file in some)]
+    write_bytes(out / ALL, page_of_all(_by_weight(experiments)))
+    return [out / PAGE, out / CLAIMS, out / ALL, *(file for some in files.values() for file in some)]
 
 
 def with_kin(experiments: Sequence[Results]) -> list[Results]:
@@ -49,14 +52,18 @@ def with_kin(experiments: Sequence[Results]) -> list[Results]:
     ]
 
 
+def _by_weight(experiments: Sequence[Results]) -> list[Results]:
+    """Return experiments by how many runs they have, smoke runs last."""
+    return sorted(experiments, key=lambda one: (is_smoke(one), -sum(len(row.runs) for row in one.rows)))
+
+
 def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection[str]]) -> str:
     """Return the first screen: what was done, the claims of the paper as the main experiment judges them, and links.
 
     The main experiment is the one of most runs that is no smoke run; its set is the paper's own where it has that.
     The same results give the same text.
     """
-    full = [one for one in experiments if not is_smoke(one)]
-    main = max(full, key=lambda one: sum(len(row.runs) for row in one.rows), default=None)
+    main = next((one for one in _by_weight(experiments) if not is_smoke(one)), None)
     parts = ["# Findings"]
     if main is not None:
         paper = paper_of(row.method for row in main.rows)

@@ -47,7 +47,10 @@ def render_page(results: Results, tables: Mapping[str, Table], files: Collection
     `tables` go by the name of the published table that each stands beside.
     """
     (_, first), *others = tables.items()
-    parts = [f"# {markdown.escape(results.title)}", markdown.render(first).rstrip(), _files_of(first)]
+    parts = [f"# {markdown.escape(results.title)}"]
+    if "report.html" in files:
+        parts.append("[All of this in one page for the browser](report.html).")
+    parts += [markdown.render(first).rstrip(), _files_of(first)]
     if others and len(results.test) > 1:
         links = " and ".join(f"[{name}]({table.name}.md)" for name, table in others)
         shown = markdown.escape(shown_in_table_1(results).dataset)

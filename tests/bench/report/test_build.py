@@ -31,8 +31,8 @@ TABLES = {
     for name in ("means", "gains", "images", "effects", "capacity", *_SENSITIVITY)
     for ending in KINDS
 }
-PICTURES = {f"{name}.{ending}" for name in ("effects", "capacity") for ending in ("png", "pdf")}
-FILES = {"index.md"} | FIRST | PAGES | TABLES | PICTURES
+PICTURES = {f"effects.{ending}" for ending in ("png", "pdf")}  # made-up networks are of one size
+FILES = {"index.md", "report.html"} | FIRST | PAGES | TABLES | PICTURES
 RUN = run_name("msfnet-8")
 SCORES = f"scores/synthfaces-{FINGERPRINT[:12]}.csv"
 
@@ -80,7 +80,7 @@ def test_the_same_results_give_the_same_bytes_without_torch(tmp_path: Path) -> N
     pages = {path.name: path.read_text(encoding="utf-8") for path in (tmp_path / "first").glob("*.md")}
     linked = {name: links(text) for name, text in pages.items()}
     assert set().union(*linked.values()) == set(there), "all that is there is linked, and no more"
-    assert linked["index.md"] == FIRST | PAGES
+    assert linked["index.md"] == FIRST | PAGES | {"report.html"}
     index = pages["index.md"]
     runs = [name for row in read_json(folder / "experiment.json")["rows"] for name in row["runs"]]
     assert len(runs) == 7 and all(f"`{name}`" in index for name in runs)
@@ -118,12 +118,13 @@ def test_what_has_nothing_to_show_is_neither_written_nor_left(tmp_path: Path) ->
     (folder / RUN / "curve.csv").unlink()
     change(folder / "experiment.json", samples=[])
     written = build_report(folder, tmp_path / "report").files
-    expected = {"index.md", "metrics.md"} | {f"{name}.{kind}" for name in ("table1", "means") for kind in KINDS}
+    expected = {"index.md", "metrics.md", "report.html"}
+    expected |= {f"{name}.{kind}" for name in ("table1", "means") for kind in KINDS}
     assert (
         {path.name for path in written} | {"notes.md"} == set(contents(tmp_path / "report")) == expected | {"notes.md"}
     )
     linked = links((tmp_path / "report" / "index.md").read_text(encoding="utf-8"))
-    assert linked == {f"table1.{kind}" for kind in KINDS} | {"metrics.md"}
+    assert linked == {f"table1.{kind}" for kind in KINDS} | {"metrics.md", "report.html"}
 
 
 def test_pages_of_other_test_sets_do_not_stay(tmp_path: Path) -> None:
