@@ -98,6 +98,7 @@ def report(
         bool, typer.Option("--reference", help="redraw all of results/reference/ and the findings page instead")
     ] = False,
     failures: Annotated[bool, typer.Option("--failures", help="add a column of failing faces per seed")] = False,
+    timing: Annotated[bool, typer.Option("--timing", help="add a column of seconds an image")] = False,
     json: Json = False,
     plugin: Plugins,
 ) -> int:
@@ -106,7 +107,8 @@ def report(
     if reference:
         from bench.report.findings import report_reference
 
-        for given in [*experiment, *(["--failures"] if failures else []), *(["--out"] if out else [])]:
+        flags = {"--failures": failures, "--timing": timing, "--out": out}
+        for given in [*experiment, *(name for name, value in flags.items() if value)]:
             raise UserError(f"{given}: not together with --reference, which redraws all of them as they are kept")
         files = report_reference()
         text, damaged = f"written: {files[0]} and what it leads to", list[str]()
@@ -114,7 +116,7 @@ def report(
         if out is not None:
             check_out_folder(out)
         folders = _folders(experiment).items()
-        reports = [build_report(folder, (out or paths.reports()) / name, failures) for name, folder in folders]
+        reports = [build_report(folder, (out or paths.reports()) / name, failures, timing) for name, folder in folders]
         files = [file for report in reports for file in report.files]
         damaged = [line for report in reports for line in report.damaged]
         text = report_text(files)

@@ -34,22 +34,22 @@ class Report:
     damaged: tuple[str, ...] = ()
 
 
-def build_report(results_dir: Path, out_dir: Path, failures: bool = False) -> Report:
+def build_report(results_dir: Path, out_dir: Path, failures: bool = False, timing: bool = False) -> Report:
     """Draw the report of the experiment in `results_dir` into `out_dir`.
 
-    `failures` adds a column of failing faces to measured means. Reads `results_dir` only. A report of the same results,
-    by the same code, whose files nobody has touched since, is left as it is, unless a run is damaged. Raises what
-    `bench.report.draw.draw_report` does, and UserError for an experiment.json that is missing, damaged or of another
-    layout.
+    `failures` adds a column of failing faces to measured means, `timing` one of seconds an image to the first tables.
+    Reads `results_dir` only. A report of the same results, by the same code, whose files nobody has touched since, is
+    left as it is, unless a run is damaged. Raises what `bench.report.draw.draw_report` does, and UserError for an
+    experiment.json that is missing, damaged or of another layout.
     """
-    digest = f"{_digest(results_dir)} {failures}"
+    digest = f"{_digest(results_dir)} {failures} {timing}"
     if (files := _drawn(out_dir, digest)) is not None:
         return Report(files)
     from bench.report.draw import draw_report
 
     with uncollected():
         results = read_results(results_dir)
-    files = draw_report(results, out_dir, failures)
+    files = draw_report(results, out_dir, failures, timing)
     if not results.damaged:
         write_json(out_dir / STAMP, {"digest": digest, "files": {file.name: _state(file) for file in files}})
     return Report(files, results.damaged)

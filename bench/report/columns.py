@@ -20,7 +20,7 @@ from bench.metrics.catalogue import get_metric
 from bench.metrics.spec import Metric
 from bench.papers.paper import Beside, Paper, paper_of
 from bench.report.table import Align, Cell, Column, Provenance, Row, Table, check_cell, gain_cell, number_cell, remarked
-from bench.report.words import failing, problems, row_status
+from bench.report.words import devices, failing, problems, row_status
 from bench.runs.records import RunState
 
 CLAIMED = "*"
@@ -85,6 +85,18 @@ def with_failures(table: Table) -> Table:
             cells.insert(place + 1, Cell(sum(counts), ", ".join(map(str, counts))) if counts else Cell())
     body = tuple(dataclasses.replace(row, cells=tuple(cells)) for row, cells in zip(table.rows, rows, strict=True))
     return dataclasses.replace(table, columns=tuple(columns), rows=body)
+
+
+def with_timing(table: Table, results: Results) -> Table:
+    """Return the table of an experiment's rows with a last column of seconds an image."""
+    if len(table.rows) != len(results.rows) or not any(column.key == "multiply_adds" for column in table.columns):
+        return table
+    field = seconds()
+    body = zip(table.rows, field.fill(results.rows), strict=True)
+    rows = tuple(dataclasses.replace(row, cells=(*row.cells, cell)) for row, cell in body)
+    apart = "Rows were timed on different devices: their times are not comparable."
+    notes = (*table.notes, *([apart] if len(devices(results)) > 1 else []))
+    return dataclasses.replace(table, columns=(*table.columns, field.column), rows=rows, notes=notes)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from pathlib import Path
 from bench.analysis.results import Results
 from bench.core.errors import UserError, suggest
 from bench.report import csv_file, html, latex, markdown
-from bench.report.columns import with_failures
+from bench.report.columns import with_failures, with_timing
 from bench.report.curves import draw_curves
 from bench.report.faces import draw_faces, grid_bytes
 from bench.report.folder import replace_files
@@ -57,22 +57,30 @@ RENDERERS: dict[str, Callable[[Table], str]] = {
 }
 
 
-def draw_report(results: Results, out_dir: Path, failures: bool = False, interactive: bool = True) -> list[Path]:
+def draw_report(
+    results: Results, out_dir: Path, failures: bool = False, timing: bool = False, interactive: bool = True
+) -> list[Path]:
     """Write the tables (table1 and, with several test sets, table2 and table3), figures, faces.webp and pages.
 
     The pages (all metrics, image by image, factorial effects, capacity, protocol sensitivity) have tables and pictures
-    of their own; with `failures` tables of measured means count the faces that each run fails on, and `interactive`
-    adds report.html, the page for the browser. The same results give the same bytes. Rows without results are shown as
-    such; a picture with nothing to show is not written. Returns the files written; raises UserError for results of an
-    unknown kind and for pictures that cannot be read, and OSError when a file cannot be written; the report that was
-    there is then whole.
+    of their own; with `failures` tables of measured means count the faces that each run fails on, with `timing` the
+    first tables have seconds an image, and `interactive` adds report.html, the page for the browser. The same results
+    give the same bytes. Rows without results are shown as such; a picture with nothing to show is not written. Returns
+    the files written; raises UserError for results of an unknown kind and for pictures that cannot be read, and OSError
+    when a file cannot be written; the report that was there is then whole.
     """
     if results.kind not in KINDS:
         raise UserError(
             f"{results.folder / 'experiment.json'}: unknown kind '{results.kind}': {suggest(results.kind, KINDS)}"
         )
-    kind, finish = KINDS[results.kind], with_failures if failures else lambda table: table
+
+    def finish(table: Table) -> Table:
+        table = dataclasses.replace(table, experiment=results.folder.name)
+        return with_failures(table) if failures else table
+
+    kind = KINDS[results.kind]
     tables = {name: finish(table) for name, draw in kind.tables.items() if (table := draw(results)) is not None}
+    tables = {name: with_timing(table, results) if timing else table for name, table in tables.items()}
     contents: dict[str, bytes | None] = {}
     for table in tables.values():
         contents |= _rendered(table)

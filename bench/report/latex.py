@@ -9,7 +9,7 @@ from itertools import groupby
 from bench.report.grid import grid
 from bench.report.table import TIED, Cell, Column, Table
 
-_HEAD = r"""% {name}, made by fsr-bench; \input it. Needed in the preamble:
+_HEAD = r"""% {name}, made by fsr-bench; \input it. Notes, hashes and devices are on the report's page. In the preamble:
 %   \usepackage{{booktabs}}  % rules
 %   \usepackage{{graphicx}}  % shrinks the table to the text width where it is wider
 %   \usepackage{{amssymb}}   % \checkmark; without it \surd stands in
@@ -66,13 +66,17 @@ def escape(text: str) -> str:
 
 
 def render(table: Table) -> str:
-    r"""Return the table as LaTeX: the best bold, the second best underlined, notes below it."""
+    r"""Return the table as LaTeX: the best bold, the second best underlined, and below it the notes that rows carry.
+
+    Its label is `tab:` with the experiment's name and the table's own.
+    """
+    label = f"{table.experiment}-{table.name}" if table.experiment else table.name
     lines = [
         _HEAD.format(name=table.name) + r"\begin{table}[t]",
         r"\centering",
         r"\setlength{\belowcaptionskip}{6pt}",
         rf"\caption[{{{escape(table.title)}}}]{{{escape(table.title)}. {escape(table.caption)}}}",
-        rf"\label{{tab:{table.name}}}",
+        rf"\label{{tab:{label}}}",
         r"\small",
         r"\setlength{\tabcolsep}{4pt}",
         r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{%",
@@ -116,13 +120,12 @@ def _cell(cell: Cell) -> str:
 
 def _below(table: Table) -> list[str]:
     marked = [rf"\textsuperscript{{{letter}}}\,{escape(text)}" for text, letter in table.footnotes.items()]
-    texts = [*marked, *map(escape, table.notes)]
-    if not texts:
+    if not marked:
         return []
     return [
         r"\par\smallskip",
         r"\begin{minipage}{\linewidth}\footnotesize\raggedright\setlength{\parskip}{2pt}",
-        "\\par\n".join(texts),
+        "\\par\n".join(marked),
         r"\end{minipage}",
     ]
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 
+_SHORT = 12  # digits of a fingerprint that are shown
+
+
 @dataclass(frozen=True)
 class Picture:
     """A figure, drawn when it is written, and what stands under it."""
@@ -129,7 +132,21 @@ def _provenance(results: Results) -> str:
         for row in results.rows
         for run in row.runs
     ]
-    return markdown.text_grid(head, body)
+    return f"{markdown.text_grid(head, body)}\n\n{_faces_of(results)}"
+
+
+def _faces_of(results: Results) -> str:
+    """Say which faces an experiment is of, by their fingerprints."""
+    sets = [
+        ("trained on", results.train),
+        ("validated on", results.val),
+        *(("tested on", test) for test in results.test),
+    ]
+    body = [
+        [what, markdown.escape(one.dataset), one.split, f"{one.faces:,}", f"`{one.fingerprint[:_SHORT]}`"]
+        for what, one in sets
+    ]
+    return markdown.text_grid(["Faces", "Data set", "Split", "Count", "Fingerprint"], body)
 
 
 def _versions(run: RunResult) -> str:

@@ -106,7 +106,7 @@ class Row:
 class Table:
     """A whole table. `name` is its file name; the first column labels the rows; notes stand under it.
 
-    `title` is a few words without a full stop, `caption` the sentences that follow it.
+    `title` is a few words without a full stop, `caption` the sentences that follow it, `experiment` whose table it is.
     """
 
     name: str
@@ -115,6 +115,7 @@ class Table:
     columns: tuple[Column, ...]
     rows: tuple[Row, ...]
     notes: tuple[str, ...] = ()
+    experiment: str = ""
 
     @functools.cached_property
     def footnotes(self) -> Mapping[str, str]:

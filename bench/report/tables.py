@@ -19,7 +19,6 @@ from bench.report.columns import (
     multiply_adds,
     parameters,
     published,
-    seconds,
     with_status,
 )
 from bench.report.table import Align, Column, Table
@@ -27,7 +26,6 @@ from bench.report.words import (
     caption,
     cautions,
     claim_note,
-    devices,
     lower_is_better,
     measured_note,
     own_notes,
@@ -52,8 +50,6 @@ def ablation_table(results: Results) -> Table:
         *own_notes(results),
         *cautions(metric for metric in _FIRST if metric in results.metrics),
     ]
-    if len(devices(results)) > 1:
-        notes.append("Rows were timed on different devices: their times are not comparable.")
     fields = tuple(_ablation_fields(results))
     table = make_table("table1", results.title, caption(results), results.rows, fields, notes)
     return with_status(table, results)
@@ -104,7 +100,7 @@ def _ablation_fields(results: Results) -> Iterator[Field[RowResult]]:
         spec, group = get_metric(metric), f"Published, {paper.datasets[paper.reference]}"
         column = Column(f"published_{metric}", spec.title, spec.unit, group)
         yield published(results, "table1", metric, paper.reference, column)
-    yield from (parameters(), multiply_adds(), seconds())
+    yield from (parameters(), multiply_adds())
 
 
 def _compared(
@@ -131,7 +127,7 @@ def _compared(
         fields += _published(results, name, test.dataset) if known else []
     if whole:
         fields += [] if known else _published(results, name, paper.reference)
-        fields += [parameters(), multiply_adds(), seconds()]
+        fields += [parameters(), multiply_adds()]
     lower = lower_is_better(metrics)
     shown = {test.dataset for test in tests}
     notes = (

@@ -16,7 +16,6 @@ from bench.report.table import TIED, number_cell
 from bench.runs.failures import LIMIT
 from bench.runs.records import LEVELS, ObjectiveRecord, RunState, SamplesRecord
 
-_SHORT = 8  # digits of a fingerprint that are shown
 _SEEDS = 5  # of which each is said how many faces it fails on
 
 
@@ -27,7 +26,7 @@ def listed(names: Sequence[str]) -> str:
 
 def on(test: FaceSet) -> str:
     """Say which faces a table is about."""
-    return f"{test.dataset} ({test.faces:,} faces, {test.fingerprint[:_SHORT]})"
+    return f"{test.dataset} ({test.faces:,} faces)"
 
 
 def suffix(results: Results, test: FaceSet) -> str:
@@ -36,7 +35,7 @@ def suffix(results: Results, test: FaceSet) -> str:
 
 
 def caption(results: Results) -> str:
-    """Say what a table shows and how it was made: data, protocol, budget, seeds, profile, device."""
+    """Say what a table shows and how it was made: data, protocol, budget, seeds, profile."""
     seeds = ", ".join(map(str, results.seeds))
     seeds += f" ({fewer})" if (fewer := "; ".join(_fewer_seeds(results))) else ""
     return (
@@ -44,8 +43,7 @@ def caption(results: Results) -> str:
         f"Protocol {results.protocol}; {results.iterations:,} iterations of batch {results.batch}; "
         + (f"{'seed' if len(results.seeds) == 1 else 'seeds'} {seeds}; " if results.seeds else "")
         + f"profile {results.profile}"
-        + (f": {results.profile_note.rstrip('.')}. " if results.profile_note else ". ")
-        + f"Device: {listed(devices(results)) or 'unknown'}."
+        + (f": {results.profile_note.rstrip('.')}." if results.profile_note else ".")
     )
 
 

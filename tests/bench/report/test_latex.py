@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from bench.analysis.results import read_results
+from bench.report.draw import draw_report
 from bench.report.latex import escape, render
 from bench.report.tables import ablation_table
 from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run_name
@@ -43,7 +44,7 @@ def test_it_has_the_parts_of_a_papers_table(tmp_path: Path) -> None:
     assert rules == [r"\toprule", r"\midrule", r"\bottomrule"] and r"\hline" not in text
     body = text.split(r"\midrule")[1].split(r"\bottomrule")[0].strip().splitlines()
     cells = [line.removesuffix(r" \\").split(" & ") for line in body]
-    assert {len(row) for row in cells} == {12}
+    assert {len(row) for row in cells} == {11}
     by_label = {row[0]: row[1:] for row in cells}
     check = r"\checkmark{}"
     assert by_label["Model 6"][:3] == [check, "", check]
@@ -54,8 +55,19 @@ def test_it_has_the_parts_of_a_papers_table(tmp_path: Path) -> None:
     assert by_label["Model 7"][3] == r"\underline{38.250\,\ensuremath{\pm}\,0.354}"
     assert rf"\textsuperscript{{a}}\,{run_name('msfnet-3', 1)} failed: stopped at 50\%." in text
     columns = re.search(r"\\begin\{tabular\}\{@\{\}(\w+)@\{\}\}", text)
-    assert columns and columns[1] == "lccclllrrrrr"
+    assert columns and columns[1] == "lccclllrrrr"
     assert r"\cmidrule(lr){5-7}\cmidrule(lr){8-9}" in text
+
+
+def test_hashes_devices_and_notes_are_left_to_the_page(tmp_path: Path) -> None:
+    folder = fabricate(tmp_path / "results" / "mine", seeds=(0, 1))
+    draw_report(read_results(folder), tmp_path / "out")
+    for path in (tmp_path / "out").glob("*.tex"):
+        text = path.read_text(encoding="utf-8")
+        assert "feedc0de" not in text and "CPU" not in text and "Underlined" not in text
+        assert rf"\label{{tab:mine-{path.stem}}}" in text
+    page = (tmp_path / "out" / "index.md").read_text(encoding="utf-8")
+    assert "feedc0defeed" in page and "Made-up CPU, 2 threads" in page and "Underlined" in page
 
 
 def test_pdflatex_takes_it_and_it_fits_the_page(tmp_path: Path) -> None:

@@ -120,8 +120,7 @@ def test_figures_draw_it(results: Results, report: Path) -> None:
         found = gain(results, marked.row, base, test, "psnr")
         drawn = (marked.mean, marked.low, marked.high)
         assert drawn == ((found.mean, found.low, found.high) if found else (0, 0, 0))
-    effects = measured_effects(results, test, "psnr")
-    (dots, _) = _dots(results, factorial_rows(results), effects)
+    (dots, _) = _dots(results, factorial_rows(results), {test: measured_effects(results, test, "psnr")})
     table = list(csv.DictReader((report / "effects-helen.csv").read_text(encoding="utf-8").splitlines()))
     for name, drawn, line in zip(dots.names, dots.values, table, strict=True):
         assert line["effect"] == name
