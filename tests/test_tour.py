@@ -9,12 +9,15 @@ import dataclasses
 import os
 import re
 import shlex
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from bench.cli.main import main
+from bench.core.schema import from_dict
+from bench.runs.experiment import Experiment
 from bench.runs.records import ExperimentRecord, RowRecord, RunRecord
 
 ROOT = Path(__file__).parents[1]
@@ -56,3 +59,10 @@ def test_the_glossary_has_thirty_words_in_order() -> None:
     )
     assert len(words) == 30
     assert [word.lower() for word in words] == sorted(word.lower() for word in words)
+
+
+def test_the_experiment_of_the_running_page_is_one() -> None:
+    page = (ROOT / "docs" / "running.md").read_text(encoding="utf-8")
+    (example,) = re.findall(r"```toml\n(.*?)```", page, re.DOTALL)
+    experiment = from_dict(Experiment, tomllib.loads(example), "running.md")
+    assert len(experiment.rows) == 5 and not experiment.rows[-1].method

@@ -30,9 +30,7 @@ def compare_scores(a: Path, b: Path) -> dict[str, Any]:
     protocols, on different faces or on none that both have.
     """
     first, second = _read(a), _read(b)
-    for key in _SAME:
-        if first.get(key) != second.get(key):
-            raise UserError(f"{a} and {b}: {key} is {first.get(key)} and {second.get(key)}, expected the same")
+    _check_same(a, first, b, second)
     ours, theirs = _values(a, first), _values(b, second)
     names = [{image for column in values.values() for image in column} for values in (ours, theirs)]
     paired = names[0] & names[1]
@@ -42,7 +40,8 @@ def compare_scores(a: Path, b: Path) -> dict[str, Any]:
     for pair in both:
         _check_mean(a, first, *pair, ours[pair])
         _check_mean(b, second, *pair, theirs[pair])
-    about = str(first.get("dataset") or ""), str(first.get("split") or "test")
+    whose = first if first.get("dataset") else second
+    about = str(whose.get("dataset") or ""), str(whose.get("split") or "test")
     rows = [_row(*pair, ours[pair], theirs[pair], about) for pair in both]
     rows = [row for row in rows if row["n"]]
     if not rows:
@@ -58,6 +57,24 @@ def compare_scores(a: Path, b: Path) -> dict[str, Any]:
         "intervals": "images",
         "metrics": rows,
     }
+
+
+def _check_same(a: Path, first: Mapping[str, Any], b: Path, second: Mapping[str, Any]) -> None:
+    """Raise UserError for scores of different things.
+
+    Pictures scored against a folder of originals name no data set; whose they are is known by their fingerprint.
+    """
+    named = [given for given in (first, second) if given.get("dataset")]
+    of_pictures = len(named) == 1 and first.get("fingerprint") == second.get("fingerprint")
+    if len(named) == 1 and not of_pictures:
+        dataset = named[0]["dataset"]
+        raise UserError(
+            f"{a} and {b}: one is of pictures whose originals are not the faces of {dataset}; score them against "
+            f"those that `fsr data export {dataset} --hr DIR` writes"
+        )
+    for key in _SAME[:1] if of_pictures else _SAME:
+        if first.get(key) != second.get(key):
+            raise UserError(f"{a} and {b}: {key} is {first.get(key)} and {second.get(key)}, expected the same")
 
 
 def _row(

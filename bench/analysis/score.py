@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import dataclasses
-import hashlib
 import logging
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -21,8 +20,7 @@ from bench.core.stop import guarded
 from bench.data.degrade import DEFAULT, upsample
 from bench.data.kin import clusters_of
 from bench.data.pairs import read_pairs
-from bench.data.store import open_split
-from bench.metrics.cache import content
+from bench.data.store import fingerprint_of, open_split
 from bench.metrics.catalogue import get_metric, get_metrics
 from bench.metrics.protocol import DEFAULT_PROTOCOL, get_protocols
 from bench.metrics.scoring import Scorer, shared_cache, to_levels
@@ -203,7 +201,7 @@ def score_pairs(
         "hr": str(hr) if hr else None,
         "lr": str(lr) if lr else None,
         "scale": pairs.scale if lr else None,
-        "fingerprint": None if pairs.hr is None else hashlib.sha256(content(pairs.hr)).hexdigest(),
+        "fingerprint": None if pairs.hr is None else fingerprint_of(pairs.names, pairs.hr),
         "warnings": list(pairs.warnings),
         **_report(scores.values, pairs.names, scores.unavailable, scores.remarks, metrics, failing),
     }

@@ -130,7 +130,10 @@ def results_folder(name: str) -> Path:
     """Return the folder under results/ of an experiment; raise UserError with the nearest name where there is none."""
     known = complete.results()
     if name not in known and _is_of_an_experiment(name):
-        raise UserError(f"{name}: not begun yet: its faces are still being made, or nothing has started it")
+        where = (paths.results() / name).absolute()
+        raise UserError(
+            f"{name}: nothing in {where}: its faces are still being made, or it was started in another folder"
+        )
     if name not in known:
         raise UserError(f"no results of '{name}' in {paths.results()}: {suggest(name, known)}")
     return paths.results() / name

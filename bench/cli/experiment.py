@@ -159,7 +159,7 @@ def run(
 ) -> int:
     from bench.core.provenance import choose_device
     from bench.report.build import build_report
-    from bench.runs.authored import import_checkpoints
+    from bench.runs.authored import check_checkpoints, import_checkpoints
     from bench.runs.behaviour import accept_code
     from bench.runs.experiment import SAMPLES
     from bench.runs.job import row_runs, write_experiment
@@ -175,6 +175,7 @@ def run(
     made = make_plan(job, chosen, faces, chosen_device, options) if plan else None
     if made is not None:
         log.info("%s\n", made.to_text())
+    check_checkpoints([row_run for row_run in planned if row_run not in chosen])
     import_checkpoints(chosen)
     write_experiment(job, faces, planned)
     for row_run in chosen if changed_code else ():

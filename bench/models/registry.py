@@ -8,6 +8,7 @@ that listing and completion import no torch, and a method whose import is broken
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import sys
 from collections.abc import Callable, Mapping
@@ -126,6 +127,15 @@ def options(method: str, given: Mapping[str, Any] | None = None) -> dict[str, An
     Raises UserError for an unknown option or a value of the wrong type.
     """
     return resolve_options(load(method), {**get(method).options, **(given or {})}, f"method '{method}'")
+
+
+def every_option() -> set[str]:
+    """Return the names of all options that some method has; those that cannot be imported are passed over."""
+    found: set[str] = set()
+    for method in names():
+        with contextlib.suppress(UserError):
+            found.update(options(method))
+    return found
 
 
 def build(method: str, given: Mapping[str, Any] | None = None) -> nn.Module:

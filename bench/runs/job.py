@@ -159,9 +159,9 @@ def _check_rows(job: Job, where: str, device: torch.device | None) -> dict[tuple
     experiment, profile = job.experiment, job.profile
     networks = [row for row in experiment.rows if not row.pictures]
     known = {name for row in networks for name in registry.options(row.method)}
-    for name in profile.options if any(row.trained for row in networks) else ():
-        if name not in known:
-            raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known)}")
+    for name in [name for name in profile.options if name not in known and any(row.trained for row in networks)]:
+        if name not in (every := registry.every_option()):  # else it is for methods that are no rows here
+            raise UserError(f"{where}: no method has the option '{name}': {suggest(name, known or every)}")
     for option in experiment.factors.values():
         check_known("option of a factor", option, known)
     labels = [row.title for row in experiment.rows]

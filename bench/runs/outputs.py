@@ -137,15 +137,17 @@ class Outputs:
         another size than HR (LR times `scale` where there is no HR).
         """
         paired = self._paired[[other.fingerprint for other in self.tests].index(test.fingerprint)]
-        if paired.problem:
+        if paired.claimed:
             raise UserError(paired.problem)
         side = test.store.size if test.store.has_truth else scale * test.store.size
         pictures = np.empty((test.count, side, side, 3), np.uint8)
         wrong, odd, kinds = list[str](), list[str](), Counter[str]()
         with Reader() as reader:
-            for place, (name, (entry,)) in enumerate(paired.files.items()):
+            for place, (name, entries) in enumerate(paired.files.items()):
+                if len(entries) != 1:
+                    continue
                 try:
-                    picture = decode(reader.read(entry))
+                    picture = decode(reader.read(entries[0]))
                 except UserError as error:
                     wrong.append(f"{name}: {error}")
                     continue
@@ -155,11 +157,14 @@ class Outputs:
                     pictures[place] = pixels
                 else:
                     odd.append(f"{name}: {pixels.shape[1]}x{pixels.shape[0]}")
+        problems = [paired.problem] if paired.problem else []
         if wrong:
-            raise UserError(f"{len(wrong)} of {test.count} pictures cannot be read ({_some(wrong)})")
+            problems.append(f"{len(wrong)} of {test.count} pictures cannot be read ({_some(wrong)})")
         if odd:
             expected = f"{side}x{side} pixels, expected as HR has"
-            raise UserError(f"{len(odd)} of {test.count} pictures are not of {expected} ({_some(odd)})")
+            problems.append(f"{len(odd)} of {test.count} pictures are not of {expected} ({_some(odd)})")
+        if problems:
+            raise UserError("; ".join(problems))
         if kinds:
             taken = ", ".join(f"{kind} ({count})" for kind, count in sorted(kinds.items()))
             log.warning(

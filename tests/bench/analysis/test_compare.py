@@ -7,10 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from bench.analysis.compare import compare_scores
 from bench.cli.main import main
 from bench.core.errors import UserError
+from bench.data.store import open_split
 
 ROW = {"image": "1", "metric": "psnr", "protocol": "sparnet", "value": 2.0}
 
@@ -83,3 +85,28 @@ def test_scores_of_different_things_are_not_compared(more: dict[str, Any], messa
 def test_a_mean_is_held_to_its_images_as_far_as_it_is_printed(tmp_path: Path) -> None:
     a = scored(tmp_path / "a.json", {"1": 1.0, "2": 2.5, "3": None}, metrics={"psnr": {"mean": 1.7502}})
     assert compare_scores(a, a)["metrics"][0]["difference"] == 0
+
+
+def test_pictures_are_compared_with_a_data_set_whose_faces_are_their_originals(tmp_path: Path) -> None:
+    values = {"1": 21.0, "2": 20.0, "3": 25.0}
+    about = {"split": "test", "scale": 8, "degradation": "pil-bicubic"}
+    network = scored(tmp_path / "a.json", values, **about)
+    pictures = scored(tmp_path / "b.json", {name: value - 1 for name, value in values.items()}, dataset=None, sr="sr")
+    (row,) = compare_scores(network, pictures)["metrics"]
+    (back,) = compare_scores(pictures, network)["metrics"]
+    assert row["difference"] == pytest.approx(1) == -back["difference"]
+    scored(pictures, values, dataset=None, sr="sr", fingerprint="other")
+    with pytest.raises(UserError, match=r"not the faces of d; score them against those that `fsr data export d --hr"):
+        compare_scores(network, pictures)
+
+
+def test_pictures_of_exported_faces_have_the_fingerprint_of_their_set(
+    job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sr, hr = tmp_path / "sr", tmp_path / "hr"
+    assert main(["data", "export", "mine", "--lr", str(sr), "--hr", str(hr), "--scale", "2"]) == 0
+    for file in hr.glob("*.png"):
+        Image.open(sr / file.name).resize(Image.open(file).size).save(sr / file.name)
+    capsys.readouterr()
+    assert main(["score", "--sr", str(sr), "--hr", str(hr), "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["fingerprint"] == open_split("mine", "test").fingerprint

@@ -90,6 +90,15 @@ def test_run_trains_scores_reports_and_then_has_nothing_to_do(
     assert "results layout 0, this version reads layout 2" in error_of(["report"], capsys)
 
 
+def test_an_option_of_the_profile_that_no_row_has_is_passed_over_where_some_method_has_it(
+    job: list[str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run_json(["plan", *job, "--set", "options.deep_blocks=2"], capsys)["runs"]
+    assert "no method has the option 'depe_blocks'" in error_of(
+        ["plan", *job, "--set", "options.depe_blocks=2"], capsys
+    )
+
+
 def test_seeds_and_the_folder_of_the_report_are_options(
     job: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -123,12 +123,12 @@ def test_the_row_stands_apart_with_whose_weights_it_has(
     assert [bool(row["foreign"]) for row in rows] == [False, False, False, True] and rows[-1]["psnr"]
 
 
-@pytest.mark.parametrize("verb", ["run", "plan"])
+@pytest.mark.parametrize("words", [["run"], ["plan"], ["run", "--only", "bicubic"]], ids=" ".join)
 def test_a_bad_file_is_told_before_anything_runs(
-    command: list[str], theirs: Path, capsys: pytest.CaptureFixture[str], verb: str
+    command: list[str], theirs: Path, capsys: pytest.CaptureFixture[str], words: list[str]
 ) -> None:
     torch.save(registry.build("tiny", {"width": 0.5}).state_dict(), theirs)
-    assert main([verb, *command[1:]]) == 2
+    assert main([words[0], *command[1:], *words[1:]]) == 2
     message = capsys.readouterr().err
     assert f"{theirs}: no checkpoint of 'tiny': 'body.0.weight' is (8, 3, 3, 3), expected (16, 3, 3, 3)" in message
     assert "of another width or another variant" in message

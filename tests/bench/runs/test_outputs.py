@@ -184,6 +184,19 @@ def test_a_set_that_is_not_whole_is_not_scored(
     assert main(command) == 0 and row_of().status == "finished"
 
 
+def test_all_that_is_wrong_with_a_set_is_said_at_once(
+    bench: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = enlarge(tmp_path / "lr", tmp_path / "theirs")
+    (folder / "test-0.png").unlink()
+    Image.open(folder / "test-1.png").resize((64, 32)).save(folder / "test-1.png")
+    (folder / "test-2.png").write_bytes(b"")
+    assert main([*bench, "--pictures", f"Theirs={folder}"]) == 0
+    text = told(capsys)
+    for problem in ("1 of 3 pictures are missing", "1 of 3 pictures cannot be read (test-2", "(test-1: 64x32)"):
+        assert problem in text and problem in row_of().problem
+
+
 def test_missing_and_extra_files_are_told_in_one_line(
     bench: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

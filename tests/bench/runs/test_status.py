@@ -22,7 +22,7 @@ def test_an_experiment_whose_faces_are_still_made_is_not_begun(
 ) -> None:
     monkeypatch.setenv("FSR_ROOT", str(tmp_path))
     for name in ("ablation", "ablation-full", "photos-cpu-celeba"):
-        assert error_of(["status", name], capsys).startswith(f"fsr: {name}: not begun yet: ")
+        assert error_of(["status", name], capsys).startswith(f"fsr: {name}: nothing in ")
     for name in ("ablatoin", "ablation-ful", "mine"):
         assert error_of(["status", name], capsys).startswith(f"fsr: no results of '{name}' in ")
 
