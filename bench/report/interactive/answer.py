@@ -71,17 +71,21 @@ def claims(results: Results, test: FaceSet) -> tuple[Claim, ...]:
 def _claim(finding: Finding, estimate: Estimate, test: FaceSet) -> Claim:
     effect = interval(estimate)
     assert effect is not None  # findings hold finite estimates alone
-    rank = finding.claim.kind == "order"
+    units = {"order": "rank correlation", "every": f"{_unit(finding.metric)}, the least of all rows"}
     return Claim(
         text=finding.text,
         verdict="; ".join([str(finding.verdict), *finding.remarks]),
         kind=_KINDS.get(finding.verdict, "open"),
         measured=measured_text(finding),
         paper=paper_text(finding, test),
-        unit="rank correlation" if rank else get_metric(finding.metric).unit or get_metric(finding.metric).title,
+        unit=units.get(finding.claim.kind, _unit(finding.metric)),
         effect=effect,
         published=number(finding.published.value) if finding.published else None,
     )
+
+
+def _unit(metric: str) -> str:
+    return get_metric(metric).unit or get_metric(metric).title
 
 
 def _modules(results: Results, test: FaceSet, metric: str) -> str:
@@ -149,7 +153,7 @@ def _worst(results: Results, row: RowResult, test: FaceSet, metric: str) -> str:
     theirs = scores_of(results, reference, test, metric) if reference and reference is not row else None
     if reference is not None and theirs is not None and math.isfinite(theirs[0, place]):
         text += f", {reference.label} {theirs[:, place].mean():.1f} {spec.unit}"
-    return f"Its worst face is {names[place]} ({text})."
+    return f"{row.label} is worst on {names[place]} ({text})."
 
 
 def _shown(estimate: Estimate, metric: str) -> str:

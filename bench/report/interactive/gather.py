@@ -27,6 +27,7 @@ from bench.report.interactive.record import (
     number,
 )
 from bench.report.interactive.series import curves, curves_about, effects, images_of
+from bench.report.interactive.together import together
 from bench.report.style import row_style
 from bench.report.table import Cell as TableCell
 from bench.report.words import problems, row_status
@@ -42,7 +43,7 @@ def gather(title: str, experiments: Sequence[Results]) -> PageData:
         title,
         {n: PageMetric(n, spec.title, spec.unit, spec.decimals, spec.higher_is_better) for n, spec in specs.items()},
         {name: PROTOCOLS[name].source if name in PROTOCOLS else "" for name in sorted(protocols)},
-        made,
+        made if len(made) < 2 else (*made, together(made)),
     )
 
 
@@ -55,6 +56,7 @@ def _experiment(results: Results) -> PageExperiment:
     base, test = results.base, main_test(results)
     shown = [*results.test, *([results.drawn] if results.drawn and results.drawn not in results.test else [])]
     images = {key_of(one): images_of(results, one) for one in shown if one.truth}
+    faces = {key_of(one): faces_of(results, one) for one in shown if one.truth}
     return PageExperiment(
         name=results.folder.name,
         title=results.title,
@@ -66,6 +68,7 @@ def _experiment(results: Results) -> PageExperiment:
         base=None if base is None else results.rows.index(base),
         best=None if (best := leading(results, test)) is None else results.rows.index(best),
         seen=key_of(test),
+        pictured=next((key for key, some in faces.items() if some), key_of(test)),
         claims=claims(results, test),
         sets=tuple(
             Set(key_of(one), one.dataset, set_name(one), one.faces, one.fingerprint, one.truth) for one in shown
@@ -76,7 +79,7 @@ def _experiment(results: Results) -> PageExperiment:
         curves_about=curves_about(results),
         effects={key_of(one): effects(results, one) for one in results.test},
         images={key: found for key, found in images.items() if found is not None},
-        faces={key_of(one): faces_of(results, one) for one in shown if one.truth},
+        faces=faces,
     )
 
 
@@ -149,7 +152,7 @@ def _gain(results: Results, place: int, other: int, test: FaceSet, metric: str, 
     found = interval(gain(results, base, row, test, metric, protocol))
     if found is None:
         return None
-    mean, high, low = (-value if isinstance(value, float) else None for value in found)
+    mean, high, low = (0.0 - value if isinstance(value, float) else None for value in found)
     return mean, low, high
 
 

@@ -46,7 +46,7 @@ function line(row, i) {
   if (seeds < +$("seeds").value || row.parameters / 1e6 > parseFloat($("size").value)) return "";
   const [mean, low, high] = [0, 1, 2].map((at) => words(found?.[at], digits, base()));
   const tip = [`${row.label} on ${set.name}, ${set.faces} faces (${set.fingerprint.slice(0, 12)})`, fails,
-    `${$("protocol").value}, ${seeds} seeds, 95% interval ${low} to ${high}`, row.about].filter(Boolean).join("\n");
+    `${$("protocol").value}, seeds: ${seeds}, 95% interval ${low} to ${high}`, row.about].filter(Boolean).join("\n");
   const number = `<span class="${base() || c?.mark}" tabindex="0" data-tip="${safe(tip)}">${mean}</span>`;
   const cells = [[found?.[0], number], [found?.[1], found?.[1] == null ? "–" : `[${low}, ${high}]`], [seeds, seeds],
     [row.parameters, million(row.parameters, 1e6)],
@@ -64,8 +64,8 @@ function leaderboard() {
   table?.destroy();
   $("table").innerHTML = `<thead><tr>${heads.join("")}</tr></thead><tbody>${now().rows.map(line).join("")}</tbody>`;
   table = new DataTable($("table"), { paging: false, autoWidth: false, order, orderFixed: [[0, "asc"]],
-    columnDefs: [{ targets: 0, visible: false }],
-    layout: { topStart: "search", topEnd: "info", bottomStart: null, bottomEnd: null } });
+    layout: { topStart: "search", topEnd: "info", bottomStart: null, bottomEnd: null }, columnDefs: [
+      { targets: 0, visible: false }, { targets: 2, orderSequence: m.higher ? ["desc", "asc"] : ["asc", "desc"] }] });
   $("about").textContent = `${m.title}${over}, protocol ${$("protocol").value}: ${page.protocols[$("protocol").value]}`;
 }
 const quoted = { csv: (own) => /[",\n]/.test(own) ? `"${own.replaceAll('"', '""')}"` : own,
@@ -171,7 +171,7 @@ function show(k) {
 // Start
 function refresh() {
   [choose, leaderboard, figures].forEach((part) => part());
-  fill("faceset", now().sets.filter((own) => now().images[own.key]).map(named), $("set").value);
+  fill("faceset", now().sets.filter((own) => now().images[own.key]).map(named), now().pictured);
   if (!($("faces").hidden = !$("faceset").value)) faces();
 }
 document.addEventListener("change", ({ target }) => {

@@ -119,7 +119,8 @@ class Face:
 
 @dataclass(frozen=True)
 class PageExperiment:
-    """An experiment. Scores go by set and by "metric@protocol", images and faces by set; `seen` is the first set shown.
+    """An experiment. Scores go by set and by "metric@protocol", images and faces by set; `seen` is the first set shown,
+    and `pictured` the first whose faces are.
 
     `budget` says what every row was given, `answer` the result in sentences; `base` and `best` are the places of the
     baseline and of the leading row. `curves` by row and `effects` by set and metric are traces as Plotly has them.
@@ -135,6 +136,7 @@ class PageExperiment:
     base: int | None
     best: int | None
     seen: str
+    pictured: str
     claims: tuple[Claim, ...]
     sets: tuple[Set, ...]
     rows: tuple[PageRow, ...]

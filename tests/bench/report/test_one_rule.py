@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import gzip
 import json
 import re
 from collections.abc import Iterator
@@ -136,6 +138,34 @@ def test_findings_print_it(results: Results, report: Path) -> None:
         effect = measured_effects(results, results.test[TESTS.index(test)], "psnr")[0,]
         line = next(line for line in part.splitlines() if line.startswith("| [Main effect of ESEM]"))
         assert gain_cell(effect, 3).text in line
+
+
+def test_the_page_for_the_browser_prints_it(results: Results, report: Path) -> None:
+    known = true(results)
+    html = (report / "report.html").read_text(encoding="utf-8")
+    packed = re.search(r'<script type="application/gzip" id="data">(.*?)</script>', html)
+    assert packed is not None
+    (page,) = json.loads(gzip.decompress(base64.b64decode(packed[1])))["experiments"]
+    places = {row["label"]: place for place, row in enumerate(page["rows"])}
+    keys = {one["name"]: one["key"] for one in page["sets"]}
+    for (test, row, base, metric), text in known.items():
+        scores = page["scores"][keys[test]][f"{metric}@sparnet"]
+        for one, other, sign in ((row, base, 1), (base, row, -1)):
+            mean, *ends = (sign * end + 0.0 for end in scores["gains"][places[one]][places[other]])
+            decimals = 4 if metric == "ssim" else 3
+            mean, low, high = (f"{end:+.{decimals}f}" for end in (mean, *sorted(ends)))
+            assert f"{mean} [{low}, {high}]" == text, (test, one, other, metric)
+    means = {line["model"]: line for line in csv.DictReader((report / "means-lfw.csv").open(encoding="utf-8"))}
+    for label, place in places.items():
+        shown = page["scores"][keys["lfw"]]["psnr@sparnet"]["cells"][place]["mean"]
+        assert [f"{end:.6f}" for end in shown] == [
+            f"{float(means[label][key]):.6f}" for key in ("psnr", "psnr_low", "psnr_high")
+        ]
+    for test in results.test:
+        (ours, _) = page["effects"][keys[test.dataset]]["psnr"]
+        found = measured_effects(results, test, "psnr").values()
+        ends = [(mean, *pair) for mean, pair in zip(ours["x"], ours["customdata"], strict=True)]
+        assert ends == [pytest.approx((one.mean, one.low, one.high), abs=1e-8) for one in found]
 
 
 def test_json_prints_it(
