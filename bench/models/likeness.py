@@ -78,11 +78,14 @@ def _in_words(method: str, given: Mapping[str, Any], name: str, scale: int, matc
     spec = registry.get(name)
     at = "" if scale == spec.usual_scale else f" at scale {scale}"
     if name == method and scale == given.get("scale", spec.usual_scale) and match.wrong:
-        return f"; {match.known} of {count} names are those of {spec.title}{at}: of another width or another variant"
-    usual = registry.options(name, {"scale": scale} if "scale" in given else {})
-    other = ", ".join(f"{option} {usual[option]}" for option in given if usual.get(option) != given[option])
-    if name == method and other and not match.wrong:
-        return f"; it fits {spec.title} with {other}: leave out what was asked instead"
+        what = "another width or another variant"
+        if match.known == count and match.missing:
+            what += ", or a part of it: docs/methods.md tells what its files hold"
+        return f"; {match.known} of {count} names are those of {spec.title}{at}: of {what}"
+    if name == method and not match.wrong:
+        usual = registry.options(name, {"scale": scale} if "scale" in given else {})
+        if other := ", ".join(f"{option} {usual[option]}" for option in given if usual[option] != given[option]):
+            return f"; it fits {spec.title} with {other}: leave out what was asked instead"
     return f"; looks like {spec.title}'s checkpoint{at}: {match.known} of {count} names"
 
 

@@ -25,6 +25,7 @@ from tests.methods.test_prior_maps import face
 
 Tensors = dict[str, Tensor]
 UNUSED = 246_352  # of the numbers in a file
+PAGE = (Path(__file__).parents[2] / "docs" / "methods.md").read_text(encoding="utf-8")
 
 
 def shapes() -> dict[str, tuple[int, ...]]:
@@ -94,10 +95,6 @@ def files() -> tuple[Tensors, Tensors]:
     main, parsing = ({name: fill(shape) for name, shape in of().items()} for of in (shapes, parsing_shapes))
     parsing["feature.0.bias"] += 0.5
     return main, parsing
-
-
-def joined(main: Tensors, parsing: Tensors) -> Tensors:
-    return {**main, **{f"parsing.{name}": tensor for name, tensor in parsing.items()}}
 
 
 def parsing_oracle(t: Tensors, x: Tensor) -> Tensor:
@@ -205,10 +202,13 @@ def test_counts_are_the_released_less_what_nothing_runs_and_the_parsing_net_s() 
     assert (round((whole - parsing) / 1e9, 3), round(parsing / 1e9, 3)) == (36.284, 0.152)
 
 
-def test_both_files_give_what_their_own_networks_give(tmp_path: Path) -> None:
-    main, parsing = files()
-    torch.save(joined(main, parsing), tmp_path / "theirs.pth")
-    model, about = load_authors("fishfsrnet", tmp_path / "theirs.pth")
+def test_both_files_give_what_their_own_networks_give(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (main, parsing), join = files(), PAGE[PAGE.index("**FishFSRNet.**") :].split("```python\n")[1].split("```")[0]
+    torch.save(main, tmp_path / "fishfsrnet.pth")
+    torch.save(parsing, tmp_path / "parsingnet.pth")
+    monkeypatch.chdir(tmp_path)
+    exec(join, {})  # as the page says
+    model, about = load_authors("fishfsrnet", tmp_path / "both.pth")
     assert (about.tensors, about.unused) == (622 + 36, 6 + 22)
     lr = torch.from_numpy(picture()).permute(2, 0, 1)[None].float() / 255
     with torch.no_grad():
@@ -224,7 +224,10 @@ def test_both_files_give_what_their_own_networks_give(tmp_path: Path) -> None:
 
 def test_a_file_without_its_parsing_net_is_refused(tmp_path: Path) -> None:
     torch.save(files()[0], tmp_path / "theirs.pth")
-    with pytest.raises(UserError, match=r"lacks the tensor that is 'parsing\.head\.weight' here and 35 more"):
+    lacks = (
+        r"lacks the tensor that is 'parsing\.head\.weight' here and 35 more.* or a part of it: docs/methods\.md tells"
+    )
+    with pytest.raises(UserError, match=lacks):
         load_authors("fishfsrnet", tmp_path / "theirs.pth")
     with pytest.raises(UserError, match=r"looks like FishFSRNet's checkpoint: 622 of 622 names"):
         load_authors("sparnet", tmp_path / "theirs.pth")

@@ -254,6 +254,13 @@ def test_what_was_asked_instead_is_named(option: str, value: float, usual: float
         load_authors("wipa", tmp_path / "net.pth", {option: value})
 
 
+def test_whose_file_it_is_is_said_to_one_who_gives_all_options(tmp_path: Path) -> None:
+    """As `fsr score` does: another method has not all of them."""
+    torch.save(WIPA, tmp_path / "net.pth")
+    with pytest.raises(UserError, match="looks like WIPA's checkpoint: 187 of 187 names"):
+        load_authors("kdfsrnet", tmp_path / "net.pth", registry.options("kdfsrnet"))
+
+
 def test_which_of_several_networks_is_taken_is_told(
     tmp_path: Path, expected: Tensor, caplog: pytest.LogCaptureFixture
 ) -> None:
