@@ -20,6 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from bench.core.errors import UserError, reason
 from bench.core.files import write_bytes
 from bench.core.progress import Bar
 from bench.core.stop import Stop
@@ -39,7 +40,8 @@ if TYPE_CHECKING:
 log = logging.getLogger("fsr")
 _REPORT_SECONDS = 10.0  # more often would flood Tune's controller
 _FRESH_STARTS = 5  # of a run whose worker dies
-_LOST = "its worker died again and again; run again to go on from its last state"
+_AGAIN = "run again to go on from its last state"
+_LOST = f"its worker died again and again; {_AGAIN}"
 
 
 @dataclass(frozen=True)
@@ -217,7 +219,18 @@ def _fit(task: Task, left: Sequence[int], jobs: int, stop: Stop, quiet: bool) ->
         grid = tuner.fit()
     bars.end_all()
     results = [grid[place] for place in range(len(grid))]
-    return {result.config["index"]: result.metrics or {} for result in results if result.config}
+    return {result.config["index"]: _told(result) for result in results if result.config}
+
+
+def _told(result: Any) -> Mapping[str, Any]:
+    """Return what the worker of a run reported last, and what it ended by where that was an error, as a full disk."""
+    cause, metrics = getattr(result.error, "cause", None), result.metrics or {}
+    if not isinstance(cause, Exception):
+        return metrics
+    what = str(cause) if isinstance(cause, UserError) else reason(cause)
+    if isinstance(cause, OSError) and cause.strerror:
+        what = f"{cause.filename or 'writing'}: {cause.strerror}"
+    return {**metrics, "error": f"{what}; {_AGAIN}"}
 
 
 def _trial(config: dict[str, Any], task: Task) -> None:

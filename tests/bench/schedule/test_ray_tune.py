@@ -67,6 +67,33 @@ def test_faces_reach_a_node_that_does_not_have_them(tmp_path: Path) -> None:
     assert all(np.array_equal(sent, own) for sent, own in zip(faces, pixels, strict=True))
 
 
+FULL = """
+import errno
+from torch import nn
+from bench import register
+
+@register("full", title="Full", year=2024)
+class Full(nn.Module):
+    def __init__(self, scale: int = 8) -> None:
+        super().__init__()
+        self.body = nn.Conv2d(3, 3, 1)
+
+    def forward(self, lr):
+        if self.training:
+            raise OSError(errno.ENOSPC, "No space left on device", "/mnt/full/state.pt")
+        return self.body(lr).repeat_interleave(8, 2).repeat_interleave(8, 3)
+"""
+
+
+@pytest.mark.slow
+def test_what_a_worker_s_disk_refuses_is_told(tmp_path: Path) -> None:
+    root = make(tmp_path)
+    (root / "full.py").write_text(FULL)
+    arguments = ["--executor", "ray", "--jobs", "1", "--plugin", "full.py", "--add", "full", "--only", "full"]
+    said = finish(root, *arguments, "--set", "seeds=[0]", code=1)
+    assert "/mnt/full/state.pt: No space left on device; run again to go on from its last state" in said
+
+
 @contextlib.contextmanager
 def new_cluster() -> Iterator[Any]:
     """Start a head without cores and two workers with one each, all processes of their own on this machine."""
