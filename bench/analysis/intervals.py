@@ -35,6 +35,7 @@ class Estimate:
     value somewhere. `seeds` is the largest number of a group. With `covers_training` the interval is about other
     trainings too; without, no row tells how seeds vary and it is about these very trainings. `p` is the chance of a
     difference this far from 0 where there is none: below 0.05 exactly where the 95% interval lies on one side of 0.
+    `interval` makes all of them of one distribution, so that they cannot disagree.
     """
 
     mean: float
@@ -46,6 +47,14 @@ class Estimate:
     covers_training: bool = True
     p: float = math.nan
     clusters: int = 0
+
+    @property
+    def above(self) -> float:
+        """The chance that the true value is above 0: over 0.975 exactly where the 95% interval is, NaN without one.
+
+        The interval's distribution read the other way, as what is known of the true value when nothing was before.
+        """
+        return 1 - self.p / 2 if self.mean > 0 else self.p / 2
 
     @property
     def excludes_zero(self) -> bool:

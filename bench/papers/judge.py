@@ -6,9 +6,8 @@ import dataclasses
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from enum import StrEnum
 
-from bench.analysis.agreement import order_agreement
+from bench.analysis.agreement import agreement
 from bench.analysis.claims import gain, scores_of, spread_of
 from bench.analysis.factorial import effects, factorial_rows, measured_effects
 from bench.analysis.failures import failures_of
@@ -16,53 +15,7 @@ from bench.analysis.intervals import Estimate
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
 from bench.papers.paper import Claim, Paper, Printed, RowName, Rule
-from bench.runs.failures import LIMIT
-
-
-class Verdict(StrEnum):
-    """What was found about a claim, or, where nothing is claimed, about a question ("a gain", "a loss")."""
-
-    HOLDS = "holds"
-    DIRECTION = "holds in direction"
-    REVERSED = "reversed"
-    GAIN = "a gain"
-    LOSS = "a loss"
-    INCONCLUSIVE = "inconclusive"
-    NOT_RUN = "not scored yet"
-
-
-ONE_SEED = "one seed a row: these trainings alone"
-APART = "seeds apart"
-AS_IN = "seeds vary as in"
-FAILS = "fails on faces"
-RULES = (
-    f"**{Verdict.HOLDS}**: the 95% interval of the difference lies on the paper's side of 0 and contains the paper's "
-    "value.",
-    f"**{Verdict.DIRECTION}**: it lies on the paper's side of 0 but does not contain the paper's value, which is then "
-    "said to be more or less.",
-    f"**{Verdict.REVERSED}**: it lies on the other side of 0.",
-    f"**{Verdict.INCONCLUSIVE}**: it contains 0. Where all of it is less than the paper's value, that is said.",
-    "Where the paper gives no value, or one that cannot be compared (NIQE), the side of 0 alone decides; where it "
-    f"claims nothing (not asked), that side is **{Verdict.GAIN}** or **{Verdict.LOSS}**.",
-    'That an interaction is small ("under") holds where the interval lies within that bound on both sides of 0, is '
-    "reversed where it lies beyond it, and is inconclusive otherwise. The bound is the paper's largest, rounded up.",
-    "That there is no difference holds where the interval contains 0, and is reversed where it does not.",
-    "That every row is better than another holds where the interval of each lies on that side of 0, is reversed where "
-    "one lies on the other, and is inconclusive otherwise. The row shown is the one with the least gain. Rows that "
-    "change a setting are not among them: where one is worse, its own line says so.",
-    "The order of rows is compared by Spearman's rank correlation of their means with the paper's table (the paper's "
-    "value is 1: the same order); its interval is a bootstrap's.",
-    f"**{ONE_SEED}**: no row has two seeds, so that nothing tells how they vary; the interval is over images and about "
-    "these very trainings, and the verdict is inconclusive.",
-    f"**{AS_IN} an experiment**: no row has two seeds here; how much they vary is taken from that experiment, which "
-    "has the same budget and training faces.",
-    f"**{APART}**: that row's seeds vary more than those of the others, and its own variance is taken.",
-    f"**{FAILS}**: how many each row fails on, all its seeds together: NaN or infinity in the output, or more than "
-    f"{LIMIT:g} dB below the row without training. Differences hold these faces with their scores.",
-    "A value of the paper with a data set's name behind it was printed for that set alone.",
-    "**stand-in for** a set: the faces are not that set's. The paper's values are shown and not held against ours: the "
-    "side of 0 alone decides.",
-)
+from bench.papers.verdict import APART, AS_IN, FAILS, ONE_SEED, Verdict, band_of, judge, sign_probability
 
 
 @dataclass(frozen=True)
@@ -80,6 +33,9 @@ class Finding:
 
     `estimate` is None where it is not scored yet, of the row `label` where the claim is about many; `published` is the
     paper's value, None where it prints none. `remarks` are what must be added to the verdict, `rows` what it rests on.
+    `probability` is the chance that the sign is the paper's, None where no sign is claimed or nothing tells of seeds.
+    `seeds` are the fewest that are scored of a trained row among them. `band` is what the interval must lie
+    within to confirm the claim; None where a side of 0 decides.
     """
 
     paper: Paper
@@ -92,6 +48,9 @@ class Finding:
     rows: tuple[Counted, ...]
     remarks: tuple[str, ...] = ()
     label: str = ""
+    probability: float | None = None
+    seeds: int = 0
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -124,7 +83,8 @@ class _Case:
         return self.paper.stands_in(self.test.dataset)
 
     def counted(self, row: RowResult) -> Counted:
-        return Counted(row.label, len(row.scored_runs(self.test, self.results.protocol)), len(row.runs))
+        scores = scores_of(self.results, row, self.test, self.metric)
+        return Counted(row.label, 0 if scores is None else len(scores), len(row.runs))
 
     def find(self, name: RowName | None) -> RowResult | None:
         """Return the row that a claim names; None when the experiment has none."""
@@ -148,30 +108,6 @@ def findings_on(results: Results, test: FaceSet, papers: Sequence[Paper]) -> lis
         for metric in _metrics(results, test, paper, claim)
         for finding in judges[claim.kind](_Case(paper, claim, results, test, metric))
     ]
-
-
-def judge(estimate: Estimate, rule: Rule, value: float) -> tuple[Verdict, str]:
-    """Return the verdict on a measured difference, and how its size compares; RULES says how.
-
-    `value` is the paper's, of "small" the bound, and of "sign" and "asked" any number of the right sign.
-    """
-    low, high = estimate.low, estimate.high
-    if math.isnan(low):  # a single image has no interval
-        low, high = -math.inf, math.inf
-    if rule == "none":
-        return (Verdict.REVERSED if low > 0 or high < 0 else Verdict.HOLDS), ""
-    if rule == "small":
-        within, beyond = -value < low and high < value, low > value or high < -value
-        return (Verdict.HOLDS if within else Verdict.REVERSED if beyond else Verdict.INCONCLUSIVE), ""
-    if value < 0:
-        low, high = -high, -low
-    verdict = Verdict.HOLDS if low > 0 else Verdict.REVERSED if high < 0 else Verdict.INCONCLUSIVE
-    if rule == "asked":
-        return {Verdict.HOLDS: Verdict.GAIN, Verdict.REVERSED: Verdict.LOSS}.get(verdict, verdict), ""
-    if rule == "sign" or verdict == Verdict.REVERSED or low <= abs(value) <= high:
-        return verdict, ""
-    size = "less than the paper's" if high < abs(value) else "more than the paper's"
-    return (Verdict.DIRECTION if verdict == Verdict.HOLDS else verdict), size
 
 
 def _metrics(results: Results, test: FaceSet, paper: Paper, claim: Claim) -> list[str]:
@@ -209,10 +145,7 @@ def _order(case: _Case) -> Iterator[Finding]:
     printed = [number for row in rows if (number := _printed(case, row.method)) is not None]
     if not len(rows) == len(printed) == len(case.claim.methods):
         return
-    scores = [scores_of(case.results, row, case.test, case.metric) for row in rows]
-    groups = [values for values in scores if values is not None]
-    whole = len(groups) == len(rows)
-    estimate = order_agreement(groups, [number.value for number in printed]) if whole else None
+    estimate = agreement(case.results, rows, case.test, case.metric, [number.value for number in printed])
     yield _judged(case, rows, estimate, None)
 
 
@@ -224,7 +157,7 @@ def _changed(case: _Case) -> Iterator[Finding]:
         if plain is None or row is plain or row.match or row.foreign:
             continue
         over = case.gain(row, floor) if floor else None
-        worse = floor and over and judge(over, "sign", case.sign)[0] == Verdict.REVERSED
+        worse = floor and over and judge(over, "sign", case.sign)[0] == Verdict.CONTRADICTED
         remarks = [f"worse than {floor.label}"] if floor and worse else []
         titles = {"row": row.label, "base": plain.label}
         yield _judged(case, (row, plain), case.gain(row, plain), None, remarks, titles)
@@ -247,9 +180,12 @@ def _every(case: _Case) -> Iterator[Finding]:
         return
     least = min(gains, key=lambda label: case.sign * gains[label].mean)
     verdicts = {label: judge(estimate, "sign", case.sign)[0] for label, estimate in gains.items()}
-    worst = next((one for one in (Verdict.REVERSED, Verdict.INCONCLUSIVE) if one in verdicts.values()), Verdict.HOLDS)
+    worst = next(
+        (one for one in (Verdict.CONTRADICTED, Verdict.INCONCLUSIVE) if one in verdicts.values()), Verdict.CONFIRMED
+    )
     named = ", ".join(label for label, verdict in verdicts.items() if verdict == worst)
-    remarks = {Verdict.REVERSED: f"worse: {named}", Verdict.INCONCLUSIVE: f"no difference: {named}"}
+    decided = worst if gains[least].covers_training else Verdict.INCONCLUSIVE
+    remarks = {Verdict.CONTRADICTED: f"worse: {named}", Verdict.INCONCLUSIVE: f"no difference: {named}"}
     said = (
         remarks.get(worst, ""),
         f"so far: {counted.scored} of {counted.planned} rows" if len(gains) < len(rows) else "",
@@ -258,7 +194,13 @@ def _every(case: _Case) -> Iterator[Finding]:
         _failing(case, [base, *rows]),
     )
     yield dataclasses.replace(
-        finding, verdict=worst, estimate=gains[least], label=least, remarks=tuple(filter(None, said))
+        finding,
+        verdict=decided,
+        estimate=gains[least],
+        label=least,
+        remarks=tuple(filter(None, said)),
+        probability=sign_probability(gains[least], "sign", case.sign),
+        seeds=_fewest(case, [row for row in [base, *rows] if row is base or row.label in gains]),
     )
 
 
@@ -276,15 +218,19 @@ def _judged(
         published = Printed(claim.value, 0, "")
     counted = tuple(map(case.counted, rows))
     if _finite(estimate) is None or estimate is None:
-        return _finding(case, Verdict.NOT_RUN, None, published, counted, (), titles)
+        finding = _finding(case, Verdict.NOT_RUN, None, published, counted, (), titles)
+        return dataclasses.replace(finding, seeds=_fewest(case, rows))
     comparable = published is not None and (claim.value is not None or not case.stands_in)
     rule: Rule = "sign" if claim.rule == "value" and not comparable else claim.rule
-    bound = claim.value if rule == "small" else published.value if published else None
-    verdict, size = judge(estimate, rule, bound if bound is not None else case.sign)
+    value = published.value if published else case.sign
+    verdict, added = judge(estimate, rule, value, claim.tolerance)
     if not estimate.covers_training:
-        verdict = Verdict.INCONCLUSIVE
-    said = (*remarks, size, case.stands_in, _of_seeds(case, rows, estimate), _failing(case, rows))
-    return _finding(case, verdict, estimate, published, counted, tuple(filter(None, said)), titles)
+        verdict, added = Verdict.INCONCLUSIVE, ""
+    said = (*remarks, added, case.stands_in, _of_seeds(case, rows, estimate), _failing(case, rows))
+    finding = _finding(case, verdict, estimate, published, counted, tuple(filter(None, said)), titles)
+    chance = sign_probability(estimate, rule, value)
+    band = band_of(rule, value, claim.tolerance)
+    return dataclasses.replace(finding, probability=chance, seeds=_fewest(case, rows), band=band)
 
 
 def _finding(
@@ -320,6 +266,11 @@ def _failing(case: _Case, rows: Iterable[RowResult]) -> str:
     }
     named = [f"{label} ({count})" for label, count in counts.items() if count]
     return f"{FAILS}: {', '.join(named)}" if named else ""
+
+
+def _fewest(case: _Case, rows: Iterable[RowResult]) -> int:
+    trained = (row for row in rows if any(run.trained for run in row.runs))
+    return min((case.counted(row).scored for row in trained), default=0)
 
 
 def _finite(estimate: Estimate | None) -> Estimate | None:

@@ -22,6 +22,9 @@ FOLDER = Path(__file__).parent
 Number = Annotated[float, within(-1e6, 1e6)]
 Rule = Literal["value", "sign", "small", "none", "asked"]
 Kind = Literal["difference", "effect", "order", "every", "changed"]
+# What counts as no difference, by metric, where a claim states no other: dB of PSNR; of SSIM what goes with that in the
+# papers' tables, where 0.05 dB are 0.0015 to 0.002. Further metrics have none: their claims are about signs.
+MARGINS = {"psnr": 0.05, "ssim": 0.002}
 
 
 @dataclass(frozen=True)
@@ -77,6 +80,7 @@ class Claim:
 
     `rule` says when it holds; see `bench.papers.judge.judge`. The paper's value follows from the printed `tables` (for
     the test set, else for the paper's reference set) or is `value`; with the rule "small" `value` is the bound.
+    `margin` is how far from the paper's value, or from 0 where it says "none", counts as the same (default: MARGINS).
     `shown` names the report's tables that show the numbers, the best first; `datasets` are the only test sets that the
     claim is about (empty: all with ground truth, or, for a metric that needs none, all without).
     """
@@ -90,10 +94,18 @@ class Claim:
     effect: tuple[str, ...] = ()
     methods: tuple[str, ...] = ()
     value: Number | None = None
+    margin: Annotated[float, within(above=0, most=1e6)] | None = None
     tables: tuple[str, ...] = ()
     datasets: tuple[str, ...] = ()
     shown: tuple[str, ...] = ()
     headline: bool = False
+
+    @property
+    def tolerance(self) -> float:
+        """What counts as no difference, in the metric's unit; 0 where the claim is about a sign."""
+        if self.rule == "small":
+            return self.value or 0.0
+        return self.margin if self.margin is not None else MARGINS.get(self.metric, 0.0)
 
 
 @dataclass(frozen=True)
@@ -200,6 +212,7 @@ def load_paper(path: Path) -> Paper:
     for claim in paper.claims:
         _require(claim.tables, tables, f"{path}: claim '{claim.text}': tables")
         _require(claim.datasets, paper.datasets, f"{path}: claim '{claim.text}': datasets")
+        _require_tolerance(claim, f"{path}: claim '{claim.text}'")
     return paper
 
 
@@ -214,6 +227,13 @@ def paper_of(methods: Iterable[str]) -> Paper:
     methods = [*methods]
     best = max(papers(), key=lambda paper: paper.count(methods), default=NO_PAPER)
     return best if best.count(methods)[0] else NO_PAPER
+
+
+def _require_tolerance(claim: Claim, where: str) -> None:
+    """Raise UserError for a claim that only a margin can decide and that has none."""
+    key = "value" if claim.rule == "small" else "margin"
+    if claim.rule in ("value", "none", "small") and claim.tolerance <= 0:
+        raise UserError(f'{where}: rule = "{claim.rule}" needs {key} = NUMBER above 0, in the unit of {claim.metric}')
 
 
 def _require(names: Iterable[str], known: Iterable[str], where: str) -> None:

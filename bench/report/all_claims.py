@@ -10,14 +10,23 @@ from scipy.special import chdtri
 from bench.analysis.claims import covers_training, emphasis, spread_of
 from bench.analysis.results import FaceSet, Results
 from bench.metrics.catalogue import get_metric
-from bench.papers.judge import RULES, Finding, Verdict, findings_on
-from bench.papers.paper import paper_of, papers
+from bench.papers.judge import Finding
+from bench.papers.paper import papers
+from bench.papers.verdict import RULES, Verdict
+from bench.report.claim_words import (
+    is_smoke,
+    judged,
+    measured_text,
+    paper_text,
+    probability_text,
+    set_name,
+    verdict_text,
+)
 from bench.report.markdown import escape, text_grid
-from bench.report.table import DASH, gain_cell
+from bench.report.table import DASH
 from bench.report.words import caption, failing, listed, none_fails, suffix
 from bench.runs.records import read_experiment_record, read_run_record
 
-SMOKE = ("quick",)  # profiles that show that everything runs, no more
 _MIXED = "not the same on all test sets"
 _CAUTION = (
     "Each interval stands for itself, as of a claim that was asked beforehand: about one in twenty misses the true "
@@ -48,13 +57,6 @@ def claims_page(experiments: Sequence[Results], drawn: Mapping[str, Collection[s
     return "\n\n".join(parts) + "\n"
 
 
-def judged(results: Results) -> dict[FaceSet, list[Finding]]:
-    """Judge the claims of every paper on every test set, those of the experiment's own paper first."""
-    own = paper_of(row.method for row in results.rows)
-    order = sorted(papers(), key=lambda paper: paper != own)
-    return {test: findings_on(results, test, order) for test in results.test}
-
-
 def _about(findings: Mapping[str, Mapping[FaceSet, Sequence[Finding]]]) -> str:
     """Say whose claims are judged."""
     judged = {one.paper.name: one.paper for tests in findings.values() for some in tests.values() for one in some}
@@ -65,11 +67,6 @@ def _about(findings: Mapping[str, Mapping[FaceSet, Sequence[Finding]]]) -> str:
         "single images. A claim leads to the table that shows its numbers, and the last table of an experiment leads "
         "to every run."
     )
-
-
-def is_smoke(results: Results) -> bool:
-    """Tell whether an experiment shows that everything runs, no more."""
-    return results.profile in SMOKE
 
 
 def _anchor(results: Results) -> str:
@@ -141,9 +138,9 @@ def _in_short(findings: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
                 named = "" if finding.paper == some[0].paper else f" ({finding.paper.name})"
                 claims.setdefault(finding.text + named, {})[test] = finding
     by_verdict: dict[str, list[str]] = {}
-    for text, judged in claims.items():
-        verdicts = dict.fromkeys(finding.verdict for finding in judged.values())
-        each = "; ".join(f"{test.dataset} {finding.verdict}" for test, finding in judged.items())
+    for text, found in claims.items():
+        verdicts = dict.fromkeys(finding.verdict for finding in found.values())
+        each = "; ".join(f"{test.dataset} {finding.verdict}" for test, finding in found.items())
         kind, claim = (next(iter(verdicts)), text) if len(verdicts) == 1 else (_MIXED, f"{text} ({each})")
         by_verdict.setdefault(kind, []).append(claim)
     order = [*(one for one in Verdict if one != Verdict.NOT_RUN), _MIXED, Verdict.NOT_RUN]
@@ -153,15 +150,8 @@ def _in_short(findings: Mapping[FaceSet, Sequence[Finding]]) -> Iterator[str]:
         if kind in by_verdict
     )
     head = ["Claim", *(escape(set_name(test)) for test in findings)]
-    body = [[escape(text), *(_short(judged.get(test), test) for test in findings)] for text, judged in claims.items()]
+    body = [[escape(text), *(_short(found.get(test), test) for test in findings)] for text, found in claims.items()]
     yield text_grid(head, body)
-
-
-def set_name(test: FaceSet) -> str:
-    """Return a test set's name as papers print it, or what it stands in for."""
-    stands_in = next(filter(None, (paper.stands_in(test.dataset) for paper in papers())), "")
-    named = f"{test.dataset} ({stands_in})" if stands_in else test.dataset
-    return next((paper.datasets[test.dataset] for paper in papers() if test.dataset in paper.datasets), named)
 
 
 def _short(finding: Finding | None, test: FaceSet) -> str:
@@ -199,13 +189,14 @@ def _leading(results: Results, test: FaceSet) -> Iterator[str]:
 
 
 def _claims(results: Results, test: FaceSet, findings: Sequence[Finding], files: Collection[str]) -> str:
-    head = [f"Claim of {findings[0].paper.name}", "Paper", "Measured [95% interval]", "Verdict", "Seeds"]
+    head = [f"Claim of {findings[0].paper.name}", "Paper", "Measured [95% interval]", "Verdict", "Probability", "Seeds"]
     body = [
         [
             _linked(results, test, finding, files),
             escape(paper_text(finding, test)),
             escape(measured_text(finding)),
             verdict_text(finding),
+            probability_text(finding),
             escape(_seeds(finding)),
         ]
         for finding in findings
@@ -223,31 +214,6 @@ def _linked(results: Results, test: FaceSet, finding: Finding, files: Collection
     return f"[{escape(finding.text)}]({results.folder.name}/{file})"
 
 
-def paper_text(finding: Finding, test: FaceSet) -> str:
-    """Return the paper's value, with its data set where that is another one."""
-    number, claim = finding.published, finding.claim
-    if number is None:
-        return {"sign": "implied", "asked": "not asked"}.get(claim.rule, DASH)
-    if not number.dataset:
-        return f"{number.value:g}"
-    text = f"{number.value:+.{number.decimals}f} {_unit(finding)}".rstrip()
-    least = "at least " if claim.kind == "every" else ""
-    return f"{least}{text}" + (f" ({finding.paper.datasets[number.dataset]})" if number.dataset != test.dataset else "")
-
-
-def measured_text(finding: Finding) -> str:
-    """Return what was measured, with its interval and unit."""
-    if finding.estimate is None:
-        return Verdict.NOT_RUN
-    decimals = 2 if finding.claim.kind == "order" else get_metric(finding.metric).decimals
-    text = f"{gain_cell(finding.estimate, decimals).text} {_unit(finding)}".rstrip()
-    return f"{finding.label}: {text}" if finding.label else text
-
-
-def _unit(finding: Finding) -> str:
-    return "" if finding.claim.kind == "order" else get_metric(finding.metric).unit
-
-
 def _seeds(finding: Finding) -> str:
     """Say how many seeds of each row are scored, of how many; of more than two rows their sum."""
     rows = finding.rows
@@ -256,13 +222,6 @@ def _seeds(finding: Finding) -> str:
     if len(rows) > 2:
         return f"{sum(row.scored for row in rows)} of {sum(row.planned for row in rows)}"
     return "; ".join(f"{row.label}: {row.scored} of {row.planned}" for row in rows)
-
-
-def verdict_text(finding: Finding) -> str:
-    """Return the verdict and what must be added to it, as Markdown."""
-    plain = finding.verdict in (Verdict.NOT_RUN, Verdict.INCONCLUSIVE)
-    text = str(finding.verdict) if plain else f"**{finding.verdict}**"
-    return f"{text}, {escape('; '.join(finding.remarks))}" if finding.remarks else text
 
 
 def _runs(results: Results) -> str:

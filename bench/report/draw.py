@@ -11,9 +11,11 @@ from pathlib import Path
 from bench.analysis.results import Results
 from bench.core.errors import UserError, suggest
 from bench.report import csv_file, html, latex, markdown
+from bench.report.claim_words import is_smoke
 from bench.report.columns import with_failures, with_timing
 from bench.report.curves import draw_curves
 from bench.report.faces import draw_faces, grid_bytes
+from bench.report.first_screen import FOREST, Screen, claims_section, first_screen, forest_picture
 from bench.report.folder import replace_files
 from bench.report.images import images_page
 from bench.report.interactive.writer import FILE, browser_page
@@ -84,7 +86,8 @@ def draw_report(
     contents: dict[str, bytes | None] = {}
     for table in tables.values():
         contents |= _rendered(table)
-    contents |= _pictures(results)
+    screen = None if is_smoke(results) else first_screen(results)
+    contents |= _pictures(results) | _forest(screen)
     pages = [
         dataclasses.replace(page, tables=tuple(map(finish, page.tables)))
         for build in kind.pages
@@ -92,7 +95,8 @@ def draw_report(
     ]
     drawn = [name for name, content in contents.items() if content is not None]
     drawn += [FILE] if interactive else []
-    contents["index.md"] = render_page(results, tables, drawn, pages).encode()
+    claims = claims_section(screen, drawn) if screen else ()
+    contents["index.md"] = render_page(results, tables, drawn, pages, claims).encode()
     for page in pages:
         contents |= _page(results, page)
     contents[FILE] = browser_page(results) if interactive else None
@@ -112,6 +116,12 @@ def _page(results: Results, page: Page) -> dict[str, bytes | None]:
         figure = picture.draw()
         contents |= {f"{name}.{kind}": figure_bytes(figure, kind) for kind in ("png", "pdf")}
     return contents
+
+
+def _forest(screen: Screen | None) -> dict[str, bytes | None]:
+    """Return file name -> content of the picture of claims; None where there are too few."""
+    drawn = forest_picture(screen) if screen else None
+    return {f"{FOREST}.{kind}": figure_bytes(drawn.draw(), kind) if drawn else None for kind in ("png", "pdf")}
 
 
 def _pictures(results: Results) -> dict[str, bytes | None]:

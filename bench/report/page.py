@@ -44,13 +44,21 @@ class Page:
     pictures: Mapping[str, Picture] = field(default_factory=dict)
 
 
-def render_page(results: Results, tables: Mapping[str, Table], files: Collection[str], pages: Sequence[Page]) -> str:
-    """Return index.md: the tables, the pictures among `files`, provenance and errata.
+def render_page(
+    results: Results,
+    tables: Mapping[str, Table],
+    files: Collection[str],
+    pages: Sequence[Page],
+    claims: Sequence[str] = (),
+) -> str:
+    """Return index.md: the tables, the pictures among `files`, claims, provenance and errata.
 
-    `tables` go by the name of the published table that each stands beside.
+    `tables` go by the name of the published table that each stands beside, `claims` are paragraphs: the first, the
+    answer in words, leads the page, the others follow the tables.
     """
     (_, first), *others = tables.items()
-    parts = [f"# {markdown.escape(results.title)}"]
+    answer, *proof = claims or ("",)
+    parts = [f"# {markdown.escape(results.title)}", *([f"{answer} [More](#claims)."] if answer else [])]
     if "report.html" in files:
         parts.append("[All of this in one page for the browser](report.html).")
     parts += [markdown.render(first).rstrip(), _files_of(first)]
@@ -62,6 +70,8 @@ def render_page(results: Results, tables: Mapping[str, Table], files: Collection
         parts += [f"## {name}", markdown.render(table).rstrip(), _files_of(table)]
     if pages:
         parts.append("More: " + ", ".join(f"[{page.title}]({page.name}.md)" for page in pages) + ".")
+    if proof:
+        parts += ["## Claims", *proof]
     if "fig6.png" in files:
         parts += ["## Training curves", f"![Validation PSNR against iterations](fig6.png)\n\n{_about_curves(results)}"]
     if "faces.webp" in files:

@@ -11,20 +11,22 @@ from bench.analysis.failures import reference_row
 from bench.analysis.intervals import Estimate
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
-from bench.papers.judge import Finding, Verdict, findings_on
+from bench.papers.judge import Finding, findings_on
 from bench.papers.paper import paper_of, papers
-from bench.report.all_claims import measured_text, paper_text, set_name
+from bench.papers.verdict import Verdict
+from bench.report.claim_words import measured_text, paper_text, set_name
 from bench.report.interactive.record import Claim, interval, number
 from bench.report.table import gain_cell
 from bench.report.words import listed, seed_notes
 
 MOST = 12  # claims of the forest plot
 _KINDS = {  # how a verdict looks: a word of the style sheet
-    Verdict.HOLDS: "yes",
-    Verdict.DIRECTION: "yes",
-    Verdict.GAIN: "yes",
-    Verdict.REVERSED: "no",
-    Verdict.LOSS: "no",
+    Verdict.CONFIRMED: "yes",
+    Verdict.CONTRADICTED: "no",
+    Verdict.SMALLER: "less",
+    Verdict.LOWER: "less",
+    Verdict.LARGER: "more",
+    Verdict.HIGHER: "more",
 }
 
 

@@ -10,7 +10,7 @@ from bench.analysis.claims import combined, emphasis, gain, scores_of
 from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import PROTOCOLS
-from bench.report.all_claims import set_name
+from bench.report.claim_words import set_name
 from bench.report.columns import Measure, multiply_adds, parameters, seconds
 from bench.report.interactive.answer import answer, budget, caution, claims, leading, main_test
 from bench.report.interactive.pictures import faces_of

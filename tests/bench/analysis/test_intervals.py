@@ -153,8 +153,22 @@ def test_p_is_below_five_percent_exactly_where_the_interval_leaves_zero() -> Non
         rows = draw_rows(Design((1, 2, 3, 3), 1.0, sigma=0.8, images=32), draw)
         found = difference([rows[0] + draw.normal(0, 3), *rows[1:]], 0, 1, spread_of(rows))
         assert (found.p < 0.05) == found.excludes_zero
+        assert (found.above > 0.975) == (found.low > 0) and (found.above < 0.025) == (found.high < 0)
         counts[found.excludes_zero] += 1
     assert min(counts.values()) > 20
+
+
+def test_the_chance_of_a_sign_is_that_of_the_t() -> None:
+    """Without skew one t gives interval and chance: where the interval ends at 0, one side holds 2.5%."""
+    values = np.linspace(-1, 1, 21)[None]
+    error = float(stats.sem(values[0]))
+    for away in (-1.5, -0.3, 0.0, 0.4, 2.0):
+        assert estimate(values + away * error).above == pytest.approx(stats.t.cdf(away, 20))
+    at_end = estimate(values + stats.t.ppf(0.975, 20) * error)
+    assert at_end.low == pytest.approx(0, abs=1e-9) and at_end.above == pytest.approx(0.975)
+    skewed = np.array([[0.0, 0.1, 0.2, 0.3, 0.4, 0.5, 4.0]])
+    ends = [estimate(skewed - bound) for bound in (estimate(skewed).low, estimate(skewed).high)]
+    assert [one.above for one in ends] == pytest.approx([0.975, 0.025]), "moved bounds too"
 
 
 def test_the_best_is_seldom_the_wrong_one() -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from bench.analysis.results import read_results
 from bench.cli.main import main
-from bench.papers.judge import AS_IN
+from bench.papers.verdict import AS_IN
 from bench.report.all_claims import claims_page
 from bench.report.findings import findings_page, with_kin
 from tests.bench.papers.test_judge import PAPER, experiment, planted, with_turned_row
@@ -22,7 +22,7 @@ from tests.bench.report.fabricate import change, fabricate, rows_of_table_1, run
 def test_rows_of_one_seed_take_the_spread_of_an_experiment_of_the_same_budget(tmp_path: Path) -> None:
     one = read_results(with_turned_row(tmp_path / "one", planted(PAPER), seeds=(0,)))
     several = read_results(experiment(tmp_path / "several", planted(PAPER)))
-    assert f"**a loss**, {AS_IN} several" in claims_page(with_kin([one, several]), {})
+    assert f"**lower**, {AS_IN} several" in claims_page(with_kin([one, several]), {})
     longer = dataclasses.replace(several, iterations=several.iterations + 1)
     assert f"{AS_IN} several" not in claims_page(with_kin([one, longer]), {})
 
@@ -45,7 +45,7 @@ def test_the_command_redraws_all_and_the_page_leads_everywhere(
     assert files[:3] == [page, everything, page.with_name("index.html")]
     assert {file.parent.name for file in files[3:]} == {"photos-x", "quick"}
     first = page.read_text(encoding="utf-8")
-    assert len(first.splitlines()) <= 25 and "| Main effect of ESEM" in first and "**holds**" in first
+    assert len(first.splitlines()) <= 25 and "| Main effect of ESEM" in first and "**confirmed**" in first
     for link in re.findall(r"\]\(([^)#]+)\)", first):
         assert (page.parent / link).exists() or link.startswith("../../docs/"), link
     text = everything.read_text(encoding="utf-8")
@@ -58,9 +58,9 @@ def test_the_command_redraws_all_and_the_page_leads_everywhere(
     assert f"`{run_name('sparnet', 1)}`" in text and "18 of 19 runs are finished and scored" in text
     assert "200 iterations of batch 8" in text and "width 0.25" in text
     assert "Best PSNR: Model 8" in text
-    assert "| Main effect of ESEM " in text and "<br>paper +0.175 dB<br>**holds**" in text
+    assert "| Main effect of ESEM " in text and "<br>paper +0.175 dB<br>**confirmed**" in text
     short = text[text.index("### In short") : text.index("### photos-x: Helen")]
-    assert re.search(r"- \*\*Holds\*\*: Main effect of ESEM; Main effect of PA;", short)
+    assert re.search(r"- \*\*Confirmed\*\*: Main effect of ESEM; Main effect of PA;", short)
     assert "no findings" in text[text.index("## quick") :] and "a smoke test" in text[text.index("## quick") :]
     assert "Every row" not in text[text.index("## quick") :]
 
@@ -78,7 +78,7 @@ def test_a_page_without_any_run(tmp_path: Path) -> None:
     folder = experiment(tmp_path / "new", planted(PAPER))
     for path in folder.glob("*/run.json"):
         path.unlink()
-    assert "| Main effect of ESEM" in findings_page([read_results(folder)], {"new": ["table1.md"]})
+    assert "no leading claim of a paper is scored yet" in findings_page([read_results(folder)], {"new": ["table1.md"]})
     text = claims_page([read_results(folder)], {"new": ["table1.md"]})
     assert "0 of 28 runs are finished and scored" in text and "- **Not scored yet**: Main effect of ESEM;" in text
-    assert "**holds**," not in text and "Best PSNR" not in text
+    assert "**confirmed**," not in text and "Best PSNR" not in text
