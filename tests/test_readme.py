@@ -12,6 +12,7 @@ from bench.analysis.claims import gain
 from bench.analysis.failures import failures_of
 from bench.analysis.results import read_results
 from bench.models import registry
+from bench.papers.paper import MARGINS
 from bench.runs.job import load_job
 
 ROOT = Path(__file__).parents[1]
@@ -34,10 +35,11 @@ def test_the_claims_on_photographs_are_those_of_the_findings() -> None:
     page = page[page.index("### photos-cpu-celeba: Helen") : page.index("### photos-cpu-celeba: LFW")]
     found = {}
     for line in (line for line in page.splitlines() if line.startswith("| [")):
-        claim, paper, measured, verdict, _ = (cell.strip() for cell in line.strip("|").split("|"))
-        found[claim[1 : claim.index("]")]] = [paper, measured.replace("\\", ""), verdict.split("**")[-2:][0]]
+        claim, paper, measured, verdict, chance, _ = (cell.strip() for cell in line.strip("|").split("|"))
+        found[claim[1 : claim.index("]")]] = [paper, measured.replace("\\", ""), verdict.split("**")[-2:][0], chance]
     claims = README[README.index("| Claim | Paper |") :].split("\n\n")[0].splitlines()[2:]
     assert len(claims) == 6
+    assert f"within {MARGINS['psnr']:g} dB of the paper's value" in README
     for line in claims:
         claim, *told = (cell.strip() for cell in line.strip("|").split("|"))
         assert told == found[claim]

@@ -19,6 +19,8 @@ from bench.analysis.results import FaceSet, Results, read_results
 from bench.cli.main import main
 from bench.report.all_claims import claims_page
 from bench.report.draw import draw_report
+from bench.report.first_screen import first_screen
+from bench.report.forest import draw_forest
 from bench.report.modules import _dots, _marked, factorial_rows
 from bench.report.table import gain_cell
 from tests.bench.papers.test_judge import IMAGES, PAPER, experiment, planted
@@ -26,6 +28,12 @@ from tests.bench.report.fabricate import rows_of_table_1
 
 TESTS = ("helen", "lfw")
 BASE = "Model 1"
+CLAIMS = {  # those of the first screen that are differences of two rows
+    "Model 8 over Model 1": ("Model 8", BASE),
+    "Model 8 over SPARNet": ("Model 8", "SPARNet"),
+    "Model 8 over SPARNet of as many parameters": ("Model 8", "SPARNet-wide"),
+    "No difference: Model 1 less SPARNet, the same network": (BASE, "SPARNet"),
+}
 Told = tuple[str, str, str, str]  # test set, row, the row that it is held against, metric
 
 
@@ -122,11 +130,31 @@ def test_figures_draw_it(results: Results, report: Path) -> None:
         found = gain(results, marked.row, base, test, "psnr")
         drawn = (marked.mean, marked.low, marked.high)
         assert drawn == ((found.mean, found.low, found.high) if found else (0, 0, 0))
-    (dots, _) = _dots(results, factorial_rows(results), {test: measured_effects(results, test, "psnr")})
-    table = list(csv.DictReader((report / "effects-helen.csv").read_text(encoding="utf-8").splitlines()))
-    for name, drawn, line in zip(dots.names, dots.values, table, strict=True):
-        assert line["effect"] == name
-        assert drawn == tuple(float(line[key]) for key in ("psnr", "psnr_low", "psnr_high"))
+    drawn = {test: measured_effects(results, test, "psnr") for test in results.test}
+    *series, _ = _dots(results, factorial_rows(results), drawn)
+    for test, dots in zip(results.test, series, strict=True):
+        file = report / f"effects-{test.dataset}.csv"
+        table = list(csv.DictReader(file.read_text(encoding="utf-8").splitlines()))
+        for name, values, line in zip(dots.names, dots.values, table, strict=True):
+            assert line["effect"] == name
+            assert values == tuple(float(line[key]) for key in ("psnr", "psnr_low", "psnr_high"))
+
+
+def test_the_forest_plot_draws_it(results: Results) -> None:
+    screen = first_screen(results)
+    assert screen is not None and screen.test.dataset == "helen"
+    rows = {row.label: (row.estimate, row.low, row.high) for row in screen.forest}
+    for text, (row, base) in CLAIMS.items():
+        found = gain(results, find_row(results, row), find_row(results, base), screen.test, "psnr")
+        assert found is not None and rows.pop(text) == (found.mean, found.low, found.high)
+    for place, name in enumerate(("ESEM", "PA", "FEM")):
+        effect = measured_effects(results, screen.test, "psnr")[place,]
+        assert rows.pop(f"Main effect of {name}") == (effect.mean, effect.low, effect.high)
+    assert not rows, "every row is checked"
+    axes = draw_forest(screen.forest).axes[0]
+    drawn = [(bar.lines[0].get_xdata()[0], bar.lines[2][0].get_segments()[0][:, 0]) for bar in axes.containers]
+    for row, (mean, ends) in zip(screen.forest, drawn, strict=True):
+        assert (mean, *ends) == pytest.approx((row.estimate, row.low, row.high))
 
 
 def test_findings_print_it(results: Results, report: Path) -> None:
