@@ -161,7 +161,7 @@ def run(
     from bench.report.build import build_report
     from bench.runs.authored import check_checkpoints, import_checkpoints
     from bench.runs.behaviour import accept_code
-    from bench.runs.experiment import SAMPLES
+    from bench.runs.experiment import KEPT
     from bench.runs.job import row_runs, write_experiment
     from bench.schedule.executor import execute
     from bench.schedule.plan import make_plan
@@ -180,7 +180,7 @@ def run(
     write_experiment(job, faces, planned)
     for row_run in chosen if changed_code else ():
         accept_code(row_run.run)
-    outcomes = execute(chosen, faces, chosen_device, options, samples=SAMPLES, quiet=json)
+    outcomes = execute(chosen, faces, chosen_device, options, samples=KEPT, quiet=json)
     report = build_report(job.folder, (out or paths.reports()) / job.name)
     failed = [outcome for outcome in outcomes if outcome.status == "failed"]
     result = {

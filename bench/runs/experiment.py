@@ -26,7 +26,8 @@ if TYPE_CHECKING:
 EXPERIMENTS = Path(__file__).parent / "experiments"
 PROFILES = Path(__file__).parent / "profiles"
 DEFAULT_PROFILE = "quick"
-SAMPLES = 6
+SAMPLES = 6  # test faces that the picture grid shows
+KEPT = 32  # test faces whose pictures each run keeps, for the page in the browser
 Seeds = Annotated[tuple[Seed, ...], DIFFERENT]
 
 

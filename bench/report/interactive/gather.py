@@ -131,7 +131,7 @@ def _cells(results: Results, test: FaceSet, metric: str, protocol: str) -> Itera
         low, high = (found.low, found.high) if found and finite else (math.nan, math.nan)
         spread = statistics.stdev(means) if len(means) > 1 and finite else None
         mark = marks.get(place)
-        stands_out = (mark.place or ("tied" if mark.tied else "")) if mark else ""
+        stands_out = " ".join(filter(None, [mark.place, "tied" if mark.tied else ""])) if mark else ""
         yield Cell((number(mean), number(low), number(high)), number(spread, 6), len(means), stands_out)
 
 

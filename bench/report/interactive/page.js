@@ -43,7 +43,8 @@ const million = (value, unit) => words(value && value / unit, 3);
 function line(row, i) {
   const set = now().sets.find((own) => own.key === $("set").value), digits = metric().decimals, c = scores()?.cells[i];
   const found = scores() && shownOf(scores(), i, base()), fails = row.failing[set.key], seeds = c?.seeds ?? 0;
-  if (seeds < +$("seeds").value || row.parameters / 1e6 > parseFloat($("size").value)) return "";
+  if (seeds < Math.max($("seeds").value, row.status === "finished") || row.parameters / 1e6 > +($("size").value
+    || Infinity)) return "";
   const [mean, low, high] = [0, 1, 2].map((at) => words(found?.[at], digits, base()));
   const tip = [`${row.label} on ${set.name}, ${set.faces} faces (${set.fingerprint.slice(0, 12)})`, fails,
     `${$("protocol").value}, seeds: ${seeds}, 95% interval ${low} to ${high}`, row.about].filter(Boolean).join("\n");
@@ -71,7 +72,7 @@ function leaderboard() {
 const quoted = { csv: (own) => /[",\n]/.test(own) ? `"${own.replaceAll('"', '""')}"` : own,
   markdown: (own) => own.replace(/[|\\]/g, "\\$&"),
   latex: (own) => own.replace(/[&%$#_{}]/g, "\\$&").replaceAll("−", "$-$").replaceAll("≈", "$\\approx$") };
-async function copy(kind) {
+function copy(kind) {
   const trs = [table.table().header().rows[0], ...table.rows({ search: "applied" }).nodes().toArray()];
   const [between, start, end] = { csv: [",", "", ""], markdown: ["|", "|", "|"], latex: [" & ", "", " \\\\"] }[kind];
   const joined = (cells) => start + cells.join(between) + end, sides = [...trs[0].cells].map((_, i) => i ? "r" : "l");
@@ -80,11 +81,10 @@ async function copy(kind) {
     latex: [`\\begin{tabular}{${sides.join("")}}`, "\\toprule", head, "\\midrule", ...rest, "\\bottomrule",
       "\\end{tabular}"] }[kind].join("\n");
   Object.assign($("text"), { hidden: false }).select();
-  const done = await navigator.clipboard?.writeText($("text").value).then(() => true, () => false);
-  $("copied").textContent = done || document.execCommand("copy") ? "Copied." : "Selected below: copy it by hand.";
+  $("copied").textContent = document.execCommand("copy") ? "Copied." : "Selected below: copy it by hand.";
 }
 // Figures
-const dark = matchMedia("(prefers-color-scheme: dark)"), hidden = new Set();
+const hidden = new Set();
 const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();
 const axis = (own) => ({ gridcolor: colour("--line"), zerolinecolor: colour("--muted"), automargin: true, ...own });
 const title = (text) => ({ title: { text } });
@@ -93,7 +93,7 @@ const draw = (id, traces, x, y, layout) => window.Plotly?.react($(`${id}-plot`),
   margin: { l: 64, r: 16, t: 10, b: 50 }, xaxis: axis(x), yaxis: axis(y), ...layout },
 { responsive: true, displayModeBar: false });
 function dressed(trace, row) {
-  const color = dark.matches ? row.dark : row.color;
+  const color = colour("--scheme") === "dark" ? row.dark : row.color;
   return { name: row.label, hovertemplate: `${row.label}: %{y:.4~f} at %{x}<extra></extra>`, fillcolor: `${color}26`,
     ...trace, line: { color, dash: row.dash, width: 2, ...trace.line },
     marker: { color, symbol: row.symbol, size: 9, line: { width: 1, color: colour("--paper") }, ...trace.marker } };
@@ -108,17 +108,17 @@ function figures() {
   draw("curves", perRow((row, i) => e.curves[i]?.map((trace) => dressed(trace, row))), title("Iteration"),
     title("Validation PSNR (dB)"));
   const points = perRow((row, i) => ({ row, x: row[cost.value], f: over === `${i}` ? [0]
-    : scores() && shownOf(scores(), i, over) })).filter((p) => p.f && p.x != null).sort((p, q) => p.x - q.x);
+    : scores() && shownOf(scores(), i, over) })).filter((p) => p.f && p.row.parameters).sort((p, q) => p.x - q.x);
   const beats = (q, p) => q.x <= p.x && (m.higher ? q.f[0] >= p.f[0] : q.f[0] <= p.f[0]);
   const front = points.filter((p) => !points.some((q) => beats(q, p) && !beats(p, q)));
   draw("costs", [{ x: front.map((p) => p.x), y: front.map((p) => p.f[0]), mode: "lines", hoverinfo: "skip",
-    line: { color: colour("--muted"), dash: "dot", shape: "hv" } },
-  ...points.map((p) => dressed({ x: [p.x], y: [p.f[0]],
-  error_y: errors([p.f]), mode: "markers+text", text: [p.row.label], textposition: "top right" }, p.row))],
-  title(cost.selectedOptions[0].text), title(named(over)));
-  const parts = e.effects[$("set").value]?.[m.name];
-  $("effects").hidden = !parts;
-  draw("effects", parts ?? [], title(`Effect on ${m.title}${unit}`), { autorange: "reversed" },
+    line: { color: colour("--muted"), dash: "dot", shape: "hv" } }, ...points.map((p, k) => dressed({ x: [p.x],
+    y: [p.f[0]], error_y: errors([p.f]), mode: "markers+text", text: [p.row.label],
+    textposition: k % 2 ? "bottom right" : "top right" }, p.row))], title(cost.selectedOptions[0].text),
+    title(named(over)));
+  const parts = e.effects[$("set").value]?.[m.name] ?? [];
+  $("effects").hidden = !parts.length;
+  draw("effects", parts, title(`Effect on ${m.title}${unit}`), { autorange: "reversed" },
     { showlegend: true, legend: { orientation: "h", y: 1.12 } });
   const protocols = Object.entries(columns()).filter(([name]) => name.startsWith(`${m.name}@`));
   const from = base() && (e.base ?? "");
@@ -170,7 +170,7 @@ function show(k) {
 }
 // Start
 function refresh() {
-  [choose, leaderboard, figures].forEach((part) => part());
+  [darkTable, choose, leaderboard, figures].forEach((part) => part());
   fill("faceset", now().sets.filter((own) => now().images[own.key]).map(named), now().pictured);
   if (!($("faces").hidden = !$("faceset").value)) faces();
 }
@@ -191,8 +191,8 @@ $("viewer").addEventListener("pointermove", ({ target, offsetX, offsetY, buttons
   if (target.dataset.of && !buttons) Object.entries({ x: offsetX, y: offsetY }).forEach(([name, at]) =>
     zoom(name, 100 * at / target.offsetWidth));
 });
-dark.addEventListener("change", () => [darkTable, refresh].forEach((part) => part()));
-[darkTable, refresh].forEach((part) => part());
+["print", "(prefers-color-scheme: dark)"].forEach((own) => matchMedia(own).addEventListener("change", refresh));
+refresh();
 put("script", await unpack("slider"));
 put("script", await unpack("plotly"));
 refresh();

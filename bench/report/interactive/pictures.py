@@ -17,20 +17,21 @@ from bench.core.errors import UserError
 from bench.data.degrade import degrade
 from bench.data.store import FaceStore, open_split
 from bench.report.interactive.record import Face
+from bench.runs.experiment import KEPT
 from bench.runs.pictures import picture_path
 from bench.runs.records import read_experiment_record
 
-QUALITY = 90  # of WebP: a fifth of what is kept without loss, about 1.5 grey levels off
+QUALITY = 85  # of WebP: a sixth of what is kept without loss, about 2 grey levels off
 EXTREMES = 20  # worst and best faces of each row that the viewer lists
-MOST = 96  # faces of a page whose originals it holds beside the kept ones
+MOST = 96  # faces of a page whose originals it holds beside those of the picture grid
 
 
 def faces_of(results: Results, test: FaceSet) -> dict[str, Face]:
     """Return the faces of a set that the viewer can show, by name: those with kept pictures, and extreme ones.
 
-    Kept are the samples of the experiment and its runs. The originals of each row's worst and best faces come from the
-    face store, where it is there and the results do not say that other faces are to be shown; what rows made of them
-    is shown only where a run has kept it.
+    The faces of the picture grid are kept with the experiment. The originals of others that runs have kept, and of each
+    row's worst and best, come from the face store, where it is there and the results do not say that other faces are to
+    be shown; what rows made of them is shown only where a run has kept it.
     """
     faces = dict(_kept(results)) if test == results.pictured else {}
     if results.drawn is None:
@@ -69,7 +70,8 @@ def _from_store(results: Results, test: FaceSet, known: Mapping[str, Face]) -> d
     if not (same and store.has_truth):
         return {}
     share = MOST // max(1, sum(one.truth for one in results.test))
-    names = [name for name in _extremes(results, test) if name not in known][:share]
+    kept = store.names[: min(KEPT, test.faces)] if test == results.test[0] else []
+    names = [name for name in dict.fromkeys([*kept, *_extremes(results, test)]) if name not in known][:share]
     places = {row.name: place for place, row in enumerate(store.rows[: test.faces])}
     scale = read_experiment_record(results.folder).scale
     return {name: _face(results, store, places[name], name, scale) for name in names if name in places}
