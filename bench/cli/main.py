@@ -52,6 +52,7 @@ COMMANDS = {  # name -> where its function is, what it does
     "search": ("search:search", "search a method's hyper-parameters on validation faces (no ablation)"),
     "metrics": ("metrics:metrics", "list the metrics"),
     "score": ("score:score", "score a method on a data set, or anybody's pictures, with intervals"),
+    "claims": ("claims:claims", "judge the papers' claims: verdict, interval and probability of each"),
     "compare": ("compare:compare", "compare two rows, runs or scores: the difference of each metric, with intervals"),
     "upscale": ("upscale:upscale", "super-resolve the faces of photos by a trained network"),
     "fit-niqe": ("metrics:fit_niqe", "fit NIQE's pristine Gaussian to pictures of one's own"),

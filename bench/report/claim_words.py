@@ -72,6 +72,11 @@ def probability_text(finding: Finding) -> str:
     return f"> {_SURE:.2%}" if chance > _SURE else f"< {1 - _SURE:.2%}" if chance < 1 - _SURE else f"{chance:.2%}"
 
 
+def verdict_words(finding: Finding) -> str:
+    """Return the verdict and what must be added to it."""
+    return "; ".join([str(finding.verdict), *finding.remarks])
+
+
 def verdict_text(finding: Finding) -> str:
     """Return the verdict and what must be added to it, as Markdown."""
     plain = finding.verdict in (Verdict.NOT_RUN, Verdict.INCONCLUSIVE)

@@ -209,6 +209,33 @@ def test_json_prints_it(
     assert len(told) == len(results.rows) - 1
 
 
+def test_claims_print_it(
+    root: Path, results: Results, report: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The JSON of `fsr claims`, its table, and the experiment's own page."""
+    monkeypatch.setenv("FSR_ROOT", str(root))
+    assert main(["claims", "mine", "--json"]) == 0
+    known = {(one["claim"], one["test"]): one for one in json.loads(capsys.readouterr().out)["claims"]}
+    assert main(["claims", "mine"]) == 0
+    printed, index = capsys.readouterr().out, (report / "index.md").read_text(encoding="utf-8").replace("\\", "")
+    for test in results.test:
+        for text, (row, base) in CLAIMS.items():
+            found = gain(results, find_row(results, row), find_row(results, base), test, "psnr")
+            one = known[text, test.dataset]
+            assert found is not None and (one["estimate"], one["low"], one["high"]) == (
+                found.mean,
+                found.low,
+                found.high,
+            )
+            shown = f" {gain_cell(found, 3).text} dB "
+            assert (shown in printed and shown in index) or test.dataset != "helen"
+        effects = measured_effects(results, test, "psnr")
+        for place, name in enumerate(("ESEM", "PA", "FEM")):
+            one = known[f"Main effect of {name}", test.dataset]
+            assert (one["low"], one["high"]) == (effects[place,].low, effects[place,].high)
+            assert one["probability"] == effects[place,].above
+
+
 def test_two_scores_are_compared_by_the_rule_for_one_training(
     tmp_path: Path, results: Results, capsys: pytest.CaptureFixture[str]
 ) -> None:
