@@ -1,6 +1,6 @@
 """The libraries that a page carries: Plotly and the slider from vendor/, DataTables from the package itables.
 
-Each is packed by gzip and base64, which the page undoes: 0.8 MB instead of 1.9.
+Each is packed by gzip and base64, which the page undoes: that is less than half of their size.
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ from bench.runs.experiment import KEPT
 from bench.runs.pictures import picture_path
 from bench.runs.records import read_experiment_record
 
-QUALITY = 85  # of WebP: a sixth of what is kept without loss, about 2 grey levels off
+QUALITY = 85  # of WebP: on average 2 to 3 grey levels off
 EXTREMES = 20  # worst and best faces of each row that the viewer lists
 MOST = 96  # faces of a page whose originals it holds beside those of the picture grid
 

@@ -5,19 +5,22 @@ from __future__ import annotations
 import base64
 import dataclasses
 import gzip
+import io
 import json
 import re
 from pathlib import Path
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from bench.analysis.results import read_results
 from bench.core.errors import UserError
 from bench.data.store import FaceRow, write_store
-from bench.report.interactive.assets import FOLDER, VENDOR, Vendored, read_vendored, vendor
+from bench.report.interactive.assets import FOLDER, VENDOR, Vendored, libraries, read_vendored, vendor
 from bench.report.interactive.forest import WIDTH, forest
 from bench.report.interactive.gather import gather
+from bench.report.interactive.pictures import _uri
 from bench.report.interactive.record import Claim
 from bench.report.interactive.writer import browser_page, page_of_all
 from tests.bench.report.fabricate import FINGERPRINT, change, fabricate, rows_of_table_1, run_name
@@ -89,6 +92,22 @@ def test_experiments_together_keep_differences_within_each(tmp_path: Path) -> No
     assert scores.gains[1][0] == one.scores[one.seen]["psnr@sparnet"].gains[1][0] and scores.gains[4][0] is None
     assert scores.gains[4][3] == two.scores[two.seen]["psnr@sparnet"].gains[1][0]
     assert b"all experiments" in page_of_all(made)
+
+
+def test_pictures_are_as_far_off_as_the_page_says() -> None:
+    kept = Path(__file__).parents[4] / "results" / "reference" / "comparison-cpu-celeba"
+    for pattern in ("samples/*_hr.webp", "*/samples/*.webp"):
+        off = []
+        for path in sorted(kept.glob(pattern)):
+            pixels = np.asarray(Image.open(path).convert("RGB"))
+            shown = Image.open(io.BytesIO(base64.b64decode(_uri(pixels).partition(",")[2]))).convert("RGB")
+            off.append(np.abs(np.asarray(shown).astype(int) - pixels).mean())
+        assert 2 < np.mean(off) < 3
+
+
+def test_libraries_are_packed_to_less_than_half() -> None:
+    plain = {name: gzip.decompress(base64.b64decode(text)) for name, text in libraries().items()}
+    assert sum(map(len, libraries().values())) < sum(map(len, plain.values())) / 2
 
 
 def test_the_forest_holds_zero_every_interval_and_every_paper() -> None:
