@@ -163,9 +163,11 @@ class Paper:
                 return table
         raise UserError(f"{self.name}: no table '{name}': {suggest(name, [table.name for table in self.tables])}")
 
-    def errata_of(self, tables: Iterable[str]) -> tuple[Erratum, ...]:
-        """Return what is known to be wrong or unclear about printed tables, in their order."""
-        return tuple(dict.fromkeys(one for table in tables for one in self.errata if table in one.tables))
+    def errata_of(self, tables: Iterable[str], methods: Iterable[str] | None = None) -> tuple[Erratum, ...]:
+        """Return what is known to be wrong or unclear about printed tables, in their order; of these methods alone."""
+        there = None if methods is None else {*methods} | {self.aliases.get(method, method) for method in methods}
+        known = (one for table in tables for one in self.errata if table in one.tables)
+        return tuple(dict.fromkeys(one for one in known if there is None or not one.methods or there & {*one.methods}))
 
     def notes(self, beside: Beside, methods: Iterable[str]) -> list[str]:
         """Return what stands under a table of these methods."""

@@ -169,5 +169,6 @@ def _errata(results: Results, tables: Sequence[str]) -> str:
     printed = [beside.tables[0] for table in tables if (beside := paper.beside.get(table)) and beside.tables]
     if not printed:
         return "None of these methods has published numbers beside it."
-    known = [f"- {markdown.escape(erratum.text)}" for erratum in paper.errata_of(printed)]
+    methods = [row.method for row in results.rows]
+    known = [f"- {markdown.escape(erratum.text)}" for erratum in paper.errata_of(printed, methods)]
     return "\n".join([f"From [{paper.citation}]({paper.url}). Known about them:", "", *known])

@@ -81,3 +81,11 @@ def test_a_mistake_is_named(tmp_path: Path, right: str, wrong: str, message: str
     with pytest.raises(UserError, match=message) as error:
         load_paper(path)
     assert str(error.value).startswith(str(path))
+
+
+def test_errata_are_those_of_the_methods_that_stand_beside_them() -> None:
+    paper = load_paper(YANG)
+    ids = {erratum.id for erratum in paper.errata_of(["Table 1", "Table 2"], ["sparnet", "dic"])}
+    assert {"lfw-gains", "protocol"} <= ids and not {"kdfsrnet-gain", "two-modules"} & ids
+    assert "Model 8 stands beside the paper's own network." not in paper.notes(paper.beside["table2"], ["sparnet"])
+    assert "Model 8 stands beside the paper's own network." in paper.notes(paper.beside["table2"], ["msfnet-8"])
