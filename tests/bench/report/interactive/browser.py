@@ -42,7 +42,7 @@ class Browser:
     def open(self, page: Path) -> None:
         """Open a page and wait for its script."""
         self.driver.get(page.as_uri())
-        self.wait(lambda: self.run("return document.documentElement.dataset.ready") == "yes")
+        self.wait(lambda: self.run("return document.documentElement.dataset.ready") == "yes", 60)
 
     def run(self, script: str, *given: Any) -> Any:
         return self.driver.execute_script(script, *given)

@@ -114,6 +114,18 @@ def test_figures_follow_the_rows_that_are_chosen(quick: Browser) -> None:
     assert quick.errors() == []
 
 
+def test_all_parts_have_names_and_the_keyboard_reaches_them(quick: Browser) -> None:
+    parts = "return [...document.querySelectorAll('select, input, textarea')].filter((own) => "
+    assert quick.run(parts + "!own.labels?.length && !own.ariaLabel && own.type !== 'search')") == []
+    assert quick.run("return [...document.images].filter((own) => !own.hasAttribute('alt')).length") == 0
+    lost = "return [...document.querySelectorAll('[aria-labelledby]')].filter((own) => !document.getElementById("
+    assert quick.run(lost + "own.getAttribute('aria-labelledby')))") == []
+    before = quick.column(1)
+    quick.run("document.querySelector('#table thead th:nth-child(1) [tabindex]').focus()")
+    ActionChains(quick.driver).send_keys(Keys.ENTER).perform()
+    quick.wait(lambda: quick.column(1) == sorted(before) != before)
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_it_fits_a_phone_in_the_light_and_in_the_dark(quick: Browser, scheme: str) -> None:
     device = {"width": 360, "height": 740, "deviceScaleFactor": 1, "mobile": True}
