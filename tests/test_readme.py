@@ -13,6 +13,8 @@ from bench.analysis.failures import failures_of
 from bench.analysis.results import read_results
 from bench.models import registry
 from bench.papers.paper import MARGINS
+from bench.report.face_choice import face_grid
+from bench.report.hero import hero_wanted
 from bench.runs.job import load_job
 
 ROOT = Path(__file__).parents[1]
@@ -28,6 +30,16 @@ def test_the_example_is_a_method_of_twenty_lines(tmp_path: Path, monkeypatch: py
     monkeypatch.setattr(registry, "_catalogue", None)
     registry.add_plugin(tmp_path / "mine.py")
     assert registry.build("mine")(torch.rand(2, 3, 16, 16)).shape == (2, 3, 128, 128)
+
+
+def test_the_picture_shows_what_it_says() -> None:
+    results = read_results(ROOT / "results" / "reference" / "photos-cpu-celeba")
+    assert f"{results.iterations:,} iterations of {results.batch} photos" in README and results.profile == "cpu"
+    grid = face_grid(results, hero_wanted(results))
+    shown = [column.title for column in grid.columns[1:-1]]
+    assert f"low resolution, {', '.join(shown)}, original](reports/reference/faces.webp)" in README
+    assert grid.names == list(results.samples[:5]) and "the first 5 of the set, chosen by no result" in grid.caption
+    assert (ROOT / "reports" / "reference" / "faces.webp").stat().st_size < 200_000
 
 
 def test_the_claims_on_photographs_are_those_of_the_findings() -> None:

@@ -49,6 +49,7 @@ COMMANDS = {  # name -> where its function is, what it does
     "migrate": ("results:migrate", "bring an older version's results to the present layout"),
     "report": ("results:report", "redraw tables and figures from results alone"),
     "export": ("export:export", "print a table of an experiment as LaTeX for a paper"),
+    "figure": ("figure:figure", "draw a grid of faces by several methods, for print"),
     "search": ("search:search", "search a method's hyper-parameters on validation faces (no ablation)"),
     "metrics": ("metrics:metrics", "list the metrics"),
     "score": ("score:score", "score a method on a data set, or anybody's pictures, with intervals"),

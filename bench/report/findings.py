@@ -14,11 +14,12 @@ from bench.report.all_claims import claims_page
 from bench.report.claim_words import is_smoke
 from bench.report.draw import draw_report
 from bench.report.first_screen import FOREST, by_weight, first_screen, forest_figure, screen_table, sentences
+from bench.report.hero import hero
 from bench.report.interactive.writer import ALL, page_of_all
 from bench.report.markdown import escape
 from bench.report.words import seed_notes
 
-PAGE, CLAIMS = "README.md", "claims.md"
+PAGE, CLAIMS, FACES = "README.md", "claims.md", "faces.webp"
 
 
 def report_reference() -> list[Path]:
@@ -35,7 +36,11 @@ def report_reference() -> list[Path]:
     write_text(out / CLAIMS, claims_page(experiments, drawn))
     write_text(out / PAGE, findings_page(experiments, drawn))
     write_bytes(out / ALL, page_of_all(by_weight(experiments)))
-    return [out / PAGE, out / CLAIMS, out / ALL, *(file for some in files.values() for file in some)]
+    picture = hero(main) if (main := _main(experiments)) else None
+    if picture is not None:
+        write_bytes(out / FACES, picture)
+    pages = [out / PAGE, out / CLAIMS, out / ALL, *([out / FACES] if picture is not None else [])]
+    return [*pages, *(file for some in files.values() for file in some)]
 
 
 def read_reference() -> list[Results]:
@@ -61,12 +66,17 @@ def with_kin(experiments: Sequence[Results]) -> list[Results]:
     ]
 
 
+def _main(experiments: Sequence[Results]) -> Results | None:
+    """Return the experiment of most runs that is no smoke run."""
+    return next((one for one in by_weight(experiments) if not is_smoke(one)), None)
+
+
 def findings_page(experiments: Sequence[Results], drawn: Mapping[str, Collection[str]]) -> str:
     """Return the first screen: what the main experiment says of its paper's claims, drawn and as a table, and links.
 
     The same results give the same text.
     """
-    main = next((one for one in by_weight(experiments) if not is_smoke(one)), None)
+    main = _main(experiments)
     parts, screen = ["# Findings"], first_screen(main) if main else None
     if main is not None and screen is None:
         parts.append(escape(f"{main.title}: no leading claim of a paper is scored yet."))

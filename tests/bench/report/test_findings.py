@@ -43,7 +43,8 @@ def test_the_command_redraws_all_and_the_page_leads_everywhere(
     page = tmp_path / "reports" / "reference" / "README.md"
     everything = page.with_name("claims.md")
     assert files[:3] == [page, everything, page.with_name("index.html")]
-    assert {file.parent.name for file in files[3:]} == {"photos-x", "quick"}
+    assert files[3] == page.with_name("faces.webp")
+    assert {file.parent.name for file in files[4:]} == {"photos-x", "quick"}
     first = page.read_text(encoding="utf-8")
     assert len(first.splitlines()) <= 25 and "| Main effect of ESEM" in first and "**confirmed**" in first
     for link in re.findall(r"\]\(([^)#]+)\)", first):
