@@ -14,7 +14,10 @@ from bench.analysis.results import FaceSet, Results, RowResult, RunResult
 from bench.core.errors import UserError
 from bench.data.degrade import degrade
 from bench.data.store import FaceStore, open_split
+from bench.metrics.protocol import get_protocol
+from bench.models import registry
 from bench.models.weights import find
+from bench.runs.networks import open_run, run_record
 from bench.runs.pictures import picture_path
 
 
@@ -92,8 +95,6 @@ class FaceSource:
 
     @functools.cached_property
     def _scale(self) -> int:
-        from bench.runs.networks import run_record
-
         runs = (run for row in self.results.rows for run in row.scored_runs(self.test, self.results.protocol))
         return run_record(next(runs).folder).config.scale
 
@@ -110,10 +111,7 @@ def _enlarge(run: RunResult, lr: np.ndarray) -> list[np.ndarray]:
     """Return what a run's network makes of uint8 [N, h, w, 3]."""
     import torch
 
-    from bench.metrics.protocol import get_protocol
-    from bench.models import registry
     from bench.runs.evaluate import Enlarger
-    from bench.runs.networks import open_run, run_record
 
     config, device = run_record(run.folder).config, torch.device("cpu")
     model = open_run(run.folder).load(device) if run.trained else registry.build(config.method, config.options).eval()

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 GAP = 6  # pixels between tiles and around them
 TITLE = 22  # height of a column's title
 CAPTION = 20  # height of the line under a tile
+SHOWN = 3  # faces: the page for the browser has all, `fsr figure grid` any
 _TEXT = 13
 _LEAST_TEXT = 8
 # Test faces are written anew by every run of an experiment, SR faces when a run is scored.
@@ -74,10 +75,10 @@ def picture_bytes(picture: Image.Image) -> bytes:
 
 
 def make_strips(results: Results) -> list[Strip]:
-    """Return the columns of the grid from left to right; faces without LR or HR picture are left out."""
+    """Return the columns of the grid from left to right, of the first faces of which LR and HR are kept."""
     folder = results.folder / "samples"
     names = [name for name in results.samples if picture_path(folder, f"{name}_hr").exists()]
-    names = [name for name in names if picture_path(folder, f"{name}_lr").exists()]
+    names = [name for name in names if picture_path(folder, f"{name}_lr").exists()][:SHOWN]
     if not names:
         return []
     hr = [_open(picture_path(folder, f"{name}_hr")) for name in names]

@@ -121,8 +121,8 @@ def _about_curves(results: Results) -> str:
 
 def _about_faces(results: Results) -> str:
     return (
-        f"Test faces of {markdown.escape(results.pictured.dataset)}, each row's first seed that was scored; PSNR in dB "
-        f"under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are not resampled "
+        f"The first test faces of {markdown.escape(results.pictured.dataset)}, each row's first seed that was scored; "
+        f"PSNR in dB under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are not resampled "
         "(values are rounded by at most one grey level to keep the file small); an LR pixel is shown as a square."
     )
 
