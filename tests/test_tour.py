@@ -43,7 +43,7 @@ def test_commands_print_what_the_tour_shows(capsys: pytest.CaptureFixture[str]) 
     anew = BLOCK.sub(run, text)
     if os.environ.get("FSR_GOLDEN") == "write":
         TOUR.write_text(anew, encoding="utf-8")
-    assert len(BLOCK.findall(text)) == 4
+    assert len(BLOCK.findall(text)) == 5
     assert anew == TOUR.read_text(encoding="utf-8")
 
 
