@@ -13,7 +13,7 @@ _MARGIN = 0.06  # of the range, on both sides
 
 @dataclass(frozen=True)
 class Line:
-    """A claim and where its parts lie in its drawing, from 0 to WIDTH; `paper` is None without a published value."""
+    """A claim and where its parts lie in its drawing, from 0 to WIDTH; what it does not have is None."""
 
     claim: Claim
     zero: float
@@ -21,6 +21,7 @@ class Line:
     mean: float
     high: float
     paper: float | None
+    band: tuple[float, float] | None
 
 
 @dataclass(frozen=True)
@@ -34,11 +35,19 @@ class Group:
 
 
 def forest(claims: Sequence[Claim]) -> list[Group]:
-    """Return the claims by unit, each group on a scale that holds 0, every interval and every published value."""
+    """Return the claims by unit, each group on a scale that holds 0 and all that is drawn of them."""
     groups = []
     for unit in dict.fromkeys(claim.unit for claim in claims):
         own = [claim for claim in claims if claim.unit == unit]
-        ends = [0.0, *(v for claim in own for v in (*claim.effect, claim.published) if isinstance(v, float | int))]
+        ends = [
+            0.0,
+            *(
+                v
+                for claim in own
+                for v in (*claim.effect, claim.published, *(claim.band or ()))
+                if isinstance(v, float | int)
+            ),
+        ]
         margin = _MARGIN * (max(ends) - min(ends) or 1)
         least, most = min(ends) - margin, max(ends) + margin
         groups.append(Group(unit, least, most, tuple(_line(claim, least, most) for claim in own)))
@@ -53,4 +62,5 @@ def _line(claim: Claim, least: float, most: float) -> Line:
     mean = claim.effect[0] if isinstance(claim.effect[0], float | int) else 0.0
     low, high = (place(end, mean) for end in claim.effect[1:])
     paper = None if claim.published is None else place(claim.published, 0.0)
-    return Line(claim, place(0.0, 0.0), low, place(mean, 0.0), high, paper)
+    band = None if claim.band is None else (place(claim.band[0], 0.0), place(claim.band[1], 0.0))
+    return Line(claim, place(0.0, 0.0), low, place(mean, 0.0), high, paper, band)

@@ -88,7 +88,10 @@ class Scores:
 
 @dataclass(frozen=True)
 class Claim:
-    """A line of the forest plot: a claim of a paper, what was measured and found, and its unit."""
+    """A line of the forest plot: a claim of a paper, what was measured and found, and its unit.
+
+    Within `band` an interval confirms the claim; None where a side of 0 decides.
+    """
 
     text: str
     verdict: str
@@ -98,6 +101,7 @@ class Claim:
     unit: str
     effect: Interval
     published: Number
+    band: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)

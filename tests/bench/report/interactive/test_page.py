@@ -111,13 +111,14 @@ def test_libraries_are_packed_to_less_than_half() -> None:
 
 
 def test_the_forest_holds_zero_every_interval_and_every_paper() -> None:
-    claims = [
-        Claim("a", "holds", "yes", "", "", unit, (0.1, -0.2, 0.3), paper) for unit, paper in (("dB", 0.9), ("", None))
-    ]
-    first, second = forest(claims)
-    assert 0 < first.lines[0].low < first.lines[0].zero < first.lines[0].mean < first.lines[0].high < WIDTH
-    assert first.lines[0].paper is not None and first.lines[0].high < first.lines[0].paper < WIDTH
-    assert second.lines[0].paper is None and second.most < first.most
+    def claim(unit: str, paper: float | None, band: tuple[float, float] | None) -> Claim:
+        return Claim("a", "holds", "yes", "", "", unit, (0.1, -0.2, 0.3), paper, band)
+
+    (first, second) = (group.lines[0] for group in forest([claim("dB", 0.9, (0.8, 1.0)), claim("", None, None)]))
+    assert 0 < first.low < first.zero < first.mean < first.high
+    assert first.paper is not None and first.band is not None
+    assert first.high < first.band[0] < first.paper < first.band[1] < WIDTH
+    assert second.paper is None and second.band is None and second.high > first.high
 
 
 def test_faces_of_the_store_are_shown_where_it_is_the_one_that_was_scored(
