@@ -122,8 +122,9 @@ def _about_curves(results: Results) -> str:
 def _about_faces(results: Results) -> str:
     return (
         f"The first test faces of {markdown.escape(results.pictured.dataset)}, each row's first seed that was scored; "
-        f"PSNR in dB under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are not resampled "
-        "(values are rounded by at most one grey level to keep the file small); an LR pixel is shown as a square."
+        f"PSNR in dB under protocol {markdown.escape(results.protocol)}, the best of a face in bold. Pixels are "
+        "not resampled (values are rounded by at most one grey level to keep the file small); an LR pixel is shown "
+        "as a square."
     )
 
 
