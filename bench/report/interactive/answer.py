@@ -83,6 +83,7 @@ def _claim(finding: Finding, estimate: Estimate, test: FaceSet) -> Claim:
         unit=units.get(finding.claim.kind, _unit(finding.metric)),
         effect=effect,
         published=number(finding.published.value) if finding.published else None,
+        band=finding.band,
     )
 
 
@@ -105,7 +106,8 @@ def _modules(results: Results, test: FaceSet, metric: str) -> str:
     for kind, names in kinds.items():
         verb = kind if len(names) > 1 else {"help": "helps", "harm": "harms", "remain open": "remains open"}[kind]
         said += [f"{listed(names)} {verb}"] if names else []
-    return f"On {set_name(test)} ({test.faces:,} faces) {'; '.join(said)}."
+    alone = "" if covers_training(results, test, metric) else ", in these trainings alone,"
+    return f"On {set_name(test)} ({test.faces:,} faces){alone} {'; '.join(said)}."
 
 
 def leading(results: Results, test: FaceSet) -> RowResult | None:
