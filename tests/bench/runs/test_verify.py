@@ -9,6 +9,8 @@ import numpy as np
 import pytest
 
 from bench.cli.main import main
+from bench.data.store import open_split
+from bench.runs import archive
 from bench.runs.soundness import LIMIT, trial_pictures
 from bench.runs.verify import verify
 from tests.bench.conftest import smooth_faces
@@ -53,8 +55,11 @@ def test_every_damage_is_told(
 
 
 def test_a_network_without_weights_is_not_said_to_be_checked(
-    experiment: Path, capsys: pytest.CaptureFixture[str]
+    experiment: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    # Default faces take a second each to generate; the archive's tests look at them.
+    monkeypatch.setattr(archive, "prepare", lambda *_, **__: [open_split("mine", "test")])
+    monkeypatch.setattr(archive, "FACES", 3)
     assert main(["archive", experiment.name]) == 0
     capsys.readouterr()
     assert main(["verify", f"reference/{experiment.name}"]) == 0
