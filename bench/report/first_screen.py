@@ -46,15 +46,20 @@ class Screen:
 def first_screen(results: Results) -> Screen | None:
     """Return what an experiment says of its own paper's leading claims; None where it judges none of them.
 
-    The test set is the one whose numbers the paper prints most, else the first. Questions that the paper does not ask
+    Questions that the paper does not ask
     are left out; claims whose intervals are about seeds, too, come before those about single trainings.
     """
-    paper = own_paper(results)
-    test = next((test for test in results.test if test.dataset == paper.reference), results.test[0])
+    paper, test = own_paper(results), main_test(results)
     judged = [one for one in findings_on(results, test, [paper]) if one.estimate and one.claim.rule != "asked"]
     judged = [one for one in judged if one.claim.headline]
     judged.sort(key=lambda one: one.estimate is not None and not one.estimate.covers_training)
     return Screen(results, paper, test, tuple(judged[:MOST])) if judged else None
+
+
+def main_test(results: Results) -> FaceSet:
+    """Return the set that a first screen is about: the paper's own, else the first with originals, else the first."""
+    own = [test for test in results.test if test.dataset == own_paper(results).reference]
+    return [*own, *(test for test in results.test if test.truth), results.test[0]][0]
 
 
 def by_weight(experiments: Sequence[Results]) -> list[Results]:

@@ -11,15 +11,14 @@ from bench.analysis.failures import reference_row
 from bench.analysis.intervals import Estimate
 from bench.analysis.results import FaceSet, Results, RowResult
 from bench.metrics.catalogue import get_metric
-from bench.papers.judge import Finding, findings_on
-from bench.papers.paper import paper_of, papers
+from bench.papers.judge import Finding
 from bench.papers.verdict import Verdict
 from bench.report.claim_words import measured_text, paper_text, set_name
+from bench.report.first_screen import first_screen
 from bench.report.interactive.record import Claim, interval, number
 from bench.report.table import gain_cell
 from bench.report.words import listed, seed_notes
 
-MOST = 12  # claims of the forest plot
 _KINDS = {  # how a verdict looks: a word of the style sheet
     Verdict.CONFIRMED: "yes",
     Verdict.CONTRADICTED: "no",
@@ -28,13 +27,6 @@ _KINDS = {  # how a verdict looks: a word of the style sheet
     Verdict.LARGER: "more",
     Verdict.HIGHER: "more",
 }
-
-
-def main_test(results: Results) -> FaceSet:
-    """Return the set that the first screen is about: the paper's own, else the first with originals, else the first."""
-    reference = paper_of(row.method for row in results.rows).reference
-    own = [test for test in results.test if test.dataset == reference]
-    return [*own, *(test for test in results.test if test.truth), results.test[0]][0]
 
 
 def answer(results: Results, test: FaceSet) -> tuple[str, ...]:
@@ -63,11 +55,10 @@ def caution(results: Results, test: FaceSet) -> str:
 
 
 def claims(results: Results, test: FaceSet) -> tuple[Claim, ...]:
-    """Return the lines of the forest plot: the headline claims of papers that were measured, the own paper's first."""
-    own = paper_of(row.method for row in results.rows)
-    found = findings_on(results, test, sorted(papers(), key=lambda paper: paper != own))
-    shown = [one for one in found if one.claim.headline and one.estimate is not None]
-    return tuple(_claim(one, one.estimate, test) for one in shown[:MOST] if one.estimate is not None)
+    """Return the lines of the forest plot: the claims of the findings' first screen."""
+    screen = first_screen(results)
+    found = screen.findings if screen else ()
+    return tuple(_claim(one, one.estimate, test) for one in found if one.estimate is not None)
 
 
 def _claim(finding: Finding, estimate: Estimate, test: FaceSet) -> Claim:

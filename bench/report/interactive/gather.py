@@ -12,7 +12,8 @@ from bench.metrics.catalogue import get_metric
 from bench.metrics.protocol import PROTOCOLS
 from bench.report.claim_words import set_name
 from bench.report.columns import Measure, multiply_adds, parameters, seconds
-from bench.report.interactive.answer import answer, budget, caution, claims, leading, main_test
+from bench.report.first_screen import main_test
+from bench.report.interactive.answer import answer, budget, caution, claims, leading
 from bench.report.interactive.pictures import faces_of
 from bench.report.interactive.record import (
     Cell,
